@@ -1,0 +1,43 @@
+/*
+ * call.h: the blocking driver. One call runs one operation on a connection of the store's pool,
+ * within one deadline. Not installed.
+ *
+ *     coat_call_init(&call, store, op, 0);
+ *     do
+ *         rc = coat_call_run(&call, &err);
+ *     while (rc == COAT_EINTR && signals_allow_it());
+ *     coat_call_release(&call);
+ */
+#ifndef COAT_API_CALL_H
+#define COAT_API_CALL_H
+
+#include <stdint.h>
+
+#include "api/op.h"
+
+struct coat_conn;
+struct coat_pool;
+
+struct coat_call {
+    struct coat_pool *pool;
+    struct coat_op *op;
+    struct coat_conn *conn; /* while one is checked out */
+    int64_t deadline_ms;    /* of the monotonic clock */
+    int state;              /* private: where coat_call_run goes on */
+    struct coat_step step;  /* private: what the operation asked for last */
+};
+
+/* timeout_ms 0: the store's. The clock runs from here. */
+void coat_call_init(struct coat_call *call, struct coat_store *store, struct coat_op *op,
+                    int64_t timeout_ms);
+
+/*
+ * Go on until the operation is done: its result. COAT_EINTR: a signal arrived; call again to go
+ * on within the same deadline, or release. Sleeps, so Python must not hold its lock around this.
+ */
+int coat_call_run(struct coat_call *call, struct coat_error *err);
+
+/* Give the connection back; one in the middle of a reply is closed. Always legal after init. */
+void coat_call_release(struct coat_call *call);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * op.h: operations, the rules of the store as state machines without I/O.
+ *
+ * An operation says which commands to send, is given their replies, and says what is next or that
+ * it is done. It owns every rule of ../../docs/protocol.md: what may be repeated after a lost
+ * reply, what a compare-and-set that failed means, how records are merged. It holds no clock,
+ * lock, socket or Python object. A driver only moves bytes and keeps the deadline: call.h is the
+ * blocking one, tests/unit/script_driver.h the scripted one. Not installed.
+ */
+#ifndef COAT_API_OP_H
+#define COAT_API_OP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coat_error.h"
+#include "api/reply.h"
+
+struct coat_session;
+struct coat_store;
+
+struct coat_arg {
+    const void *bytes;
+    size_t len;
+};
+
+struct coat_command {
+    const struct coat_arg *args;
+    size_t count;
+};
+
+/* What a driver tells an operation. */
+struct coat_event {
+    enum {
+        COAT_EVENT_START,   /* the first event */
+        COAT_EVENT_REPLIES, /* one reply for each command of the last SEND */
+        COAT_EVENT_LOST     /* no, or not every, reply came to the last SEND */
+    } kind;
+    int64_t now_ms;                   /* wall clock, since 1970 */
+    const struct coat_reply *replies; /* REPLIES: valid during the step */
+    size_t count;
+    int maybe_sent;               /* LOST: 0 if the server surely has not seen the commands */
+    int final;                    /* LOST: no further SEND will be tried: say DONE */
+    const struct coat_error *why; /* LOST: COAT_EUNAVAILABLE, COAT_ETIMEOUT, COAT_EDENIED, ... */
+};
+
+/* What an operation tells its driver. */
+struct coat_step {
+    enum {
+        COAT_STEP_SEND, /* these commands, as one pipeline on one connection */
+        COAT_STEP_DONE  /* `rc` is the result; on failure the driver's *err was filled in */
+    } kind;
+    const struct coat_command *commands; /* SEND: valid until the next step */
+    size_t count;
+    struct coat_arg key; /* SEND: goes to the node of this key; bytes NULL: to any */
+    int close;           /* DONE: the connection is not in step with us, close it */
+    int rc;              /* DONE */
+};
+
+/* The base of every operation; the rest of its state stands around it. */
+struct coat_op {
+    void (*step)(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                 struct coat_error *err);
+};
+
+/* ---- The operations on a session ---------------------------------------------------------- */
+
+/*
+ * A session has one operation at a time, in itself. While it is under way the session must not be
+ * touched otherwise; an abandoned one needs no cleaning up, coat_session_close is always legal.
+ */
+enum coat_session_op {
+    COAT_OP_LOAD,   /* a session from coat_session_for_id. rc: as coat_store_load (0, 1, 2) */
+    COAT_OP_SAVE,   /* rc: as coat_session_save */
+    COAT_OP_DESTROY /* rc: as coat_session_destroy */
+};
+struct coat_op *coat_session_op(struct coat_session *s, enum coat_session_op which);
+
+/*
+ * A session that still has to be loaded (or, without that, can only be destroyed). 1 and *out; 0
+ * if `id` is malformed (counted); COAT_ENOMEM.
+ */
+int coat_session_for_id(struct coat_store *store, const char *id, size_t len,
+                        struct coat_session **out, struct coat_error *err);
+
+/* 1 if the last save had to merge: fields that were not changed here may have new values. */
+int coat_session_merged(const struct coat_session *s);
+
+/* The PING of a store; a caller places it. rc: 0. */
+struct coat_ping {
+    struct coat_op op;
+    struct coat_arg arg;
+    struct coat_command command;
+};
+struct coat_op *coat_ping_op(struct coat_ping *ping);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * coat_options.h: the options of a store, set by name, so that a new one breaks nobody.
+ *
+ *     url              where the data lives; see the table in README.md. Required.
+ *     prefix           names the application in Redis, for example "shop:". Required, except for
+ *                      embedded:. No braces, at most 64 bytes.
+ *     idle             seconds without a request after which a session ends; "none": not before
+ *                      its deadline. 1800
+ *     lifetime         seconds after creation or login at which a session ends. 43200
+ *     timeout          seconds for a whole call, connecting and retries included. 1.0
+ *     connect_timeout  seconds of these for connecting. 0.5, never more than timeout
+ *     max_connections  per store. 8
+ *     touch_below      the idle clock is renewed when less than this part of it is left. 0.9
+ *     stale            seconds for which an id that was just replaced is told from an unknown
+ *                      one. 30
+ *     on_conflict      when this request and another changed the same field: "mine", "theirs" or
+ *                      "raise". mine
+ *     max_bytes, max_depth, max_fields, max_items    limits of a session; "none" lifts one
+ *     username, password    as in the URL, without its escaping
+ *     allow_root       "1": embedded: may start a server as root. 0
+ *
+ * Times are decimal seconds. The same names are URL parameters (?idle=600), and with the prefix
+ * COATCHECK_ and in capitals environment variables. An option set by name wins over the URL's,
+ * that over the environment's.
+ */
+#ifndef COAT_OPTIONS_H
+#define COAT_OPTIONS_H
+
+#include "coat_error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct coat_options;
+
+/* All defaults. 0 and *out (the caller's, to be freed), or COAT_ENOMEM. */
+COAT_API int coat_options_new(struct coat_options **out, struct coat_error *err);
+COAT_API void coat_options_free(struct coat_options *o); /* NULL allowed; wipes secrets */
+
+/*
+ * Set one option; both strings are copied. 0, or COAT_ECONFIG: no such option (with the nearest
+ * name), or a value that it cannot have; then the options are as before. Never prints a password.
+ */
+COAT_API int coat_options_set(struct coat_options *o, const char *name, const char *value,
+                              struct coat_error *err);
+
+/*
+ * Take every option that was not set by name from the environment (COATCHECK_URL, ...). The only
+ * function of the library that reads the environment for options. Failures as coat_options_set.
+ */
+COAT_API int coat_options_env(struct coat_options *o, struct coat_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

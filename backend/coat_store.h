@@ -1,0 +1,76 @@
+/*
+ * coat_store.h: a store, where the sessions of one application live.
+ *
+ * A store may be used by any number of threads at once, and after fork() by parent and child:
+ * each then has connections of its own. Every call that talks to Redis ends within the `timeout`
+ * option, connecting and retries included; failures that all of them share:
+ *
+ *     COAT_EUNAVAILABLE   no connection, or the server cannot serve now (`reason`: "OOM", ...)
+ *     COAT_ETIMEOUT       the deadline has passed
+ *     COAT_EDENIED        wrong password, or the user lacks a permission
+ *     COAT_EFOREIGN       a reply belongs to another request
+ *     COAT_ENOMEM
+ */
+#ifndef COAT_STORE_H
+#define COAT_STORE_H
+
+#include <stdint.h>
+
+#include "coat_options.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct coat_store;
+struct coat_session;
+
+/*
+ * Open a store. Does not connect (embedded: alone starts or finds its server). The options are
+ * copied and may be freed. 0 and *out, to be closed; COAT_ECONFIG: no url, no prefix, options
+ * that do not go together.
+ */
+COAT_API int coat_store_open(struct coat_store **out, const struct coat_options *o,
+                             struct coat_error *err);
+
+/* Close its connections and free it. No session of it may be open. NULL allowed. */
+COAT_API void coat_store_close(struct coat_store *store);
+
+/* One PING. 0, or a shared failure. */
+COAT_API int coat_store_ping(struct coat_store *store, struct coat_error *err);
+
+/*
+ * The session that an id opens (a cookie's value, NUL-terminated; hostile input is welcome).
+ * 1: *out, to be closed by coat_session_close.
+ * 0: there is none, *out is NULL: malformed (nothing was sent), unknown, expired or logged out.
+ * 2: *out is an empty session with coat_session_stale(): the id was replaced moments ago by a
+ *    login or a privilege change. Its save does nothing, and no cookie may be set for it.
+ * COAT_ECORRUPT, COAT_EFORMAT, COAT_ELIMIT: a record is there, but not a usable one; it is left
+ * alone. Or a shared failure: then it is not known whether there is a session.
+ */
+COAT_API int coat_store_load(struct coat_store *store, const char *id, struct coat_session **out,
+                             struct coat_error *err);
+
+/* End the session that an id opens: 1 if it did, 0 if there was none. Or a shared failure. */
+COAT_API int coat_store_destroy(struct coat_store *store, const char *id, struct coat_error *err);
+
+/* Events since the store was opened. */
+enum coat_count {
+    COAT_COUNT_UNKNOWN_ID,   /* well-formed ids that opened nothing */
+    COAT_COUNT_MALFORMED_ID, /* ids that could not be ids */
+    COAT_COUNT_DEAD_ID,      /* replaced ids and guesses: the session exists, the id is not its */
+    COAT_COUNT_CORRUPT,      /* records under our keys that are not records */
+    COAT_COUNT_CONFLICT,     /* fields that two requests changed at once */
+    COAT_COUNT_NO_TTL,       /* records found without a TTL, and repaired */
+    COAT_COUNTS
+};
+COAT_API uint64_t coat_store_count(const struct coat_store *store, enum coat_count what);
+
+/* Stop the server of an embedded: store, data kept. COAT_EUSAGE for any other URL. */
+COAT_API int coat_store_stop_embedded(struct coat_store *store, struct coat_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,13 @@
+/* coatcheck.h: everything, for `#include <coatcheck/coatcheck.h>`. */
+#ifndef COATCHECK_H
+#define COATCHECK_H
+
+#include "coat_version.h"
+#include "coat_error.h"
+#include "coat_value.h"
+#include "coat_doc.h"
+#include "coat_options.h"
+#include "coat_store.h"
+#include "coat_session.h"
+
+#endif
