@@ -20,23 +20,29 @@ struct coat_address {
 
 enum coat_on_conflict { COAT_CONFLICT_MINE, COAT_CONFLICT_THEIRS, COAT_CONFLICT_RAISE };
 
+#define COAT_OPTIONS_MAX 20
+
+/* The values that hold, and what they come from. */
 struct coat_options {
     struct coat_address address;
-    char *username;
-    char *password;
-    char *prefix;
+    char *username; /* NULL: none */
+    char *password; /* NULL: none */
+    char *prefix;   /* NULL: none yet */
     int64_t idle_s; /* 0: none */
     int64_t lifetime_s;
     int64_t timeout_ms;
-    int64_t connect_timeout_ms;
+    int64_t connect_timeout_ms; /* never more than timeout_ms */
     int64_t stale_ms;
     int max_connections;
     double touch_below;
     enum coat_on_conflict on_conflict;
     struct coat_limits limits;
     int allow_root;
-    uint32_t by_name; /* private: which were set by name */
-    uint32_t by_url;  /* private: which were set by the URL */
+    char *embedded_dir; /* once an embedded: server was found, else NULL: embedded.h */
+
+    /* Private: what was given, in the order of the table in options.c; NULL: not given. */
+    char *by_name[COAT_OPTIONS_MAX];
+    char *by_env[COAT_OPTIONS_MAX];
 };
 
 /* What coat_store_open asks: all that must be there is there. 0 or COAT_ECONFIG. */

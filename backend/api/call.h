@@ -24,6 +24,7 @@ struct coat_call {
     struct coat_conn *conn; /* while one is checked out */
     int64_t deadline_ms;    /* of the monotonic clock */
     int state;              /* private: where coat_call_run goes on */
+    int pid;                /* private: the process that the connection belongs to */
     struct coat_step step;  /* private: what the operation asked for last */
 };
 

@@ -1,0 +1,50 @@
+/*
+ * net.h: one socket, TCP or unix, in which every wait has a deadline on the monotonic clock.
+ *
+ * A wait that a signal interrupts returns COAT_EINTR; the same call again goes on where it was.
+ * Other failures: COAT_ETIMEOUT, or COAT_EUNAVAILABLE with the reason in one word ("refused",
+ * "reset", "closed", "resolve", ...); after these only coat_net_close makes sense.
+ */
+#ifndef COAT_BACKEND_NET_H
+#define COAT_BACKEND_NET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "options.h"
+
+struct addrinfo;
+
+struct coat_net {
+    int fd; /* -1: none */
+    int connected;
+    const struct coat_address *address; /* borrowed while open */
+    struct addrinfo *found;             /* while connecting to TCP: all addresses */
+    struct addrinfo *trying;            /* of these, the one that is being tried */
+    int64_t try_until_ms;               /* its share of the time to connect */
+};
+
+void coat_net_init(struct coat_net *net);
+
+/* Connect to an address, which must outlive the socket; tries each that a host name has. */
+int coat_net_open(struct coat_net *net, const struct coat_address *address, int64_t deadline_ms,
+                  struct coat_error *err);
+
+/* Write all of it. *done: how many bytes were written so far, 0 at first, also after a failure. */
+int coat_net_write(struct coat_net *net, const void *bytes, size_t len, size_t *done,
+                   int64_t deadline_ms, struct coat_error *err);
+
+/* Wait for bytes. 0 and *got of them, at least 1; the peer's end is COAT_EUNAVAILABLE. */
+int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, int64_t deadline_ms,
+                  struct coat_error *err);
+
+/* 1 if it is connected and nothing, not even the peer's end, is waiting to be read. */
+int coat_net_quiet(const struct coat_net *net);
+
+/* Close without sending anything. Always legal. */
+void coat_net_close(struct coat_net *net);
+
+/* "host:port" or "unix:/path", for messages. Returns `to`. */
+const char *coat_net_name(const struct coat_address *address, char *to, size_t size);
+
+#endif
