@@ -37,8 +37,8 @@ COAT_API const char *coat_kind_name(enum coat_kind kind);
 
 /*
  * Limits, the same for writing and reading. SIZE_MAX lifts one, except that no depth beyond
- * COAT_DEPTH_MAX is possible. NULL where a `const struct coat_limits *` is asked for means the
- * defaults below.
+ * COAT_DEPTH_MAX and no encoding beyond COAT_BYTES_MAX is possible. NULL where a `const struct
+ * coat_limits *` is asked for means the defaults below.
  */
 struct coat_limits {
     size_t max_depth;  /* containers within each other; a scalar has depth 0, [] has 1 */
@@ -48,6 +48,7 @@ struct coat_limits {
 };
 
 #define COAT_DEPTH_MAX ((size_t)1024)
+#define COAT_BYTES_MAX ((size_t)UINT32_MAX)
 #define COAT_LIMITS_DEFAULT                                                                        \
     {                                                                                              \
         64, (size_t)1 << 20, 16384, 262144                                                         \
@@ -131,9 +132,9 @@ enum { COAT_CHECK_EQUAL_KEYS = 1 }; /* also refuse equal keys within one dict */
 /*
  * The one pass that bytes from outside go through: exactly one value, well-formed, smallest
  * forms, valid UTF-8, known kinds, keys that may be keys, within the limits. Runs in O(len) and
- * allocates nothing (with COAT_CHECK_EQUAL_KEYS: O(len log len), and memory no larger than the
- * input). flags: 0 or COAT_CHECK_*. items, if not NULL: how many values there are at all levels.
- * 0, COAT_ECORRUPT (with the offset of the first byte at fault), COAT_ELIMIT, COAT_ENOMEM.
+ * allocates nothing (with COAT_CHECK_EQUAL_KEYS: O(len log len), and memory of at most
+ * twice the input). flags: 0 or COAT_CHECK_*. items, if not NULL: how many values there are at all
+ * levels. 0, COAT_ECORRUPT (with the offset of the first byte at fault), COAT_ELIMIT, COAT_ENOMEM.
  */
 COAT_API int coat_check(const void *bytes, size_t len, const struct coat_limits *limits,
                         unsigned flags, size_t *items, struct coat_error *err);
