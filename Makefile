@@ -1,0 +1,188 @@
+# Builds everything into build/, from the sources in $(srcdir). `make help` lists the targets.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all lib python test-programs fuzz-programs install install-lib install-python uninstall \
+	clean distclean deps demo run-demo check run-check check-long run-check-long test fuzz help
+
+all: lib python
+
+# What configure found. It runs by itself where it has not yet, or is newer; not for the targets
+# that install first what it looks for, or that need nothing from it.
+srcdir = .
+-include build/config.mk
+ifneq ($(filter-out deps demo check check-long clean distclean help,$(or $(MAKECMDGOALS),all)),)
+build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
+	$(srcdir)/configure $(configure_args)
+endif
+
+CPPFLAGS_ALL = -I$(srcdir)/schema -I$(srcdir)/backend -Ibuild $(COAT_CPPFLAGS) $(DEPS_CFLAGS) \
+	$(CPPFLAGS)
+CFLAGS_ALL = $(COAT_CFLAGS) $(CFLAGS)
+LDFLAGS_ALL = $(COAT_LDFLAGS) $(LDFLAGS)
+LIBS_ALL = $(DEPS_LIBS) $(LIBS)
+
+# ---- The library ----------------------------------------------------------------------------
+
+SOVERSION = $(basename $(VERSION))
+public_headers = $(wildcard $(srcdir)/schema/coat_*.h $(srcdir)/backend/coat*.h)
+lib_objects = $(patsubst $(srcdir)/%.c,build/obj/%.o,$(wildcard $(srcdir)/schema/*.c \
+	$(srcdir)/backend/*.c))
+
+lib: build/libcoatcheck.a build/libcoatcheck.so
+
+build/obj/%.o: $(srcdir)/%.c build/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+build/libcoatcheck.a: $(lib_objects)
+	rm -f $@
+	$(AR) rcs $@ $(lib_objects)
+
+# What a public header declares with COAT_API is visible, and nothing else is; this keeps in what
+# a static library that we link might bring along.
+build/libcoatcheck.map: build/config.mk
+	echo 'COATCHECK_$(SOVERSION) { global: coat_*; local: *; };' >$@
+
+build/libcoatcheck.so.$(VERSION): $(lib_objects) build/libcoatcheck.map
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -shared -Wl,-soname,libcoatcheck.so.$(SOVERSION) \
+		-Wl,--version-script=build/libcoatcheck.map -o $@ $(lib_objects) $(LIBS_ALL)
+
+build/libcoatcheck.so: build/libcoatcheck.so.$(VERSION)
+	ln -sf libcoatcheck.so.$(VERSION) build/libcoatcheck.so.$(SOVERSION)
+	ln -sf libcoatcheck.so.$(SOVERSION) $@
+
+# ---- The Python package ---------------------------------------------------------------------
+
+package_files = $(patsubst $(srcdir)/pybind/%,build/python/%,$(wildcard \
+	$(addprefix $(srcdir)/pybind/coatcheck/,*.py *.pyi py.typed */*.py */*.pyi)))
+core_objects = $(patsubst $(srcdir)/%.c,build/obj/%.o,$(wildcard $(srcdir)/pybind/core/*.c))
+core = build/python/coatcheck/_core$(PYTHON_SUFFIX)
+
+ifneq ($(PYTHON),)
+python: $(package_files) $(core)
+endif
+
+build/python/%: $(srcdir)/pybind/%
+	@mkdir -p $(@D)
+	cp $< $@
+
+$(core_objects): CPPFLAGS_ALL += $(PYTHON_CFLAGS)
+
+# Its copy of the library is its own: not seen by, and not replaced by, another in the process.
+$(core): $(core_objects) build/libcoatcheck.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(filter-out -Wl$(comma)-z$(comma)defs,$(LDFLAGS_ALL)) -shared \
+		-Wl,--exclude-libs,ALL -o $@ $(core_objects) build/libcoatcheck.a $(LIBS_ALL)
+comma = ,
+
+# ---- Test programs --------------------------------------------------------------------------
+
+# A program for each tests/*/test_*.c, with its assertions; the other C files beside them help all.
+c_tests = $(wildcard $(addprefix $(srcdir)/tests/,unit/*.c live/*.c fault/*.c))
+test_programs = $(patsubst $(srcdir)/%.c,build/%,$(filter $(srcdir)/tests/%,$(foreach f,$(c_tests),\
+	$(if $(filter test_%,$(notdir $f)),$f))))
+help_objects = $(patsubst $(srcdir)/%.c,build/obj/%.o,$(foreach f,$(c_tests),\
+	$(if $(filter test_%,$(notdir $f)),,$f)))
+fuzz_programs = $(patsubst $(srcdir)/%.c,build/%,$(wildcard $(srcdir)/tests/fuzz/fuzz_*.c))
+fuzz_driver = $(srcdir)/tests/fuzz/replay.c
+
+test-programs: $(test_programs)
+fuzz-programs: $(fuzz_programs)
+
+CPPFLAGS_TESTS = $(filter-out -DNDEBUG,$(CPPFLAGS_ALL)) -I$(srcdir)/tests
+
+build/obj/tests/%.o: $(srcdir)/tests/%.c build/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_TESTS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(test_programs): build/%: build/obj/%.o $(help_objects) build/libcoatcheck.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(help_objects) build/libcoatcheck.a -lcmocka \
+		$(MSGPACK_LIBS) $(LIBS_ALL)
+
+$(fuzz_programs): build/%: build/obj/%.o $(wildcard $(fuzz_driver)) build/libcoatcheck.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_TESTS) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(fuzz_driver) \
+		build/libcoatcheck.a $(MSGPACK_LIBS) $(LIBS_ALL)
+
+-include $(patsubst %.o,%.d,$(lib_objects) $(core_objects) $(help_objects) \
+	$(patsubst build/%,build/obj/%.o,$(test_programs) $(fuzz_programs)))
+
+# ---- Installing -----------------------------------------------------------------------------
+
+install: install-lib $(if $(PYTHON),install-python)
+
+install-lib: lib
+	mkdir -p $(DESTDIR)$(includedir)/coatcheck $(DESTDIR)$(libdir)/pkgconfig
+	cp $(public_headers) $(DESTDIR)$(includedir)/coatcheck
+	cp build/libcoatcheck.so.$(VERSION) $(DESTDIR)$(libdir)
+	ln -sf libcoatcheck.so.$(VERSION) $(DESTDIR)$(libdir)/libcoatcheck.so.$(SOVERSION)
+	ln -sf libcoatcheck.so.$(SOVERSION) $(DESTDIR)$(libdir)/libcoatcheck.so
+	$(if $(INSTALL_STATIC),cp build/libcoatcheck.a $(DESTDIR)$(libdir))
+	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
+		-e 's|@version@|$(VERSION)|' $(srcdir)/backend/coatcheck.pc.in \
+		>$(DESTDIR)$(libdir)/pkgconfig/coatcheck.pc
+
+install-python: python
+	mkdir -p $(DESTDIR)$(pythondir)
+	cp -R build/python/coatcheck $(DESTDIR)$(pythondir)
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(includedir)/coatcheck/,$(notdir $(public_headers))) \
+		$(addprefix $(DESTDIR)$(libdir)/,libcoatcheck.so.$(VERSION) \
+		libcoatcheck.so.$(SOVERSION) libcoatcheck.so libcoatcheck.a pkgconfig/coatcheck.pc)
+	-rmdir $(DESTDIR)$(includedir)/coatcheck
+	$(if $(PYTHON),rm -rf $(DESTDIR)$(pythondir)/coatcheck)
+
+# What was built goes, what was found out stays.
+clean:
+	rm -rf build/obj build/python build/tests build/libcoatcheck.*
+
+distclean:
+	rm -rf build
+
+# ---- Trying it ------------------------------------------------------------------------------
+
+deps:
+	$(srcdir)/tests/deps all
+
+# In two steps: configure can look for what is needed only when that is there.
+demo:
+	@$(srcdir)/tests/deps build
+	@$(MAKE) --no-print-directory run-demo
+
+run-demo: all
+	@PYTHONPATH=build/python $(PYTHON) $(srcdir)/tests/demo/demo.py
+
+check check-long:
+	@$(srcdir)/tests/deps all
+	@$(MAKE) --no-print-directory run-$@
+
+run_tests = MAKE='$(MAKE)' PYTHON='$(PYTHON)' SERVER='$(SERVER)' $(srcdir)/tests/run
+
+run-check: all
+	@$(run_tests) check
+
+run-check-long: all
+	@$(run_tests) long
+
+test: all
+	@$(run_tests) test
+
+T = 60
+fuzz: all
+	@$(run_tests) fuzz $(T)
+
+help:
+	@echo 'make              the library and the Python package, into build/'
+	@echo 'make lib          the library only'
+	@echo 'make python       the Python package only'
+	@echo 'make install      both, below DESTDIR; also install-lib, install-python, uninstall'
+	@echo 'make demo         shows a session going from a web request into Redis and back'
+	@echo 'make check        all tests, with nothing left out; installs what they need'
+	@echo 'make test         those tests that can run here; installs nothing'
+	@echo 'make check-long   make check, and what takes longer'
+	@echo 'make fuzz T=60    each fuzzer for so many seconds'
+	@echo 'make deps         installs what is missing; with NO_INSTALL=1 only lists it'
+	@echo 'make clean        removes what was built; make distclean: all of build/'
