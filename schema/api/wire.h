@@ -563,6 +563,39 @@ COAT_WIRE_INLINE const unsigned char *coat_wire_read(const unsigned char *at,
     }
 }
 
+/* Past one whole value of bytes that have been checked. */
+static inline const unsigned char *coat_wire_skip(const unsigned char *at, const unsigned char *end)
+{
+    struct coat_wire_head h;
+    size_t left = 1;
+
+    while (left-- > 0) {
+        at = coat_wire_read(at, end, 0, &h);
+        switch (h.kind) {
+        case COAT_INT:
+            if (h.form != COAT_WIRE_INT_BIG)
+                break;
+            /* fallthrough */
+        case COAT_TEXT:
+        case COAT_BYTES:
+            at += h.len;
+            break;
+        case COAT_TUPLE:
+            at = h.list + h.v.span;
+            break;
+        case COAT_LIST:
+            left += h.len;
+            break;
+        case COAT_DICT:
+            left += 2 * h.len;
+            break;
+        default:
+            break;
+        }
+    }
+    return at;
+}
+
 /* ---- Keys ---------------------------------------------------------------------------------- */
 
 /* 1 if a value may be a key in a dict; the members of a tuple are to be asked one by one. */

@@ -1,0 +1,48 @@
+/* utf8.h: is it ASCII, is it UTF-8. For all layers; not installed. */
+#ifndef COAT_API_UTF8_H
+#define COAT_API_UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* 1 if no byte has its high bit set. Looks at 8 bytes at a time, and reads none twice over len. */
+static inline int coat_is_ascii(const void *text, size_t len)
+{
+    const unsigned char *s = text;
+    uint64_t high = 0, v;
+    uint32_t head, tail;
+    size_t i;
+
+    if (len >= 8) {
+        for (i = 0; i + 8 < len; i += 8) {
+            memcpy(&v, s + i, 8);
+            if (v & 0x8080808080808080u)
+                return 0;
+        }
+        memcpy(&v, s + len - 8, 8); /* overlaps what was seen: no loop over the rest */
+        return (v & 0x8080808080808080u) == 0;
+    }
+    if (len >= 4) {
+        memcpy(&head, s, 4);
+        memcpy(&tail, s + len - 4, 4);
+        return ((head | tail) & 0x80808080u) == 0;
+    }
+    for (i = 0; i < len; i++)
+        high |= s[i];
+    return (high & 0x80) == 0;
+}
+
+/* coat_utf8_valid without the short way for ASCII. */
+size_t coat_utf8_walk(const void *text, size_t len);
+
+/*
+ * How many bytes from the beginning are valid UTF-8 (RFC 3629: shortest forms, no surrogates,
+ * nothing beyond U+10FFFF); `len` if all are, otherwise where the first bad sequence begins.
+ */
+static inline size_t coat_utf8_valid(const void *text, size_t len)
+{
+    return coat_is_ascii(text, len) ? len : coat_utf8_walk(text, len);
+}
+
+#endif
