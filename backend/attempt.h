@@ -1,0 +1,78 @@
+/*
+ * attempt.h: one command, or one pipeline, on its way to the server: sent, and sent again where
+ * that is safe. What all operations have in common in dealing with lost replies lives here.
+ *
+ * The caller's step, for every event:
+ *
+ *     rc = coat_attempt_take(&a, event, step, err);
+ *     if (rc == 0)
+ *         return;                  it was sent again, the step is filled in
+ *     if (rc < 0)
+ *         ...                      failed
+ *     event->replies               are as many as commands, and none is an error
+ *
+ * "Again" is always the same bytes. The server may then have carried them out twice, so the caller
+ * must be able to tell from the replies: see coat_attempt.unclear.
+ */
+#ifndef COAT_BACKEND_ATTEMPT_H
+#define COAT_BACKEND_ATTEMPT_H
+
+#include "api/op.h"
+#include "script.h"
+
+enum {
+    COAT_ATTEMPT_ARGS = 8,
+    COAT_ATTEMPT_COMMANDS = 2,
+    COAT_ATTEMPT_SENDS = 3 /* of one attempt, a repeat of EVALSHA as EVAL not counted */
+};
+
+enum coat_effect {
+    COAT_READS, /* or sets what may be set twice: a lost reply leaves nothing open */
+    COAT_WRITES /* a lost reply leaves open whether it was done */
+};
+
+struct coat_attempt {
+    struct coat_arg args[COAT_ATTEMPT_ARGS];
+    struct coat_command commands[COAT_ATTEMPT_COMMANDS];
+    size_t arg_count, count;
+    struct coat_arg key;
+    enum coat_effect effect;
+    const struct coat_script *script;
+    char number[24];
+    int sends;
+    int unclear; /* the reply to an earlier send of it was lost, and that may have been done */
+};
+
+/* Start over. key: borrowed, as all arguments, until the attempt is over. */
+void coat_attempt_begin(struct coat_attempt *a, enum coat_effect effect, const void *key,
+                        size_t key_len);
+
+/* The next command of the pipeline; its arguments follow. */
+void coat_attempt_command(struct coat_attempt *a, const char *name);
+void coat_attempt_arg(struct coat_attempt *a, const void *bytes, size_t len);
+void coat_attempt_word(struct coat_attempt *a, const char *word);
+void coat_attempt_number(struct coat_attempt *a, int64_t number); /* one in an attempt */
+
+/* The command that runs a script on the record and the lock of a session; ARGV follow. */
+struct coat_keys;
+void coat_attempt_script(struct coat_attempt *a, const struct coat_script *script,
+                         const struct coat_keys *keys);
+
+/* Fill in the step that sends it. */
+void coat_attempt_send(struct coat_attempt *a, struct coat_step *step);
+
+/*
+ * An event after a send. 1: the replies are good. 0: *step sends it again. Otherwise it has
+ * failed: COAT_EUNCERTAIN for a write that may have been done; what the server's refusal means
+ * (refusal.h); COAT_EFOREIGN for a wrong number of replies; or the driver's reason.
+ */
+int coat_attempt_take(struct coat_attempt *a, const struct coat_event *event,
+                      struct coat_step *step, struct coat_error *err);
+
+/* COAT_EUNCERTAIN; why: one more sentence, or NULL. */
+int coat_attempt_uncertain(const char *why, struct coat_error *err);
+
+/* COAT_EFOREIGN: the reply cannot be one to this command. */
+int coat_attempt_foreign(struct coat_error *err);
+
+#endif

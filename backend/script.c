@@ -1,0 +1,57 @@
+/* The numbers are offsets into a record, from 0 and inclusive: see record.h. */
+#include "script.h"
+
+#define SCRIPT(text, sha1)                                                                         \
+    {                                                                                              \
+        text, sizeof text - 1, sha1                                                                \
+    }
+
+const struct coat_script coat_script_save =
+    SCRIPT("if ARGV[4] and redis.call('GET', KEYS[2]) ~= ARGV[4] then return -1 end\n"
+           "local rev = redis.call('GETRANGE', KEYS[1], 4, 11)\n"
+           "if rev == '' then return 0 end\n"
+           "if rev ~= ARGV[1] then return redis.call('GET', KEYS[1]) end\n"
+           "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])\n"
+           "return 1\n",
+           "02d38162a32e7a19b0224128a6b0d7ac516790c2");
+
+/*
+ * `other` is whether the other id opens the record: offered (11), or in its grace period (00).
+ * A value too short to be a record is not ours to delete.
+ */
+const struct coat_script coat_script_logout = SCRIPT(
+    "local ids = redis.call('GETRANGE', KEYS[1], 46, 85)\n"
+    "if ids == '' then return 0 end\n"
+    "if #ids < 40 then return -1 end\n"
+    "local other = ids:byte(33) >= 192\n"
+    "   or ids:byte(33) < 128 and struct.unpack('>I8', ids:sub(33)) > tonumber(ARGV[2])\n"
+    "if ids:sub(1, 16) ~= ARGV[1] and not (other and ids:sub(17, 32) == ARGV[1]) then return -1 end\n"
+    "local head = redis.call('GETRANGE', KEYS[1], 0, 511)\n"
+    "redis.call('DEL', KEYS[1], KEYS[2])\n"
+    "return head\n",
+    "d0a584af961db5abfeb526c447e80be67b2f33e9");
+
+const struct coat_script coat_script_end =
+    SCRIPT("local p = redis.call('GETRANGE', KEYS[1], 119, 118 + #ARGV[1])\n"
+           "if p == '' then return 0 end\n"
+           "if p ~= ARGV[1] and p:byte(1) ~= 0xc0 then return -1 end\n"
+           "return redis.call('DEL', KEYS[1], KEYS[2])\n",
+           "2e96db104de859cf28fdde3272bcc6dc457b55d2");
+
+const struct coat_script coat_script_enter = SCRIPT(
+    "local t = redis.call('TIME')\n"
+    "for i = 4, #ARGV do redis.call('ZREM', KEYS[1], ARGV[i]) end\n"
+    "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000 + math.floor(t[2] / 1000))\n"
+    "local known = redis.call('ZSCORE', KEYS[1], ARGV[1])\n"
+    "if not known and tonumber(ARGV[3]) > 0 and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then\n"
+    "  return redis.call('ZRANGE', KEYS[1], 0, -1)\n"
+    "end\n"
+    "redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])\n"
+    "redis.call('PEXPIREAT', KEYS[1], redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2])\n"
+    "return 1\n",
+    "513aa87546caa7b2525bf15afef88e6fe55c43b4");
+
+const struct coat_script coat_script_unlock =
+    SCRIPT("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
+           "return redis.call('DEL', KEYS[1])\n",
+           "3c9c9e0fad36a4c131785264072fb16c2f7347b2");

@@ -1,0 +1,45 @@
+/*
+ * script.h: the Lua that runs inside Redis. What each script is for, and why it is enough, is in
+ * docs/protocol.md.
+ */
+#ifndef COAT_BACKEND_SCRIPT_H
+#define COAT_BACKEND_SCRIPT_H
+
+#include <stddef.h>
+
+struct coat_script {
+    const char *text;
+    size_t len;
+    char sha1[41]; /* of the text: its name for EVALSHA; checked by a test */
+};
+
+/*
+ * KEYS record lock, ARGV expected-revision record ttl_ms [token]: write the record if it still has
+ * that revision. 1 done, 0 gone, -1 lock lost, or the record that is there.
+ */
+extern const struct coat_script coat_script_save;
+
+/*
+ * KEYS record lock, ARGV verifier-hash now_ms: delete the record if the verifier opens it. 0 gone,
+ * -1 it does not, or the first bytes of the record, which hold its principal.
+ */
+extern const struct coat_script coat_script_logout;
+
+/* ---- For the index by principal and for locks, which are not built yet ---------------------- */
+
+/*
+ * KEYS record lock, ARGV principal (encoded): delete the record unless it belongs to another
+ * principal. 1 or 2 deleted, 0 gone, -1 another principal.
+ */
+extern const struct coat_script coat_script_end;
+
+/*
+ * KEYS index, ARGV member score cap [members to drop]...: enter a session. 1 done, or, where the
+ * index is full, all its members, the first to end first.
+ */
+extern const struct coat_script coat_script_enter;
+
+/* KEYS lock, ARGV token: give a lock back. 1, or 0 if it is not held with this token. */
+extern const struct coat_script coat_script_unlock;
+
+#endif
