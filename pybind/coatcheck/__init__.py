@@ -1,0 +1,63 @@
+"""coatcheck: sessions in Redis, plain data only.
+
+Everything that needs no framework; the middleware for one is imported from its own module, as in
+``from coatcheck.wsgi import SessionMiddleware``.
+"""
+
+import logging
+
+from ._core import __version__, check, dumps, loads
+from .cookie import Cookie
+from .exceptions import (
+    Busy,
+    ConfigError,
+    Conflict,
+    Corrupt,
+    Error,
+    ForeignReply,
+    LimitExceeded,
+    LockLost,
+    LockTimeout,
+    NotLoaded,
+    NotStorable,
+    SessionGone,
+    StoreDenied,
+    StoreTimeout,
+    StoreUnavailable,
+    TooManySessions,
+    Uncertain,
+    UnknownFormat,
+)
+from .session import Session
+from .store import Store, StoreOptions
+
+__all__ = [
+    "Busy",
+    "ConfigError",
+    "Conflict",
+    "Cookie",
+    "Corrupt",
+    "Error",
+    "ForeignReply",
+    "LimitExceeded",
+    "LockLost",
+    "LockTimeout",
+    "NotLoaded",
+    "NotStorable",
+    "Session",
+    "SessionGone",
+    "Store",
+    "StoreDenied",
+    "StoreOptions",
+    "StoreTimeout",
+    "StoreUnavailable",
+    "TooManySessions",
+    "Uncertain",
+    "UnknownFormat",
+    "__version__",
+    "check",
+    "dumps",
+    "loads",
+]
+
+logging.getLogger("coatcheck").addHandler(logging.NullHandler())

@@ -1,0 +1,299 @@
+"""What a request sees of its session, and what its response carries, whatever the framework.
+
+An adapter makes one `Rules`, and for each request a `Visit`: it hands out `Visit.session`, calls
+`Visit.commit` before the response headers leave, adds `Visit.headers` to them, and calls
+`Visit.finish` when the body has ended. An `Error` on the way is answered as `Rules.refusal` says.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NamedTuple
+
+from .cookie import Cookie
+from .exceptions import (
+    Busy,
+    ConfigError,
+    Conflict,
+    Corrupt,
+    LimitExceeded,
+    LockLost,
+    SessionGone,
+    StoreUnavailable,
+    TooManySessions,
+    UnknownFormat,
+)
+from .store import Store
+
+log = logging.getLogger("coatcheck")
+
+Headers = list[tuple[str, str]]
+OnCorrupt = Literal["new", "raise"]
+OnUnavailable = Literal["503", "raise", "anonymous"]
+OnGone = Literal["drop", "error"]
+CacheControl = Literal["auto"] | None
+
+_RETRY_AFTER_S = 5
+
+
+class Refusal(NamedTuple):
+    """An answer of ours in place of the application's."""
+
+    status: int
+    reason: str
+    text: bytes
+    headers: Headers
+
+
+class Rules:
+    """How sessions behave in one application: the settings of its middleware."""
+
+    def __init__(
+        self,
+        store: Store,
+        cookie: Cookie,
+        *,
+        on_corrupt: OnCorrupt,
+        on_unavailable: OnUnavailable | Callable[..., Any],
+        on_gone: OnGone,
+        save_on_error: bool,
+        cache_control: CacheControl,
+    ) -> None:
+        _one_of("on_corrupt", on_corrupt, "new", "raise")
+        if not callable(on_unavailable):
+            _one_of("on_unavailable", on_unavailable, "503", "raise", "anonymous", "a callable")
+        _one_of("on_gone", on_gone, "drop", "error")
+        _one_of("cache_control", cache_control, "auto", None)
+        if not isinstance(cookie, Cookie):
+            raise ConfigError(f"cookie={cookie!r}: give a coatcheck.Cookie")
+        self.store = store
+        self.cookie = cookie
+        self.on_corrupt = on_corrupt
+        self.on_unavailable = on_unavailable
+        self.on_gone = on_gone
+        self.save_on_error = save_on_error
+        self.cache_control = cache_control
+        self._unavailable = False
+        self._advised = False
+
+    def refusal(self, exc: BaseException) -> Refusal | None:
+        """Our answer to a request that ended in this exception; None: it is not ours to answer."""
+        if isinstance(exc, StoreUnavailable):
+            self.note_unavailable(exc)
+            return None if self.on_unavailable == "raise" else _try_again()
+        if isinstance(exc, (UnknownFormat, Busy, LockLost)):
+            return _try_again()
+        if isinstance(exc, (Conflict, TooManySessions)):
+            return _conflict(str(exc))
+        if isinstance(exc, SessionGone) and self.on_gone == "error":
+            return _conflict("The session ended while this request was under way.")
+        return None
+
+    def note_unavailable(self, exc: StoreUnavailable) -> None:
+        if not self._unavailable:
+            self._unavailable = True
+            log.error("session store unavailable: %s", exc)
+
+    def note_available(self) -> None:
+        if self._unavailable:
+            self._unavailable = False
+            log.warning("session store available again")
+
+    def advise_on_plain_http(self) -> None:
+        if not self._advised:
+            self._advised = True
+            log.warning(
+                "the Secure cookie %s answers a request over plain http, and browsers may not"
+                " return it: while developing use Cookie(secure=False); behind a proxy that speaks"
+                " https, pass the scheme on",
+                self.cookie.name,
+            )
+
+
+class Visit:
+    """One request's session, from its cookie to the headers of its response."""
+
+    def __init__(self, rules: Rules, cookies: Iterable[str], host: str, *, https: bool) -> None:
+        ids = rules.cookie.read(cookies)
+        self._rules = rules
+        self._host = host
+        self._https = https
+        self._twins = len(ids) > 1
+        self._id = ids[0] if len(ids) == 1 else None
+        self._load = _Load(rules)
+        self._set: str | None = None
+        self._clear = False
+        self._silent = False
+        self._state: Literal["open", "committed", "over"] = "open"
+        self.session = rules.store.session(self._id, on_error=self._load)
+
+    def commit(self, status: int) -> None:
+        """Save, before the headers of a response with this status leave.
+
+        Raises what must not be answered by that response.
+        """
+        if status == 500 and self._load.failure and self._rules.refusal(self._load.failure):
+            # The application turned the store's failure into an error page of its own.
+            raise self._load.failure
+        self._state = "over"
+        going_on = status < 500 or self._rules.save_on_error
+        if self.session.accessed:
+            if going_on:
+                going_on = self._save()
+            self._choose_cookie()
+        if going_on:
+            self._state = "committed"
+        self.session._headers_sent = True
+
+    def headers(self, headers: Headers) -> Headers:
+        """The headers of the committed response, with what the session adds to them."""
+        if not self._twins and not self.session.accessed:
+            return headers
+        cookies = self._cookies()
+        if cookies or self._silent:
+            headers = [(k, v) for k, v in headers if not self._is_our_cookie(k, v)]
+        headers = _vary_by_cookie(headers)
+        if self._rules.cache_control == "auto":
+            private = self._load.failure is not None or self.session.principal is not None
+            headers = _limit_caching(headers, no_store=bool(cookies) or private)
+        return headers + [("Set-Cookie", cookie) for cookie in cookies]
+
+    def finish(self) -> None:
+        """The body has ended: save what was changed while it was sent."""
+        if self._state == "committed" and self.session.accessed and self.session.modified:
+            self._save()
+
+    def abandon(self) -> None:
+        """The application raised: nothing is saved, unless the rules say so."""
+        state, self._state = self._state, "over"
+        session = self.session
+        # A new id could not reach the browser any more.
+        knows_id = session.accessed and session.id is not None and not session._new_id
+        if state != "over" and self._rules.save_on_error and knows_id:
+            try:
+                session.save()
+            except Exception:
+                log.exception("session not saved after an error of the application")
+
+    def refusal(self, exc: BaseException) -> Refusal | None:
+        """As `Rules.refusal`, with this session's cookie if it has to change."""
+        refusal = self._rules.refusal(exc)
+        if refusal is not None:
+            self._state = "over"
+            if isinstance(exc, SessionGone) and not exc.replaced:
+                refusal.headers.append(("Set-Cookie", self._rules.cookie.clear()))
+        return refusal
+
+    def _save(self) -> bool:
+        """False if there is no session any more that could be saved."""
+        try:
+            self.session.save()
+        except SessionGone as exc:
+            self._drop(exc)
+            return False
+        self._rules.note_available()
+        return True
+
+    def _drop(self, exc: SessionGone) -> None:
+        """What was changed is dropped: the session ended, or lives on under another id."""
+        self._state = "over"
+        self._clear = not exc.replaced
+        self._silent = exc.replaced
+        log.info("session %s: what a request changed was dropped: %s", self.session.public_id, exc)
+        if self._rules.on_gone == "error" and not exc.replaced:
+            raise exc
+
+    def _choose_cookie(self) -> None:
+        session = self.session
+        if session.stale:
+            self._silent = True
+        elif not self._silent and not self._clear:
+            if session.id is not None and session.id != self._id:
+                self._set = session.id
+                log.info("session %s: new id", session.public_id)
+            self._clear = session._ended and session.id is None
+
+    def _cookies(self) -> list[str]:
+        cookie = self._rules.cookie
+        if self._silent:
+            return []
+        cookies = cookie.clear_twins(self._host) if self._twins else []
+        if self._set is not None:
+            # Last, for browsers that take one of the twins for the cookie itself.
+            cookies.append(cookie.set(self._set))
+            if cookie.secure and not self._https:
+                self._rules.advise_on_plain_http()
+        elif self._clear and not self._twins:
+            cookies.append(cookie.clear())
+        return cookies
+
+    def _is_our_cookie(self, name: str, value: str) -> bool:
+        return name.lower() == "set-cookie" and value.startswith(self._rules.cookie.name + "=")
+
+
+class _Load:
+    """Answers a session that could not be loaded, and remembers it. Knows no session, so that the
+    two make no cycle."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.failure: Exception | None = None
+
+    def __call__(self, exc: Exception) -> bool:
+        """True: an empty, read-only session; False: a new one."""
+        unusable = isinstance(exc, (Corrupt, LimitExceeded)) and not isinstance(exc, UnknownFormat)
+        if unusable and self.rules.on_corrupt == "new":
+            log.error("a new session for a record that cannot be used, and is left alone: %s", exc)
+            return False
+        self.failure = exc
+        if isinstance(exc, StoreUnavailable):
+            self.rules.note_unavailable(exc)
+            if self.rules.on_unavailable == "anonymous":
+                return True
+        raise exc
+
+
+def _one_of(name: str, value: object, *choices: object) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name}={value!r}: must be {' or '.join(repr(c) for c in choices)}")
+
+
+def _try_again() -> Refusal:
+    return _refusal(
+        503,
+        "Service Unavailable",
+        "The session store cannot be used at the moment; please try again shortly.",
+        ("Retry-After", str(_RETRY_AFTER_S)),
+    )
+
+
+def _conflict(why: str) -> Refusal:
+    return _refusal(409, "Conflict", why)
+
+
+def _refusal(status: int, reason: str, text: str, *headers: tuple[str, str]) -> Refusal:
+    body = (text + "\n").encode()
+    about = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        *headers,
+    ]
+    return Refusal(status, reason, body, about)
+
+
+def _vary_by_cookie(headers: Headers) -> Headers:
+    vary = [value for name, value in headers if name.lower() == "vary"]
+    if {"cookie", "*"} & {field.strip().lower() for value in vary for field in value.split(",")}:
+        return headers
+    others = [header for header in headers if header[0].lower() != "vary"]
+    return [*others, ("Vary", ", ".join([*vary, "Cookie"]))]
+
+
+def _limit_caching(headers: Headers, *, no_store: bool) -> Headers:
+    cache = [value.lower() for name, value in headers if name.lower() == "cache-control"]
+    if any("no-store" in value for value in cache) or (cache and not no_store):
+        return headers
+    others = [header for header in headers if header[0].lower() != "cache-control"]
+    return [*others, ("Cache-Control", "no-store" if no_store else "private")]

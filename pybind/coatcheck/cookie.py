@@ -1,0 +1,241 @@
+"""The session cookie: its settings, its ``Set-Cookie`` headers, and reading it from a request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from .exceptions import ConfigError
+
+#: What browsers keep of a cookie: longer ones are dropped, a longer Max-Age is cut.
+MAX_NAME_AND_VALUE = 4096
+MAX_AGE_LIMIT = 400 * 24 * 3600
+
+_ID_LENGTH = 43
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_PATH = re.compile(r"/[!-:<-~]{0,1023}\Z")
+_HOST = re.compile(r"[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*\Z")
+_VALUE = re.compile(r"[0-9A-Za-z_-]+\Z")
+_SAMESITE = {"lax": "Lax", "strict": "Strict", "none": "None"}
+_PARENTS = 8
+
+
+@dataclass(frozen=True, init=False)
+class Cookie:
+    """The settings of the session cookie, checked when it is made.
+
+    The defaults are the strictest that browsers know: ``__Host-session``, ``Secure``, ``HttpOnly``,
+    ``SameSite=Lax``, ``Path=/``, no ``Domain``, gone when the browser closes. Without a name of its
+    own the cookie is called ``__Secure-session`` where a ``domain`` or another ``path`` is set, and
+    ``session`` with ``secure=False``, which is for development over plain http only.
+
+    ``max_age`` (seconds or a timedelta, at most 400 days) keeps the cookie when the browser closes.
+    How long the session lives is the store's to say, whatever the cookie says.
+    """
+
+    name: str
+    secure: bool
+    httponly: bool
+    samesite: str
+    path: str
+    domain: str | None
+    max_age: int | None
+    partitioned: bool
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        secure: bool = True,
+        httponly: bool = True,
+        samesite: str = "Lax",
+        path: str = "/",
+        domain: str | None = None,
+        max_age: int | timedelta | None = None,
+        partitioned: bool = False,
+    ) -> None:
+        if name is None:
+            name = _default_name(secure, path, domain)
+        self.__dict__.update(
+            name=name,
+            secure=bool(secure),
+            httponly=bool(httponly),
+            samesite=_samesite(samesite),
+            path=path,
+            domain=_domain(domain),
+            max_age=_max_age(max_age),
+            partitioned=bool(partitioned),
+        )
+        self._check()
+
+    def _check(self) -> None:
+        if not _matches(_TOKEN, self.name):
+            raise ConfigError(
+                f"cookie name {self.name!r}: only letters, digits and !#$%&'*+-.^_`|~ are allowed"
+            )
+        if len(self.name) + _ID_LENGTH > MAX_NAME_AND_VALUE:
+            raise ConfigError(
+                f"cookie name of {len(self.name)} characters: with a session id of {_ID_LENGTH} it"
+                f" must stay within the {MAX_NAME_AND_VALUE} bytes that browsers keep; shorten it"
+            )
+        if not _matches(_PATH, self.path):
+            raise ConfigError(
+                f"cookie path {self.path!r}: must begin with '/', be at most 1024 characters, and"
+                " hold no control character, space, ';' or non-ASCII (percent-encode these)"
+            )
+        if not self.secure:
+            self._check_insecure()
+        elif self._is_host_only_name() and self.domain is not None:
+            raise ConfigError(
+                f"cookie {self.name!r} with domain={self.domain!r}: browsers drop a __Host- cookie"
+                " that has a Domain; leave out the domain, or name it '__Secure-...'"
+            )
+        elif self._is_host_only_name() and self.path != "/":
+            raise ConfigError(
+                f"cookie {self.name!r} with path={self.path!r}: browsers drop a __Host- cookie"
+                " whose Path is not '/'; leave out the path, or name it '__Secure-...'"
+            )
+
+    def _check_insecure(self) -> None:
+        if self.name.lower().startswith(("__host-", "__secure-")):
+            raise ConfigError(
+                f"cookie {self.name!r} with secure=False: browsers drop it; leave out secure=False,"
+                " or over plain http leave out the name"
+            )
+        if self.samesite == "None":
+            raise ConfigError(
+                "samesite='None' with secure=False: browsers drop such a cookie;"
+                " use https and leave out secure=False, or use samesite='Lax'"
+            )
+        if self.partitioned:
+            raise ConfigError(
+                "partitioned=True with secure=False: browsers drop such a cookie;"
+                " use https and leave out secure=False, or leave out partitioned"
+            )
+
+    def _is_host_only_name(self) -> bool:
+        # Browsers compare the prefix, unlike the name, without regard to case.
+        return self.name.lower().startswith("__host-")
+
+    def read(self, headers: Iterable[str]) -> list[str]:
+        """The values that a request's Cookie headers have for this cookie, at most two of them.
+
+        Two mean that somebody else, a sibling domain perhaps, set a cookie of the same name, and
+        that neither can be trusted. The headers are hostile input, and so are the values.
+
+        Cookies are separated by ``;``. Servers join split headers with a comma, but a comma also
+        stands in the values of others' cookies: a name after it is ours only if it follows our own
+        value, or any sibling domain could write a cookie of our name into a value of its own.
+        """
+        found: list[str] = []
+        for header in headers:
+            if self.name not in header:
+                continue
+            for part in header.split(";"):
+                if _name_of(part) == self.name:
+                    ours = (pair for pair in part.split(",") if _name_of(pair) == self.name)
+                    found += (pair.partition("=")[2].strip(" \t") for pair in ours)
+                if len(found) > 1:
+                    return found[:2]
+        return found
+
+    def set(self, value: str) -> str:
+        """The value of a ``Set-Cookie`` header that gives the browser this cookie."""
+        if not _matches(_VALUE, value) or len(self.name) + len(value) > MAX_NAME_AND_VALUE:
+            raise ValueError("the value is not a session id, so it cannot stand in a cookie")
+        age = "" if self.max_age is None else f"; Max-Age={self.max_age}"
+        return f"{self.name}={value}{age}{self._attributes(self.domain, self.partitioned)}"
+
+    def clear(self) -> str:
+        """The value of a ``Set-Cookie`` header that takes this cookie from the browser."""
+        return self._clear(self.domain, self.partitioned)
+
+    def clear_twins(self, host: str) -> list[str]:
+        """``Set-Cookie`` headers that take this cookie away in each variant that may have made a
+        twin of it: for the host alone, for the domains that it lies in, and partitioned."""
+        domains: list[str | None] = [None]
+        if not self._is_host_only_name():
+            domains += dict.fromkeys(_domains_of(self.domain or "", host))
+        return [
+            self._clear(domain, partitioned)
+            for domain in domains
+            for partitioned in ((False, True) if self.secure else (False,))
+        ]
+
+    def _clear(self, domain: str | None, partitioned: bool) -> str:
+        gone = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+        return f"{self.name}={gone}{self._attributes(domain, partitioned)}"
+
+    def _attributes(self, domain: str | None, partitioned: bool) -> str:
+        attributes = [f"; Path={self.path}"]
+        if domain is not None:
+            attributes.append(f"; Domain={domain}")
+        if self.secure:
+            attributes.append("; Secure")
+        if self.httponly:
+            attributes.append("; HttpOnly")
+        attributes.append(f"; SameSite={self.samesite}")
+        if partitioned:
+            attributes.append("; Partitioned")
+        return "".join(attributes)
+
+
+def _default_name(secure: bool, path: str, domain: str | None) -> str:
+    if not secure:
+        return "session"
+    return "__Host-session" if domain is None and path == "/" else "__Secure-session"
+
+
+def _samesite(samesite: str) -> str:
+    if isinstance(samesite, str) and samesite.lower() in _SAMESITE:
+        return _SAMESITE[samesite.lower()]
+    raise ConfigError(f"samesite={samesite!r}: say 'Lax', 'Strict' or, with Secure, 'None'")
+
+
+def _domain(domain: str | None) -> str | None:
+    if domain is None:
+        return None
+    # A leading dot means nothing today, but old code and habits write it.
+    bare = domain[1:] if isinstance(domain, str) and domain.startswith(".") else domain
+    if not _matches(_HOST, bare) or len(bare) > 253:
+        raise ConfigError(
+            f"cookie domain {domain!r}: must be a host name such as 'example.com', without scheme"
+            " or port, and a name with other letters in its 'xn--' form"
+        )
+    return bare
+
+
+def _max_age(max_age: int | timedelta | None) -> int | None:
+    if max_age is None:
+        return None
+    seconds = max_age // timedelta(seconds=1) if isinstance(max_age, timedelta) else max_age
+    if type(seconds) is not int or not 1 <= seconds <= MAX_AGE_LIMIT:
+        raise ConfigError(
+            f"cookie max_age={max_age!r}: must be whole seconds or a timedelta, from 1 second to"
+            f" 400 days ({MAX_AGE_LIMIT}), the longest that browsers keep a cookie"
+        )
+    return seconds
+
+
+def _matches(pattern: re.Pattern[str], text: object) -> bool:
+    return isinstance(text, str) and pattern.match(text) is not None
+
+
+def _name_of(pair: str) -> str | None:
+    name, equals, _ = pair.partition("=")
+    return name.strip(" \t") if equals else None
+
+
+def _domains_of(domain: str, host: str) -> Iterator[str]:
+    """The domains for which a cookie could have been set that this host (a Host header, hostile)
+    gets to see: a few, since the top ones are registries, where browsers allow none."""
+    if domain:
+        yield domain
+    name = host.partition(":")[0].lower()
+    if not _matches(_HOST, name) or len(name) > 253 or name.replace(".", "").isdigit():
+        return
+    labels = name.split(".")
+    for first in range(min(len(labels) - 1, _PARENTS)):
+        yield ".".join(labels[first:])

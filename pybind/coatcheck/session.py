@@ -1,0 +1,120 @@
+"""One session, as a mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal
+
+from . import _core
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class Session(_core.Session, MutableMapping[str, Any]):
+    """One session: a mapping from text to plain values, made by a `Store`.
+
+    An assignment that cannot be stored raises on its line, and what is changed inside a stored list
+    or dict needs no flag: ``session["cart"].append(x)`` is seen. Nothing is written before
+    `save()`, which middleware calls. A session belongs to one thread at a time.
+    """
+
+    # What middleware has to know; see _request.py.
+    _ended = False
+    _new_id = False
+    _headers_sent = False
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was created, or last logged in to; None while it is not stored."""
+        return _from_ms(self.created_ms)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When it ends, however much it is used; None while it is not stored."""
+        return _from_ms(self.deadline_ms)
+
+    def save(self) -> str | None:
+        """Write what was changed, all at once; with `login` and `rotate` if asked for.
+
+        Returns the id, None while there is nothing to store. Raises SessionGone if the session was
+        ended meanwhile, and what Store says of a store that cannot be reached; the session is then
+        as it was.
+        """
+        if self._headers_sent and (self._new_id or (self.id is None and self.modified)):
+            self._too_late("save")
+        session_id = super().save()
+        self._new_id = False
+        return session_id
+
+    def login(self, principal: str, *, carry: Iterable[str] | Literal["all"]) -> None:
+        """Log a principal in: with the next save a new id and a new lifetime; the old id is dead.
+
+        ``carry`` names the fields that survive; ``"all"`` says that whatever somebody stored before
+        the login may stay. The others are deleted at once.
+        """
+        self._too_late("login")
+        super().login(principal, carry=carry)
+        self._new_id = True
+
+    def rotate(self) -> None:
+        """A change of privilege: a new id with the next save, same fields, same deadline."""
+        self._too_late("rotate")
+        super().rotate()
+        self._new_id = True
+
+    def destroy(self) -> bool:
+        """End it at once, for every request that holds its id; False if it was gone already.
+
+        Afterwards it is a new, empty session, which gets another id if something is stored.
+        """
+        ended = super().destroy()
+        self._ended = True
+        self._new_id = False
+        return ended
+
+    def clear(self) -> None:
+        for field in list(self):
+            del self[field]
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take out the last field, as dict does."""
+        for field in reversed(self):
+            return field, self.pop(field)
+        raise KeyError("popitem(): the session is empty")
+
+    def copy(self) -> dict[str, Any]:
+        """The fields as a plain dict; what they hold is not copied."""
+        return dict(self)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self))
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self) | dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(other) | dict(self) if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Session:
+        self.update(other)
+        return self
+
+    def __repr__(self) -> str:
+        # Must not load what nobody has looked at, nor show the id or what is stored.
+        if not self.accessed:
+            return "<Session, not looked at>"
+        if self.public_id is None:
+            return "<Session, new>"
+        return f"<Session {self.public_id}>"
+
+    def _too_late(self, what: str) -> None:
+        if self._headers_sent:
+            raise RuntimeError(
+                f"{what} after the response headers left: the browser cannot be told the new id"
+                " any more; do it before the first chunk of the body"
+            )
+
+
+def _from_ms(ms: int) -> datetime | None:
+    return _EPOCH + timedelta(milliseconds=ms) if ms else None

@@ -1,0 +1,131 @@
+"""A store: where the sessions of one application live."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from . import _core
+from .exceptions import ConfigError
+from .session import Session
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+#: A time: seconds or a timedelta.
+Seconds = float | timedelta
+
+# Options for which None is a setting of its own: no such limit.
+_NONE_LIFTS = frozenset({"idle", "max_bytes", "max_depth", "max_fields", "max_items"})
+
+
+class StoreOptions(TypedDict, total=False):
+    """The options of a `Store`, which middleware takes too; `Store` says what they mean."""
+
+    prefix: str | None
+    idle: Seconds | None
+    lifetime: Seconds
+    timeout: Seconds
+    connect_timeout: Seconds
+    max_connections: int
+    touch_below: float
+    stale: Seconds
+    on_conflict: Literal["mine", "theirs", "raise"]
+    max_bytes: int | None
+    max_depth: int | None
+    max_fields: int | None
+    max_items: int | None
+    username: str | None
+    password: str | None
+    allow_root: bool
+
+
+class Store(_core.Store):
+    """Where the sessions of one application live.
+
+    ``url`` is ``redis://[user:pass@]host[:port][/db]``, ``unix:/path[?db=n]`` or, for development,
+    ``embedded:[/directory]``, a private server that is started if it is not running. Making a store
+    does not connect, except to that.
+
+    Options, times in seconds or as timedelta:
+
+    ==================  ==========================================================================
+    prefix              names the application in Redis, ``"shop:"``; required, except for embedded:
+    idle                time without a request after which a session ends; None: not before its
+                        deadline (1800)
+    lifetime            time after creation or login at which a session ends (43200)
+    timeout             for a whole call, connecting and retries included (1.0)
+    connect_timeout     for connecting, out of these (0.5)
+    max_connections     to the server, from this process (8)
+    touch_below         the idle clock is renewed when less than this part of it is left (0.9)
+    stale               for how long an id that was just replaced is told from an unknown one (30)
+    on_conflict         when another request changed the same field: ``"mine"``, ``"theirs"`` or
+                        ``"raise"`` (``"mine"``)
+    max_bytes, max_depth, max_fields, max_items
+                        limits of one session; None lifts one (1 MiB, 64, 16384, 262144)
+    username, password  as in the URL, without its escaping
+    allow_root          embedded: may start its server as root (False)
+    ==================  ==========================================================================
+
+    Each may also come from the URL (``?idle=600``) or the environment (``COATCHECK_URL``,
+    ``COATCHECK_IDLE``, ...); an argument wins over the URL, and that over the environment.
+
+    Any number of threads may share a store, and so may processes that fork: each gets connections
+    of its own. Calls that need the server raise StoreUnavailable, or its kinds, within ``timeout``.
+    """
+
+    def __init__(self, url: str | None = None, **options: Unpack[StoreOptions]) -> None:
+        given = {"url": url, **options}
+        pairs = [(name, text) for name in given if (text := _text(name, given[name])) is not None]
+        _refuse_embedded_under_mod_wsgi(url)
+        _warn_of_patched_sockets()
+        super().__init__(pairs, True, Session)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _text(name: str, value: Any) -> str | None:
+    """An option's value as coat_options.h reads it; None: not given."""
+    if value is None:
+        return "none" if name in _NONE_LIFTS else None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        return f"{value:.6f}".rstrip("0").rstrip(".")
+    raise ConfigError(
+        f"option {name}: {type(value).__name__} is not a setting;"
+        " give text, a number, True or False, or a timedelta"
+    )
+
+
+def _refuse_embedded_under_mod_wsgi(url: str | None) -> None:
+    url = os.environ.get("COATCHECK_URL", "") if url is None else url
+    if "mod_wsgi" in sys.modules and url.startswith("embedded:"):
+        raise ConfigError(
+            "embedded: is for development and does not run under mod_wsgi, whose processes come and"
+            " go; start a redis-server and use its URL, for example redis://localhost:6379/0"
+        )
+
+
+def _warn_of_patched_sockets() -> None:
+    socket = sys.modules.get("socket")
+    by = getattr(getattr(socket, "socket", None), "__module__", "").partition(".")[0]
+    if by in ("gevent", "eventlet"):
+        # From this line each time, so that the usual filter shows it once.
+        warnings.warn(
+            f"{by} has patched the socket module, but coatcheck waits for Redis in C: such a call"
+            f" blocks the hub of {by} for up to the option timeout; keep that short",
+            RuntimeWarning,
+            stacklevel=1,
+        )
