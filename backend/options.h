@@ -31,7 +31,7 @@ struct coat_options {
     int64_t idle_s; /* 0: none */
     int64_t lifetime_s;
     int64_t timeout_ms;
-    int64_t connect_timeout_ms; /* never more than timeout_ms */
+    int64_t connect_timeout_ms; /* never more than timeout_ms, once they are complete */
     int64_t stale_ms;
     int max_connections;
     double touch_below;
@@ -48,7 +48,8 @@ struct coat_options {
 /* What coat_store_open asks: all that must be there is there. 0 or COAT_ECONFIG. */
 int coat_options_complete(const struct coat_options *o, struct coat_error *err);
 
-/* A copy that owns its strings. NULL: no memory. */
+/* The same options again, as they were given (not as coat_embedded_start left them). NULL: no
+ * memory. */
 struct coat_options *coat_options_copy(const struct coat_options *o);
 
 #endif

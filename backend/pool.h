@@ -24,7 +24,7 @@ void coat_pool_free(struct coat_pool *pool); /* NULL allowed */
 int coat_pool_checkout(struct coat_pool *pool, int64_t deadline_ms, struct coat_conn **out,
                        struct coat_error *err);
 
-/* Give it back. reusable 0, or not READY: it is closed. Keeps errno. */
+/* Give it back. reusable 0, or not READY: it is closed. */
 void coat_pool_checkin(struct coat_pool *pool, struct coat_conn *conn, int reusable);
 
 #endif

@@ -1,0 +1,313 @@
+#include "net.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "api/error.h"
+#include "clock.h"
+
+#define BACKLOG_PAUSE_MS 5
+
+/* ---- Failures ------------------------------------------------------------------------------- */
+
+const char *coat_net_name(const struct coat_address *address, char *to, size_t size)
+{
+    if (address->scheme == COAT_SCHEME_TCP)
+        snprintf(to, size, strchr(address->host, ':') ? "[%s]:%d" : "%s:%d", address->host,
+                 address->port);
+    else
+        snprintf(to, size, "unix:%s", address->path ? address->path : "");
+    return to;
+}
+
+/* The system's word for errno would depend on the locale. */
+static const struct {
+    int number;
+    const char *reason, *text;
+} failures[] = {
+    {ECONNREFUSED, "refused", "connection refused; is the server running there?"},
+    {ENOENT, "missing", "there is no such socket; is the server running?"},
+    {ECONNRESET, "reset", "the server reset the connection"},
+    {EPIPE, "closed", "the server closed the connection"},
+    {EACCES, "permission", "this process may not use it"},
+    {EPERM, "permission", "this process may not use it"},
+    {ENETUNREACH, "unreachable", "there is no way to this network"},
+    {EHOSTUNREACH, "unreachable", "there is no way to this host"},
+    {ETIMEDOUT, "timeout", "the server's host does not answer"},
+    {EMFILE, "descriptors", "this process has too many open files"},
+    {ENFILE, "descriptors", "this system has too many open files"},
+    {ENOBUFS, "memory", "the system is short of memory"},
+    {ENOMEM, "memory", "the system is short of memory"},
+};
+
+static int failed(const struct coat_net *net, int number, struct coat_error *err)
+{
+    char name[160];
+    coat_net_name(net->address, name, sizeof name);
+    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++)
+        if (failures[i].number == number)
+            return coat_error_because(err, COAT_EUNAVAILABLE, failures[i].reason, "%s: %s", name,
+                                      failures[i].text);
+    return coat_error_because(err, COAT_EUNAVAILABLE, "io", "%s: system error %d", name, number);
+}
+
+static int timed_out(const struct coat_net *net, struct coat_error *err)
+{
+    char name[160];
+    return coat_error_because(err, COAT_ETIMEOUT, "timeout", "%s did not %s in time",
+                              coat_net_name(net->address, name, sizeof name),
+                              net->connected ? "answer" : "let us connect");
+}
+
+static int interrupted(struct coat_error *err)
+{
+    return coat_error_set(err, COAT_EINTR, "a signal interrupted the wait");
+}
+
+/* ---- Waiting -------------------------------------------------------------------------------- */
+
+/* Until one of the events has come; with none and no socket, just wait for the deadline. */
+static int wait_for(const struct coat_net *net, short events, int64_t deadline_ms,
+                    struct coat_error *err)
+{
+    for (;;) {
+        int64_t left = deadline_ms - coat_monotonic_ms();
+        if (left <= 0)
+            return timed_out(net, err);
+        struct pollfd p = {.fd = net->fd, .events = events};
+        int n = poll(&p, 1, left > INT_MAX ? INT_MAX : (int)left);
+        if (n > 0)
+            return 0;
+        if (n < 0)
+            return errno == EINTR ? interrupted(err) : failed(net, errno, err);
+    }
+}
+
+/* ---- Connecting ----------------------------------------------------------------------------- */
+
+static int new_socket(struct coat_net *net, int family, struct coat_error *err)
+{
+    net->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return net->fd < 0 ? failed(net, errno, err) : 0;
+}
+
+static void drop_socket(struct coat_net *net)
+{
+    if (net->fd >= 0)
+        close(net->fd);
+    net->fd = -1;
+}
+
+static int open_unix(struct coat_net *net, int64_t deadline_ms, struct coat_error *err)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    size_t len = strlen(net->address->path);
+    if (len >= sizeof a.sun_path)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "the path of the unix socket has %zu bytes, and the system allows "
+                              "%zu; choose a shorter one",
+                              len, sizeof a.sun_path - 1);
+    memcpy(a.sun_path, net->address->path, len + 1);
+    if (net->fd < 0 && new_socket(net, AF_UNIX, err) < 0)
+        return COAT_EUNAVAILABLE;
+    while (connect(net->fd, (const struct sockaddr *)&a, sizeof a) < 0) {
+        if (errno == EINTR)
+            return interrupted(err);
+        if (errno == EISCONN)
+            break;
+        if (errno != EAGAIN)
+            return failed(net, errno, err);
+        /* The backlog is full. No event tells when it no longer is. */
+        int64_t left = deadline_ms - coat_monotonic_ms();
+        if (left <= 0)
+            return timed_out(net, err);
+        if (poll(NULL, 0, left < BACKLOG_PAUSE_MS ? (int)left : BACKLOG_PAUSE_MS) < 0)
+            return interrupted(err);
+    }
+    net->connected = 1;
+    return 0;
+}
+
+/* A literal is never given to a resolver. */
+static int resolve(struct coat_net *net, struct coat_error *err)
+{
+    char port[8];
+    snprintf(port, sizeof port, "%d", net->address->port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    int rc = getaddrinfo(net->address->host, port, &hints, &net->found);
+    if (rc == EAI_NONAME) {
+        hints.ai_flags = AI_NUMERICSERV;
+        rc = getaddrinfo(net->address->host, port, &hints, &net->found);
+    }
+    if (rc == 0) {
+        net->trying = net->found;
+        return 0;
+    }
+    net->found = NULL;
+    if (rc == EAI_SYSTEM && errno == EINTR)
+        return interrupted(err);
+    if (rc == EAI_MEMORY)
+        return coat_error_nomem(err);
+    return coat_error_because(err, COAT_EUNAVAILABLE, "resolve",
+                              "host %.120s cannot be resolved to an address; check its name, and "
+                              "this machine's resolver",
+                              net->address->host);
+}
+
+/* Begin with one address, which gets its share of the time that is left. */
+static int try_next(struct coat_net *net, int64_t deadline_ms, struct coat_error *err)
+{
+    int64_t remaining = 0;
+    for (const struct addrinfo *a = net->trying; a; a = a->ai_next)
+        remaining++;
+    int64_t now = coat_monotonic_ms();
+    net->try_until_ms = now + (deadline_ms - now) / remaining;
+    if (new_socket(net, net->trying->ai_family, err) < 0)
+        return COAT_EUNAVAILABLE;
+    if (connect(net->fd, net->trying->ai_addr, net->trying->ai_addrlen) < 0 &&
+        errno != EINPROGRESS && errno != EINTR)
+        return failed(net, errno, err);
+    return 0;
+}
+
+/*
+ * A connection to a port of this machine on which nobody listens can meet itself, when the system
+ * happens to choose that port for our end. It would answer us with our own commands.
+ */
+static int met_itself(int fd)
+{
+    struct sockaddr_storage own = {0}, peer = {0};
+    socklen_t own_len = sizeof own, peer_len = sizeof peer;
+    return getsockname(fd, (struct sockaddr *)&own, &own_len) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && own_len == peer_len &&
+           memcmp(&own, &peer, own_len) == 0;
+}
+
+static int finish_try(struct coat_net *net, struct coat_error *err)
+{
+    int number = 0;
+    socklen_t len = sizeof number;
+    if (getsockopt(net->fd, SOL_SOCKET, SO_ERROR, &number, &len) < 0)
+        number = errno;
+    if (number == 0 && met_itself(net->fd))
+        number = ECONNREFUSED;
+    if (number != 0)
+        return failed(net, number, err);
+    /* Comforts: a socket that refuses them still works. */
+    int on = 1, idle_s = 60, between_s = 15, probes = 4;
+    setsockopt(net->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(net->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(net->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(net->fd, IPPROTO_TCP, TCP_KEEPINTVL, &between_s, sizeof between_s);
+    setsockopt(net->fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    net->connected = 1;
+    return 0;
+}
+
+static void forget_found(struct coat_net *net)
+{
+    if (net->found)
+        freeaddrinfo(net->found);
+    net->found = net->trying = NULL;
+}
+
+static int open_tcp(struct coat_net *net, int64_t deadline_ms, struct coat_error *err)
+{
+    int rc = net->found ? 0 : resolve(net, err);
+    while (rc == 0 && net->trying) {
+        if (net->fd < 0)
+            rc = try_next(net, deadline_ms, err);
+        if (rc == 0)
+            rc = wait_for(net, POLLOUT, net->try_until_ms, err);
+        if (rc == 0)
+            rc = finish_try(net, err);
+        if (rc == 0 || rc == COAT_EINTR)
+            break;
+        drop_socket(net);
+        net->trying = net->trying->ai_next;
+        if (net->trying)
+            rc = 0;
+    }
+    if (rc != COAT_EINTR)
+        forget_found(net);
+    return rc;
+}
+
+/* ---- The interface -------------------------------------------------------------------------- */
+
+void coat_net_init(struct coat_net *net)
+{
+    *net = (struct coat_net){.fd = -1};
+}
+
+int coat_net_open(struct coat_net *net, const struct coat_address *address, int64_t deadline_ms,
+                  struct coat_error *err)
+{
+    net->address = address;
+    return address->scheme == COAT_SCHEME_TCP ? open_tcp(net, deadline_ms, err)
+                                              : open_unix(net, deadline_ms, err);
+}
+
+int coat_net_write(struct coat_net *net, const void *bytes, size_t len, size_t *done,
+                   int64_t deadline_ms, struct coat_error *err)
+{
+    while (*done < len) {
+        ssize_t n = send(net->fd, (const char *)bytes + *done, len - *done, MSG_NOSIGNAL);
+        if (n >= 0) {
+            *done += (size_t)n;
+            continue;
+        }
+        if (errno == EINTR)
+            return interrupted(err);
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            return failed(net, errno, err);
+        int rc = wait_for(net, POLLOUT, deadline_ms, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, int64_t deadline_ms,
+                  struct coat_error *err)
+{
+    for (;;) {
+        ssize_t n = recv(net->fd, bytes, size, 0);
+        if (n > 0) {
+            *got = (size_t)n;
+            return 0;
+        }
+        if (n == 0)
+            return failed(net, EPIPE, err);
+        if (errno == EINTR)
+            return interrupted(err);
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            return failed(net, errno, err);
+        int rc = wait_for(net, POLLIN, deadline_ms, err);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+int coat_net_quiet(const struct coat_net *net)
+{
+    struct pollfd p = {.fd = net->fd, .events = POLLIN | POLLRDHUP};
+    return net->connected && poll(&p, 1, 0) == 0;
+}
+
+void coat_net_close(struct coat_net *net)
+{
+    drop_socket(net);
+    forget_found(net);
+    net->connected = 0;
+}
