@@ -268,7 +268,7 @@ COAT_WIRE_INLINE uint64_t coat_wire_load64(const unsigned char *from)
 
 enum coat_wire_int { COAT_WIRE_INT_SIGNED, COAT_WIRE_INT_UNSIGNED, COAT_WIRE_INT_BIG };
 
-/* What stands at the beginning of every value. Only what belongs to the kind is set. */
+/* What stands at the beginning of every value. What does not belong to the kind is 0. */
 struct coat_wire_head {
     enum coat_kind kind;
     enum coat_wire_int form; /* COAT_INT: where the number is */
@@ -452,6 +452,7 @@ COAT_WIRE_INLINE const unsigned char *coat_wire_read(const unsigned char *at,
 {
     unsigned first;
 
+    *h = (struct coat_wire_head){.kind = COAT_NIL}; /* free, and no compiler has to guess */
     if (checked && at == end)
         return coat_wire_fault(h, COAT_WIRE_CUT_OFF);
     first = *at++;

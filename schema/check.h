@@ -1,0 +1,37 @@
+/* check.h: checking a value in the middle of bytes, for whoever reads what stands around it. */
+#ifndef COAT_CHECK_H
+#define COAT_CHECK_H
+
+#include "api/value.h"
+
+struct coat_checker {
+    const unsigned char *start; /* offsets count from here */
+    const unsigned char *at;    /* what comes next */
+    const unsigned char *end;
+    size_t max_depth;
+    size_t max_items;
+    size_t items; /* seen so far */
+    unsigned flags;
+    uint32_t *keys; /* of the open dicts, where flags ask; NULL until the first */
+    struct coat_error *err;
+};
+
+/* The bytes are held to limits->max_bytes. 0 or COAT_ELIMIT. Nothing to release unless flags. */
+int coat_checker_init(struct coat_checker *c, const void *bytes, size_t len,
+                      const struct coat_limits *limits, unsigned flags, struct coat_error *err);
+void coat_checker_release(struct coat_checker *c);
+
+/* One value from c->at on, with all in it; c->at is then after it. */
+int coat_checker_value(struct coat_checker *c);
+
+/* Nothing may follow. */
+int coat_checker_end(struct coat_checker *c);
+
+/* The failure at a byte: COAT_ECORRUPT with a text such as "the value at byte 5 is cut off". */
+int coat_checker_corrupt(struct coat_checker *c, const unsigned char *at, const char *what,
+                         const char *fault);
+
+/* Count one more value, which begins at `at`: 0 or COAT_ELIMIT. */
+int coat_checker_count(struct coat_checker *c, const unsigned char *at);
+
+#endif
