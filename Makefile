@@ -159,7 +159,7 @@ check check-long:
 	@$(srcdir)/tests/deps all
 	@$(MAKE) --no-print-directory run-$@
 
-run_tests = MAKE='$(MAKE)' PYTHON='$(PYTHON)' SERVER='$(SERVER)' $(srcdir)/tests/run
+run_tests = MAKE='$(MAKE)' CC='$(CC)' PYTHON='$(PYTHON)' SERVER='$(SERVER)' $(srcdir)/tests/run
 
 run-check: all
 	@$(run_tests) check
