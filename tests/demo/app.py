@@ -77,7 +77,7 @@ def slow_choose(session, form):
     paused.clear()
     go_on.clear()
     session[form["field"]] = form["value"]
-    return "chosen at last, {} in the cart".format(len(cart)) if resumed else "nobody resumed me"
+    return f"chosen at last, {len(cart)} in the cart" if resumed else "nobody resumed me"
 
 
 def wait_paused(session, form):
@@ -115,7 +115,7 @@ def application(environ, start_response):
         if view is None:
             status = "404 Not Found"
     except NotStorable as refusal:
-        status, body = "500 Internal Server Error", "NotStorable: {}".format(refusal)
+        status, body = "500 Internal Server Error", f"NotStorable: {refusal}"
     start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
     return [body.encode()]
 

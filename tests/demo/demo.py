@@ -213,8 +213,8 @@ def main():
         cleanup.callback(redis.close)
         shop = Shop(url)
         cleanup.callback(shop.kill)
-        print(f"coatcheck {coatcheck.__version__} with Redis {redis.info('redis_version')}, ", end="")
-        print(f"and the shop of tests/demo/app.py at http://127.0.0.1:{shop.port}/")
+        versions = f"coatcheck {coatcheck.__version__}, Redis {redis.info('redis_version')}"
+        print(f"{versions}, and the shop of tests/demo/app.py at http://127.0.0.1:{shop.port}/")
         return Demo(shop, redis).run()
 
 

@@ -1,0 +1,27 @@
+/* Prints the defaults of all options as the library has them, for the table in docs/guide.md. */
+#include <stdio.h>
+
+#include "options.h"
+
+int main(void)
+{
+    static const char *const on_conflict[] = {"mine", "theirs", "raise"};
+    struct coat_options *o;
+    if (coat_options_new(&o, NULL) < 0)
+        return 1;
+    printf("idle %lld\n", (long long)o->idle_s);
+    printf("lifetime %lld\n", (long long)o->lifetime_s);
+    printf("timeout %.1f\n", (double)o->timeout_ms / 1000);
+    printf("connect_timeout %.1f\n", (double)o->connect_timeout_ms / 1000);
+    printf("max_connections %d\n", o->max_connections);
+    printf("touch_below %.1f\n", o->touch_below);
+    printf("stale %lld\n", (long long)o->stale_ms / 1000);
+    printf("on_conflict %s\n", on_conflict[o->on_conflict]);
+    printf("max_bytes %zu\n", o->limits.max_bytes);
+    printf("max_depth %zu\n", o->limits.max_depth);
+    printf("max_fields %zu\n", o->limits.max_fields);
+    printf("max_items %zu\n", o->limits.max_items);
+    printf("allow_root %d\n", o->allow_root);
+    coat_options_free(o);
+    return 0;
+}

@@ -1,0 +1,317 @@
+"""The documentation says what is so: its code runs, its tables and links are complete."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import coatcheck
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "docs"))
+
+from pages import PAGES, Block, all_blocks, anchors, blocks, links, table  # noqa: E402
+
+PACKAGES = Path(coatcheck.__file__).resolve().parents[1]
+BUILD = PACKAGES.parent
+GUIDE = ROOT / "docs" / "guide.md"
+LANGUAGES = {"python", "c", "sh", "text", "lua"}
+PATIENCE_S = 60
+# A sanitizer that was put before Python is in the way of the compiler.
+PLAIN = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+
+
+def names(items: list[Path] | list[Block]) -> list[str]:
+    return [x.place if isinstance(x, Block) else str(x.relative_to(ROOT)) for x in items]
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+
+
+def each_block(language: str, wanted: Callable[[Block], bool] = lambda block: True):
+    found = [block for block in all_blocks(language) if wanted(block)]
+    return pytest.mark.parametrize("block", found, ids=names(found))
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    """What a reader has who follows the pages: a state directory, and leave to start a server."""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("COATCHECK_")}
+    variables["COATCHECK_ALLOW_ROOT"] = "1"
+    variables["PYTHONPATH"] = str(PACKAGES)
+    with tempfile.TemporaryDirectory(prefix="coat-") as home:
+        variables["XDG_STATE_HOME"] = home
+        yield variables
+        stop = "from coatcheck import Store; Store('embedded:').stop_embedded()"
+        run([sys.executable, "-c", stop], env=variables)
+
+
+def run(command: list[str], **options) -> str:
+    done = subprocess.run(
+        command, timeout=PATIENCE_S, text=True, capture_output=True, check=False, **options
+    )
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+# ---- Code ---------------------------------------------------------------------------------------
+
+
+@each_page
+def test_every_block_is_in_a_language_that_is_tested(page: Path) -> None:
+    unknown = [block.place for block in blocks(page) if block.language not in LANGUAGES]
+    assert not unknown
+
+
+@each_page
+def test_every_output_follows_the_code_that_prints_it(page: Path) -> None:
+    before = [None, *blocks(page)]
+    stray = [
+        block.place
+        for block, previous in zip(before[1:], before, strict=False)
+        if block.language == "text" and (previous is None or previous.language != "python")
+    ]
+    assert not stray
+
+
+@each_page
+def test_python_prints_what_the_page_says(page: Path, environment: dict[str, str]) -> None:
+    run([sys.executable, str(ROOT / "tests" / "docs" / "run_page.py"), str(page)], env=environment)
+
+
+@each_block("python", lambda block: block.is_test)
+def test_a_test_of_the_page_passes(
+    block: Block, environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "test_page.py"
+    file.write_text(block.code, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)]
+    if "coatcheck" not in entry_points(group="pytest11").names:
+        command += ["-p", "coatcheck.pytest_plugin"]  # what installing would have registered
+    count = len(re.findall(r"^def test_", block.code, re.MULTILINE))
+    assert f"{count} passed" in run(command, env=environment, cwd=tmp_path)
+
+
+@each_block("python", lambda block: block.is_server)
+def test_a_server_of_the_page_counts_visits_across_a_restart(
+    block: Block, environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "server.py"
+    port = free_port()
+    assert block.code.count(" 8000") == 1
+    file.write_text(block.code.replace(" 8000", f" {port}"), encoding="utf-8")
+    jar = http.cookiejar.CookieJar()
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(jar)
+    )
+    seen = []
+    for _ in range(2):
+        with serving(file, port, environment):
+            for _ in range(2):
+                with opener.open(f"http://127.0.0.1:{port}/", timeout=PATIENCE_S) as response:
+                    seen.append(response.read().decode())
+    assert seen == [f"visit {n}\n" for n in (1, 2, 3, 4)]
+
+
+def test_the_wsgi_example_has_ten_lines() -> None:
+    (block,) = [block for block in blocks(ROOT / "README.md") if block.is_server]
+    assert len([line for line in block.code.splitlines() if line.strip()]) == 10
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serving(file: Path, port: int, environment: dict[str, str]) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, str(file)], env=environment, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(port, process)
+        yield
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+
+def wait_for(port: int, process: subprocess.Popen) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError("the server of the page did not start")
+
+
+# ---- C ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def include(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The public headers, as they are installed."""
+    to = tmp_path_factory.mktemp("include")
+    (to / "coatcheck").mkdir()
+    for header in (*ROOT.glob("schema/coat_*.h"), *ROOT.glob("backend/coat*.h")):
+        shutil.copy(header, to / "coatcheck")
+    return to
+
+
+def compile_c(source: Path, *flags: str) -> Path:
+    """A program of this source with the library, built as the library was."""
+    program = source.with_suffix("")
+    config = (BUILD / "config.mk").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^(\w+) = *(.*)$", config, re.MULTILINE))
+    before = ("CC", "COAT_CFLAGS", "CFLAGS", "COAT_LDFLAGS", "LDFLAGS")
+    command = [word for name in before for word in shlex.split(found[name])]
+    command += [*WARNINGS, *flags, "-o", str(program), str(source), str(BUILD / "libcoatcheck.a")]
+    command += [word for name in ("DEPS_LIBS", "LIBS") for word in shlex.split(found[name])]
+    run(command, env=PLAIN)
+    return program
+
+
+@each_block("c")
+def test_c_compiles_and_runs(block: Block, include: Path, tmp_path: Path, redis_server) -> None:
+    source = tmp_path / "page.c"
+    source.write_text(block.code, encoding="utf-8")
+    run([str(compile_c(source, "-I", str(include))), redis_server.url], env=PLAIN)
+
+
+def test_the_c_example_is_the_one_that_is_built_against_the_installed_library() -> None:
+    (block,) = [block for block in blocks(ROOT / "README.md") if block.language == "c"]
+    assert block.code == (ROOT / "tests" / "install" / "example.c").read_text(encoding="utf-8")
+
+
+# ---- Shell --------------------------------------------------------------------------------------
+
+
+@each_block("sh")
+def test_every_command_exists(block: Block) -> None:
+    for line in block.code.splitlines():
+        words = [word for word in shlex.split(line) if "=" not in word or word.startswith("-")]
+        assert words[0] in COMMANDS, f"{block.place}: nothing checks {words[0]}"
+        COMMANDS[words[0]](words[1:])
+
+
+def check_make(targets: list[str]) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in targets:
+        assert re.search(rf"^[\w\- ]*\b{target}\b[\w\- ]*:(?!=)", makefile, re.MULTILINE), target
+
+
+def check_configure(options: list[str]) -> None:
+    usage = run([str(ROOT / "configure"), "--help"])
+    for option in options:
+        assert option.partition("=")[0] in usage, option
+
+
+def check_pip(words: list[str]) -> None:
+    assert words == ["install", "."] and (ROOT / "pyproject.toml").exists()
+
+
+def check_cc(words: list[str]) -> None:
+    # tests/install runs this line; here it must only name what is there.
+    assert "$(pkg-config" in words and (ROOT / "backend" / "coatcheck.pc.in").exists()
+
+
+def check_python(words: list[str]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (file,) = words
+    assert f"Save this as `{file}`" in readme
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "make": check_make,
+    "./configure": check_configure,
+    "pip": check_pip,
+    "cc": check_cc,
+    "python3": check_python,
+}
+
+
+# ---- Tables, links, versions --------------------------------------------------------------------
+
+
+@each_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    lost = []
+    for link in links(page):
+        if link.startswith(("http:", "https:")):
+            continue
+        file, _, anchor = link.partition("#")
+        to = (page.parent / file).resolve() if file else page
+        if not to.exists() or (anchor and anchor not in anchors(to)):
+            lost.append(link)
+    assert not lost
+
+
+def test_the_guide_lists_every_option() -> None:
+    listed = {row[0].strip("`") for row in table(GUIDE, "option")}
+    assert listed == {"url", *coatcheck.StoreOptions.__annotations__}
+
+
+def test_the_guide_has_the_defaults_of_the_library(tmp_path: Path) -> None:
+    source = shutil.copy(ROOT / "tests" / "docs" / "defaults.c", tmp_path)
+    flags = [f"-I{ROOT / 'schema'}", f"-I{ROOT / 'backend'}"]
+    lines = run([str(compile_c(Path(source), *flags))], env=PLAIN).splitlines()
+    defaults = dict(line.split() for line in lines)
+    assert {row[0].strip("`"): row[1] for row in table(GUIDE, "option") if row[1]} == defaults
+
+
+def test_every_error_has_its_row() -> None:
+    page = ROOT / "docs" / "errors.md"
+    text = page.read_text(encoding="utf-8")
+    exceptions = {
+        name
+        for name, value in vars(coatcheck).items()
+        if isinstance(value, type) and issubclass(value, coatcheck.Error)
+    }
+    header = (ROOT / "schema" / "coat_error.h").read_text(encoding="utf-8")
+    codes = set(re.findall(r"\bCOAT_E[A-Z]+\b(?= = -)", header))
+    assert exceptions | codes <= set(re.findall(r"`(\w+)", text))
+    assert codes == {row[1].strip("`") for row in table(page, "Python")}
+
+
+def test_the_folder_map_is_complete() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    folders = {
+        path.name
+        for path in ROOT.iterdir()
+        if path.is_dir() and not path.name.startswith((".", "build"))
+    }
+    assert folders == {"backend", "docs", "pybind", "schema", "tests"}
+    assert {folder for folder in folders if f"| `{folder}/` |" in readme} == folders
+
+
+def test_the_architecture_names_every_file() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    sources = [
+        path
+        for pattern in ("schema/**/*.[ch]", "backend/**/*.[ch]", "pybind/**/*.[ch]")
+        for path in ROOT.glob(pattern)
+    ] + list((ROOT / "pybind" / "coatcheck").glob("*.py"))
+    named = set(re.findall(r"`([\w/]+)(?:\.[ch]|\.py)?`", text))
+    assert {path.stem for path in sources if path.stem not in named} == set()
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## (\S+?),", text, re.MULTILINE)[1] == coatcheck.__version__
