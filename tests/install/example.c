@@ -19,10 +19,9 @@ static int visit(struct coat_session *session, struct coat_error *err)
 
     coat_packer_init(&value, NULL);
     coat_pack_int(&value, visits(session) + 1);
-    if ((rc = coat_doc_put(coat_session_doc(session), "visits", &value, err)) == 0)
-        rc = coat_session_save(session, err);
+    rc = coat_doc_put(coat_session_doc(session), "visits", &value, err);
     coat_packer_release(&value);
-    return rc;
+    return rc < 0 ? rc : coat_session_save(session, err);
 }
 
 static int two_requests(struct coat_store *store, struct coat_error *err)
