@@ -188,14 +188,14 @@ class Demo:
         return 1 if self.page.failed else 0
 
 
-def stop_server(store, pid):
-    """Stop the redis-server of this demo, whatever happened to it."""
+def stop_server(store, directory):
+    """Stop the redis-server of this demo, one way or the other."""
     try:
         store.stop_embedded()
     except coatcheck.Error as error:
         print(error, file=sys.stderr)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        with suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((directory / "redis.pid").read_text()), signal.SIGKILL)
     store.close()
 
 
@@ -207,9 +207,8 @@ def main():
         cleanup.callback(shutil.rmtree, directory, ignore_errors=True)
         url = f"embedded:{directory}?allow_root=1"
         store = coatcheck.Store(url, prefix=PREFIX)
-        (path,) = (entry for entry in directory.iterdir() if entry.is_socket())
-        redis = Redis(path)
-        cleanup.callback(stop_server, store, int(redis.info("process_id")))
+        cleanup.callback(stop_server, store, directory)
+        redis = Redis(directory / "redis.sock")
         cleanup.callback(redis.close)
         shop = Shop(url)
         cleanup.callback(shop.kill)

@@ -29,7 +29,7 @@ from pages import PAGES, Block, all_blocks, anchors, blocks, links, table  # noq
 PACKAGES = Path(coatcheck.__file__).resolve().parents[1]
 BUILD = PACKAGES.parent
 GUIDE = ROOT / "docs" / "guide.md"
-LANGUAGES = {"python", "c", "sh", "text", "lua"}
+LANGUAGES = {"python", "c", "sh", "lua", "text", "diagram"}
 PATIENCE_S = 60
 # A sanitizer that was put before Python is in the way of the compiler.
 PLAIN = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
