@@ -9,20 +9,20 @@
 
 /* An open container. All offsets and counts fit, since COAT_BYTES_MAX does. */
 struct level {
-    uint32_t left; /* values still to come; in a dict, keys and values */
-    uint32_t head; /* offset of its first byte */
-    uint32_t stop; /* of a tuple: offset where it has to end */
-    uint32_t keys; /* of a dict: where its own begin in coat_checker.keys */
-    uint16_t odd;  /* of a dict: keys that are neither text nor bytes */
-    uint8_t kind;
+    uint32_t left;  /* values still to come; in a dict, keys and values: even before a key */
+    uint32_t head;  /* offset of its first byte */
+    uint32_t stop;  /* of a tuple: offset where it has to end */
+    uint32_t keys;  /* of a dict: where its own begin in coat_checker.keys */
+    uint16_t odd;   /* of a dict: keys that are neither text nor bytes */
+    uint8_t kind;   /* enum coat_kind */
     uint8_t in_key; /* its members are part of a key */
 };
 
 struct walk {
     struct coat_checker *c;
-    size_t depth;                            /* open containers */
+    struct level *level;                     /* the innermost */
     size_t key_count;                        /* in coat_checker.keys */
-    struct level levels[COAT_DEPTH_MAX + 1]; /* the first stands for what is around the value */
+    struct level levels[COAT_DEPTH_MAX + 1]; /* the first is not open: it holds the value itself */
 };
 
 int coat_checker_init(struct coat_checker *c, const void *bytes, size_t len,
@@ -100,43 +100,38 @@ static int note_key(struct walk *w, const unsigned char *at)
     return 0;
 }
 
-/* The value at `at`, with head h, stands where a key does or within one. */
-static int check_key(struct walk *w, struct level *level, const unsigned char *at,
-                     const struct coat_wire_head *h)
+/* The value at `at` is a key or, where `level` is part of one, within a key. */
+static int check_key(struct walk *w, const unsigned char *at, enum coat_kind kind, int may_be_key)
 {
     struct coat_checker *c = w->c;
+    struct level *level = w->level;
 
-    if (!coat_wire_may_be_key(h))
-        return coat_checker_corrupt(c, at, coat_kind_name(h->kind), "cannot be a key");
+    if (!may_be_key)
+        return coat_checker_corrupt(c, at, coat_kind_name(kind), "cannot be a key");
     if (level->in_key)
         return 0;
-    if (coat_wire_is_odd_key(h->kind)) {
-        if (level->odd == COAT_ODD_KEYS_MAX)
-            return too_many(c, at, "max_odd_keys", "keys that are neither text nor bytes",
-                            COAT_ODD_KEYS_MAX);
-        level->odd++;
-    }
+    if (coat_wire_is_odd_key(kind) && level->odd++ == COAT_ODD_KEYS_MAX)
+        return too_many(c, at, "max_odd_keys", "keys that are neither text nor bytes",
+                        COAT_ODD_KEYS_MAX);
     return c->flags & COAT_CHECK_EQUAL_KEYS ? note_key(w, at) : 0;
 }
 
-static int open_container(struct walk *w, const unsigned char *at, const struct coat_wire_head *h,
-                          int in_key)
+/* `members` of a dict: keys and values. `stop` of a tuple: where it has to end. */
+static int open_container(struct walk *w, const unsigned char *at, enum coat_kind kind,
+                          size_t members, const unsigned char *stop, int in_key)
 {
     struct coat_checker *c = w->c;
-    struct level *level;
 
-    if (w->depth >= c->max_depth)
+    if ((size_t)(w->level - w->levels) >= c->max_depth)
         return too_many(c, at, "max_depth", "containers within each other", c->max_depth);
-    level = &w->levels[++w->depth];
-    *level = (struct level){
-        .left = (uint32_t)(h->kind == COAT_DICT ? 2 * h->len : h->len),
+    *++w->level = (struct level){
+        .left = (uint32_t)members,
         .head = (uint32_t)(at - c->start),
+        .stop = (uint32_t)(stop - c->start),
         .keys = (uint32_t)w->key_count,
-        .kind = (uint8_t)h->kind,
+        .kind = (uint8_t)kind,
         .in_key = (uint8_t)in_key,
     };
-    if (h->kind == COAT_TUPLE)
-        level->stop = (uint32_t)((size_t)(h->list - c->start) + h->v.span);
     return 0;
 }
 
@@ -144,7 +139,7 @@ static int open_container(struct walk *w, const unsigned char *at, const struct 
 static int close_container(struct walk *w, const unsigned char *next)
 {
     struct coat_checker *c = w->c;
-    const struct level *level = &w->levels[w->depth--];
+    const struct level *level = w->level--;
     size_t second;
 
     if (level->kind == COAT_TUPLE && next != c->start + level->stop)
@@ -160,64 +155,64 @@ static int close_container(struct walk *w, const unsigned char *next)
     return 0;
 }
 
-/* One value, but of a container only the head. */
-static int check_head(struct walk *w)
-{
-    struct coat_checker *c = w->c;
-    struct level *level = &w->levels[w->depth];
-    const unsigned char *at = c->at, *next;
-    struct coat_wire_head h;
-    int rc, is_key = level->in_key || (level->kind == COAT_DICT && level->left % 2 == 0);
-
-    level->left--;
-    next = coat_wire_read(at, c->end, 1, &h);
-    if (next == NULL)
-        return coat_checker_corrupt(c, at, "value", h.v.fault);
-    rc = coat_checker_count(c, at);
-    if (rc == 0 && is_key)
-        rc = check_key(w, level, at, &h);
-    if (rc < 0)
-        return rc;
-    c->at = next;
-    switch (h.kind) {
-    case COAT_TEXT: {
-        size_t valid = coat_utf8_valid(next, h.len);
-
-        if (valid != h.len)
-            return coat_checker_corrupt(c, next + valid, "text", "is not UTF-8");
-        c->at += h.len;
-        return 0;
-    }
-    case COAT_INT:
-        if (h.form == COAT_WIRE_INT_BIG)
-            c->at += h.len;
-        return 0;
-    case COAT_BYTES:
-        c->at += h.len;
-        return 0;
-    case COAT_LIST:
-    case COAT_TUPLE:
-    case COAT_DICT:
-        return open_container(w, at, &h, is_key);
-    default:
-        return 0;
-    }
-}
-
+/* What is needed for every value stays in local variables: this loop is most of a load. */
 int coat_checker_value(struct coat_checker *c)
 {
+    const unsigned char *at = c->at, *const end = c->end, *next;
+    const size_t max_items = c->max_items;
+    size_t items = c->items, valid;
+    struct coat_wire_head h;
     struct walk w;
-    int rc;
+    int rc = 0, in_key;
 
     w.c = c;
-    w.depth = w.key_count = 0;
+    w.level = w.levels;
+    w.key_count = 0;
     w.levels[0] = (struct level){.left = 1, .kind = COAT_LIST};
-    do {
-        rc = check_head(&w);
-        while (rc == 0 && w.depth > 0 && w.levels[w.depth].left == 0)
-            rc = close_container(&w, c->at);
-    } while (rc == 0 && w.depth > 0);
-    return rc;
+    for (;;) {
+        next = coat_wire_read(at, end, 1, &h);
+        if (next == NULL)
+            return coat_checker_corrupt(c, at, "value", h.v.fault);
+        if (items++ == max_items)
+            return too_many(c, at, "max_items", "values", max_items);
+        in_key = w.level->in_key || (w.level->kind == COAT_DICT && w.level->left % 2 == 0);
+        if (in_key && (rc = check_key(&w, at, h.kind, coat_wire_may_be_key(&h))) < 0)
+            return rc;
+        w.level->left--;
+        switch (h.kind) {
+        case COAT_TEXT:
+            valid = coat_utf8_valid(next, h.len);
+            if (valid != h.len)
+                return coat_checker_corrupt(c, next + valid, "text", "is not UTF-8");
+            next += h.len;
+            break;
+        case COAT_INT: /* the content of a big one; the others have none */
+        case COAT_BYTES:
+            next += h.len;
+            break;
+        case COAT_LIST:
+            rc = open_container(&w, at, h.kind, h.len, next, in_key);
+            break;
+        case COAT_TUPLE:
+            rc = open_container(&w, at, h.kind, h.len, h.list + h.v.span, in_key);
+            break;
+        case COAT_DICT:
+            rc = open_container(&w, at, h.kind, 2 * h.len, next, in_key);
+            break;
+        default:
+            break;
+        }
+        at = next;
+        while (rc == 0 && w.level->left == 0 && w.level != w.levels)
+            rc = close_container(&w, at);
+        if (rc < 0)
+            return rc;
+        if (w.level == w.levels)
+            break;
+    }
+    c->at = at;
+    c->items = items;
+    return 0;
 }
 
 int coat_checker_end(struct coat_checker *c)

@@ -272,12 +272,12 @@ enum coat_wire_int { COAT_WIRE_INT_SIGNED, COAT_WIRE_INT_UNSIGNED, COAT_WIRE_INT
 struct coat_wire_head {
     enum coat_kind kind;
     enum coat_wire_int form; /* COAT_INT: where the number is */
-    union {
-        int truth;         /* COAT_BOOL */
-        int64_t i;         /* COAT_INT, signed form: all that fit */
-        uint64_t u;        /* COAT_INT, unsigned form: beyond INT64_MAX */
-        double f;          /* COAT_FLOAT */
-        size_t span;       /* COAT_TUPLE: bytes from `list` to the end of the last member */
+    struct {                 /* no union: it would be kept in memory, not in registers */
+        int truth;           /* COAT_BOOL */
+        int64_t i;           /* COAT_INT, signed form: all that fit */
+        uint64_t u;          /* COAT_INT, unsigned form: beyond INT64_MAX */
+        double f;            /* COAT_FLOAT */
+        size_t span;         /* COAT_TUPLE: bytes from `list` to the end of the last member */
         const char *fault; /* after NULL was returned: what is wrong, for "value at offset 5 ..." */
     } v;
     size_t len; /* text, bytes, big int: bytes of content; list, tuple: members; dict: pairs */
@@ -502,11 +502,13 @@ COAT_WIRE_INLINE const unsigned char *coat_wire_read(const unsigned char *at,
         return coat_wire_read_ext(at, end, checked, h);
     case 0xcb: {
         uint64_t bits;
+        double f;
 
         if (checked && end - at < 8)
             return coat_wire_fault(h, COAT_WIRE_CUT_OFF);
         bits = coat_wire_load64(at);
-        memcpy(&h->v.f, &bits, sizeof bits);
+        memcpy(&f, &bits, sizeof f);
+        h->v.f = f;
         h->kind = COAT_FLOAT;
         return at + 8;
     }
