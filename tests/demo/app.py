@@ -6,61 +6,66 @@ It serves on a free port of the loopback interface, prints that port as its firs
 when its standard input ends. The views below are all there is to using sessions.
 """
 
+from __future__ import annotations
+
 import socketserver
 import sys
 import threading
 import wsgiref.simple_server
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import parse_qs
 
-from coatcheck import Cookie, NotStorable
+from coatcheck import Cookie, NotStorable, Session
 from coatcheck.wsgi import SessionMiddleware
 
+Form = dict[str, str]
 PATIENCE_S = 10
 
 
 class Customer:
     """What an application likes to keep in a session, and should not."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = name
 
 
-def home(session, form):
+def home(session: Session, form: Form) -> str:
     return "welcome, {}".format(session.get("name", "stranger"))
 
 
-def show(session, form):
+def show(session: Session, form: Form) -> str:
     return repr(dict(session))
 
 
-def start_cart(session, form):
+def start_cart(session: Session, form: Form) -> str:
     session["cart"] = [(form["sku"], int(form["count"]))]
     return repr(session["cart"])
 
 
-def add_to_cart(session, form):
+def add_to_cart(session: Session, form: Form) -> str:
     session["cart"].append((form["sku"], int(form["count"])))
     return repr(session["cart"])
 
 
-def choose(session, form):
+def choose(session: Session, form: Form) -> str:
     session[form["field"]] = form["value"]
     return "chosen"
 
 
-def keep_customer(session, form):
+def keep_customer(session: Session, form: Form) -> str:
     session["note"] = "set by the request that is about to fail"
     session["cart"] = [("tea", 2), {"for": Customer(form["name"])}]
     return "never reached"
 
 
-def login(session, form):
+def login(session: Session, form: Form) -> str:
     session.login("user:" + form["name"], carry=["cart"])
     session["name"] = form["name"]
     return "hello, " + form["name"]
 
 
-def logout(session, form):
+def logout(session: Session, form: Form) -> str:
     session.destroy()
     return "goodbye"
 
@@ -70,7 +75,7 @@ paused = threading.Event()
 go_on = threading.Event()
 
 
-def slow_choose(session, form):
+def slow_choose(session: Session, form: Form) -> str:
     cart = session["cart"]
     paused.set()
     resumed = go_on.wait(PATIENCE_S)
@@ -80,11 +85,11 @@ def slow_choose(session, form):
     return f"chosen at last, {len(cart)} in the cart" if resumed else "nobody resumed me"
 
 
-def wait_paused(session, form):
+def wait_paused(session: Session, form: Form) -> str:
     return "paused" if paused.wait(PATIENCE_S) else "no request is paused"
 
 
-def resume(session, form):
+def resume(session: Session, form: Form) -> str:
     go_on.set()
     return "resumed"
 
@@ -104,7 +109,7 @@ VIEWS = {
 }
 
 
-def application(environ, start_response):
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     view = VIEWS.get("{REQUEST_METHOD} {PATH_INFO}".format(**environ))
     length = int(environ.get("CONTENT_LENGTH") or 0)
     pairs = parse_qs(environ["wsgi.input"].read(length).decode())
@@ -125,11 +130,11 @@ class Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
 
 
 class QuietHandler(wsgiref.simple_server.WSGIRequestHandler):
-    def log_message(self, format, *args):
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
-def main():
+def main() -> None:
     # Plain http, so the cookie cannot be Secure; behind https, leave the cookie argument out.
     app = SessionMiddleware(application, cookie=Cookie(secure=False))
     server = wsgiref.simple_server.make_server("127.0.0.1", 0, app, Server, QuietHandler)

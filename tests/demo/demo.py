@@ -7,6 +7,8 @@ browser. Every step says what was sent, what came back and what Redis holds, and
 Ends with 0 only if every step held.
 """
 
+from __future__ import annotations
+
 import ast
 import os
 import shutil
@@ -17,49 +19,51 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import coatcheck
-from stage import PREFIX, Background, Browser, Page, Redis, Shop
+from stage import PREFIX, Answer, Background, Browser, Page, Record, Redis, Shop
 
 IDLE_S, LIFETIME = 1800, timedelta(hours=12)
 
 
 class Demo:
-    def __init__(self, shop, redis):
+    def __init__(self, shop: Shop, redis: Redis) -> None:
         self.shop = shop
         self.redis = redis
         self.browser = Browser(shop)
         self.page = Page()
         self.fact = self.page.fact
 
-    def request(self, method, path, **form):
+    def request(self, method: str, path: str, **form: str) -> Answer:
         """Send it, and show both directions."""
         self.page.sent(method, path, **form)
         answer = self.browser.send(method, path, **form)
         self.page.came_back(answer)
         return answer
 
-    def fields_as_seen(self, browser=None):
+    def fields_as_seen(self, browser: Browser | None = None) -> dict[str, Any]:
         """What the application finds in the session of a browser's next request."""
         return ast.literal_eval((browser or self.browser).send("GET", "/session").text)
 
-    def stored(self):
+    def stored(self) -> list[Record]:
         records = self.redis.records()
         self.page.redis(records)
         return records
 
     # ---- The story ----------------------------------------------------------------------------
 
-    def first_visit(self):
+    def first_visit(self) -> None:
         """A first visit stores nothing"""
         answer = self.request("GET", "/")
         self.fact("no cookie", not answer.set_cookie)
         self.fact("nothing in Redis", not self.stored())
 
-    def tuples(self):
+    def tuples(self) -> None:
         """A cart of tuples comes back as tuples"""
         before = datetime.now(timezone.utc)
-        self.request("POST", "/cart", sku="tea", count=2)
+        self.request("POST", "/cart", sku="tea", count="2")
         (record,) = self.stored()
         self.fact("one key, named by the application's prefix", record.key.startswith(b"shop:s:"))
         self.fact("it ends when idle for 30 min", 0 < record.ttl_s <= IDLE_S)
@@ -68,14 +72,14 @@ class Demo:
         seen = self.fields_as_seen()
         self.fact("the next request sees a tuple", seen == {"cart": [("tea", 2)]})
 
-    def nested_mutation(self):
+    def nested_mutation(self) -> None:
         """A change deep inside is kept, without a flag"""
         self.page.line("the view", 'session["cart"].append((sku, count))')
-        self.request("POST", "/cart/add", sku="cup", count=1)
+        self.request("POST", "/cart/add", sku="cup", count="1")
         (record,) = self.stored()
         self.fact("the new item is stored", record.fields == {"cart": [("tea", 2), ("cup", 1)]})
 
-    def refused(self):
+    def refused(self) -> None:
         """An instance of a class is refused where it is assigned"""
         before = self.redis.records()[0].bytes
         self.page.line("the view", 'session["cart"] = [("tea", 2), {"for": Customer(name)}]')
@@ -85,7 +89,7 @@ class Demo:
         self.fact("it says what", "Customer is not storable" in answer.text)
         self.fact("the stored session is intact, byte for byte", record.bytes == before)
 
-    def login(self):
+    def login(self) -> None:
         """A login changes the id and kills the old one"""
         old_id = self.browser.id
         (before,) = self.redis.records()
@@ -100,7 +104,7 @@ class Demo:
         thief.send("POST", "/choose", field="name", value="mallory")
         self.fact("and writes nothing", [r.bytes for r in self.redis.records()] == [record.bytes])
 
-    def id_nowhere(self):
+    def id_nowhere(self) -> None:
         """The id is nowhere in Redis"""
         raw = urlsafe_b64decode(self.browser.id + "=")
         secrets = {"the id": self.browser.id.encode(), "its selector": raw[:16]}
@@ -116,7 +120,7 @@ class Demo:
         thieves = [Browser(self.shop, urlsafe_b64encode(f).decode().rstrip("=")) for f in forged]
         self.fact("and they open nothing", not any(map(self.fields_as_seen, thieves)))
 
-    def restart(self):
+    def restart(self) -> None:
         """The application is killed and started again: the session is still there"""
         before, pid = self.fields_as_seen(), self.shop.process.pid
         self.shop.kill()
@@ -126,7 +130,7 @@ class Demo:
         self.fact("same fields", before and ast.literal_eval(answer.text) == before)
         self.fact("same types", "('tea', 2)" in answer.text)
 
-    def both_kept(self):
+    def both_kept(self) -> None:
         """Two requests change different fields at once: both are kept"""
         slow = self.slow_request("wrap", "paper")
         self.request("POST", "/choose", field="milk", value="oat")
@@ -135,7 +139,7 @@ class Demo:
         self.fact("the quick one's field is there", record.fields.get("milk") == "oat")
         self.fact("the slow one's field, too", record.fields.get("wrap") == "paper")
 
-    def logout(self):
+    def logout(self) -> None:
         """A logout that a slower request cannot undo"""
         old_id = self.browser.id
         slow = self.slow_request("wrap", "silk")
@@ -150,7 +154,7 @@ class Demo:
 
     # ---- Its props ----------------------------------------------------------------------------
 
-    def slow_request(self, field, value):
+    def slow_request(self, field: str, value: str) -> Background:
         """A request that has read its session, and is now taking its time."""
         form = {"field": field, "value": value}
         self.page.sent("POST", "/slow-choose", **form)
@@ -159,14 +163,14 @@ class Demo:
         self.page.line("", "it has read the session, and has not answered yet; meanwhile:")
         return slow
 
-    def finish(self, slow):
+    def finish(self, slow: Background) -> None:
         Browser(self.shop).send("POST", "/resume")
         answer = slow.wait()
         self.page.line("now the slow one writes and answers")
         self.page.came_back(answer)
         self.fact("the slow one was slow", "at last" in answer.text)
 
-    def run(self):
+    def run(self) -> int:
         for step in (
             self.first_visit,
             self.tuples,
@@ -188,7 +192,7 @@ class Demo:
         return 1 if self.page.failed else 0
 
 
-def stop_server(store, directory):
+def stop_server(store: coatcheck.Store, directory: Path) -> None:
     """Stop the redis-server of this demo, one way or the other."""
     try:
         store.stop_embedded()
@@ -199,9 +203,14 @@ def stop_server(store, directory):
     store.close()
 
 
-def main():
+def leave(number: int, frame: FrameType | None) -> None:
+    """A signal that ends the demo must let it clean up."""
+    sys.exit(128 + number)
+
+
+def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+        signal.signal(number, leave)
     with ExitStack() as cleanup:
         directory = Path(tempfile.mkdtemp(prefix="coatcheck-demo-"))
         cleanup.callback(shutil.rmtree, directory, ignore_errors=True)

@@ -1,5 +1,7 @@
 """What the demo stands on: a look into Redis, a browser, the application's process, the page."""
 
+from __future__ import annotations
+
 import http.cookiejar
 import os
 import socket
@@ -10,7 +12,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from datetime import datetime, timezone
+from http.client import HTTPResponse
 from pathlib import Path
+from typing import Any
 
 import coatcheck
 
@@ -22,19 +26,19 @@ PATIENCE_S = 20
 class Redis:
     """The few lines of Redis's protocol that it takes to look at what is stored."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE_S)
         self.socket.connect(str(path))
         self.stream = self.socket.makefile("rb")
 
-    def __call__(self, *args):
+    def __call__(self, *args: str | bytes) -> Any:
         sent = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
         parts = [b"*%d\r\n" % len(sent)] + [b"$%d\r\n%s\r\n" % (len(arg), arg) for arg in sent]
         self.socket.sendall(b"".join(parts))
         return self.reply()
 
-    def reply(self):
+    def reply(self) -> Any:
         line = self.stream.readline()[:-2]
         kind, rest = line[:1], line[1:]
         if kind == b"-":
@@ -47,14 +51,14 @@ class Redis:
             return [self.reply() for _ in range(int(rest))]
         return rest
 
-    def info(self, name):
+    def info(self, name: str) -> str:
         lines = self("INFO", "server").decode().splitlines()
-        return dict(line.split(":", 1) for line in lines if ":" in line).get(name)
+        return dict(line.split(":", 1) for line in lines if ":" in line)[name]
 
-    def records(self):
+    def records(self) -> list[Record]:
         return [Record(self, key) for key in sorted(self("KEYS", "*"))]
 
-    def close(self):
+    def close(self) -> None:
         self.stream.close()
         self.socket.close()
 
@@ -64,7 +68,7 @@ class Record:
 
     IDS, DEADLINE, PRINCIPAL = 46, 96, 119  # offsets: docs/protocol.md
 
-    def __init__(self, redis, key):
+    def __init__(self, redis: Redis, key: bytes) -> None:
         self.key = key
         self.ttl_s = redis("PTTL", key) / 1000
         self.bytes = redis("GET", key)
@@ -76,7 +80,7 @@ class Record:
         self.field_bytes = self.bytes[rest:]
         self.fields = coatcheck.loads(self.field_bytes)
 
-    def principal_size(self):
+    def principal_size(self) -> int:
         head = self.bytes[self.PRINCIPAL]
         if head == 0xC0:
             return 1
@@ -84,7 +88,7 @@ class Record:
 
 
 class Answer:
-    def __init__(self, response):
+    def __init__(self, response: HTTPResponse | urllib.error.HTTPError) -> None:
         self.status = response.status
         self.text = response.read().decode()
         self.set_cookie = response.headers.get_all("Set-Cookie", [])
@@ -93,7 +97,7 @@ class Answer:
 class Browser:
     """Real HTTP with a cookie jar, which obeys Set-Cookie as a browser does."""
 
-    def __init__(self, shop, cookie=None):
+    def __init__(self, shop: Shop, cookie: str | None = None) -> None:
         self.shop = shop
         self.jar = http.cookiejar.CookieJar()
         self.opener = urllib.request.build_opener(
@@ -102,7 +106,7 @@ class Browser:
         if cookie:
             self.opener.addheaders.append(("Cookie", f"{COOKIE}={cookie}"))
 
-    def send(self, method, path, **form):
+    def send(self, method: str, path: str, **form: str) -> Answer:
         data = urllib.parse.urlencode(form).encode() if method == "POST" else None
         url = f"http://127.0.0.1:{self.shop.port}{path}"
         request = urllib.request.Request(url, data, method=method)
@@ -113,39 +117,40 @@ class Browser:
             return Answer(response)
 
     @property
-    def id(self):
+    def id(self) -> str | None:
         return next((cookie.value for cookie in self.jar if cookie.name == COOKIE), None)
 
 
 class Background(threading.Thread):
     """A request that is under way while others come and go."""
 
-    def __init__(self, browser, *args, **form):
+    def __init__(self, browser: Browser, method: str, path: str, **form: str) -> None:
         super().__init__(daemon=True)
-        self.request = lambda: browser.send(*args, **form)
+        self.request = lambda: browser.send(method, path, **form)
+        self.answer: Answer | None = None
         self.start()
 
-    def run(self):
+    def run(self) -> None:
         try:
             self.answer = self.request()
         except OSError as error:
-            self.answer = None
             print(error, file=sys.stderr)
 
-    def wait(self):
+    def wait(self) -> Answer:
         self.join(PATIENCE_S)
+        if self.answer is None:
+            raise RuntimeError("the request in the background got no answer")
         return self.answer
 
 
 class Shop:
     """The application, a process of its own."""
 
-    def __init__(self, url):
+    def __init__(self, url: str) -> None:
         self.url = url
-        self.process = None
         self.start()
 
-    def start(self):
+    def start(self) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("app.py"))],
             stdin=subprocess.PIPE,
@@ -158,7 +163,7 @@ class Shop:
             raise SystemExit("the application did not start: its message is above")
         self.port = int(port)
 
-    def kill(self):
+    def kill(self) -> None:
         self.process.kill()
         self.process.wait()
         self.process.stdin.close()
@@ -168,32 +173,32 @@ class Shop:
 class Page:
     """What the person reads; bold and coloured only on a terminal."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.styled = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self.steps = self.failed = 0
-        self.facts = []
+        self.facts: list[tuple[str, bool]] = []
 
-    def style(self, code, text):
+    def style(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.styled else text
 
-    def begin(self, title):
+    def begin(self, title: str) -> None:
         self.steps += 1
         self.facts = []
         print("\n" + self.style("1", f"{self.steps}. {title}"))
 
-    def line(self, label, *texts, code="2"):
+    def line(self, label: str, *texts: str, code: str = "2") -> None:
         for text in texts:
             print("   " + self.style(code, f"{label:<10}") + text, flush=True)
             label = ""
 
-    def sent(self, method, path, **form):
+    def sent(self, method: str, path: str, **form: str) -> None:
         self.line("sent", " ".join([method, path] + [f"{k}={v}" for k, v in form.items()]))
 
-    def came_back(self, answer):
+    def came_back(self, answer: Answer) -> None:
         cookies = ["Set-Cookie: " + shortened(header) for header in answer.set_cookie]
         self.line("came back", f"{answer.status}  {answer.text}", *cookies)
 
-    def redis(self, records):
+    def redis(self, records: list[Record]) -> None:
         if not records:
             self.line("Redis", "holds no key")
         for record in records:
@@ -205,10 +210,10 @@ class Page:
                 f"fields {record.fields}",
             )
 
-    def fact(self, text, true):
+    def fact(self, text: str, true: object) -> None:
         self.facts.append((text, bool(true)))
 
-    def end(self):
+    def end(self) -> None:
         wrong = [text for text, true in self.facts if not true]
         if wrong or not self.facts:
             self.failed += 1
@@ -217,11 +222,11 @@ class Page:
             self.line("held", "; ".join(text for text, _ in self.facts), code="32;1")
 
 
-def head(data, count=20):
+def head(data: bytes, count: int = 20) -> str:
     return data[:count].hex(" ") + (" .." if len(data) > count else "")
 
 
-def shortened(header):
+def shortened(header: str) -> str:
     """A Set-Cookie header without most of the id, which is a secret even here."""
     name, _, rest = header.partition("=")
     value, semicolon, flags = rest.partition(";")

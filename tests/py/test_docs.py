@@ -24,7 +24,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "docs"))
 
-from pages import PAGES, Block, all_blocks, anchors, blocks, links, table  # noqa: E402
+from pages import PAGES, Block, all_blocks, anchors, blocks, links, prose, table  # noqa: E402
 
 PACKAGES = Path(coatcheck.__file__).resolve().parents[1]
 BUILD = PACKAGES.parent
@@ -209,6 +209,14 @@ def test_every_command_exists(block: Block) -> None:
         words = [word for word in shlex.split(line) if "=" not in word or word.startswith("-")]
         assert words[0] in COMMANDS, f"{block.place}: nothing checks {words[0]}"
         COMMANDS[words[0]](words[1:])
+
+
+@each_page
+def test_every_command_in_a_sentence_exists(page: Path) -> None:
+    for line in prose(page):
+        for command in re.findall(r"`((?:make|\./configure) [^`]+)`", line):
+            words = [word for word in shlex.split(command) if not re.match(r"[A-Z_]+=", word)]
+            COMMANDS[words[0]](words[1:])
 
 
 def check_make(targets: list[str]) -> None:
