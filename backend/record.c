@@ -17,7 +17,6 @@ _Static_assert(offsetof(struct coat_head, tag) == 106, "the record format");
 _Static_assert(offsetof(struct coat_head, idle) == 115, "the record format");
 
 enum {
-    IDLE_MAX_POWER = 31,
     FIXARRAY = 0x90,
     ITEMS = 9,
     NIL = 0xc0,
@@ -143,8 +142,8 @@ void coat_head_set_deadline_ms(struct coat_head *head, int64_t deadline_ms)
 
 void coat_head_set_idle_s(struct coat_head *head, int64_t idle_s)
 {
-    const int64_t most = (int64_t)1 << IDLE_MAX_POWER;
-    put_be(head->idle, sizeof head->idle, (uint64_t)(idle_s < most ? idle_s : most));
+    int64_t in_range = idle_s < 0 ? 0 : idle_s < COAT_IDLE_MAX_S ? idle_s : COAT_IDLE_MAX_S;
+    put_be(head->idle, sizeof head->idle, (uint64_t)in_range);
 }
 
 int64_t coat_head_ttl_ms(const struct coat_head *head, int64_t now_ms)
@@ -235,8 +234,9 @@ static int parse_principal(struct coat_record *record, const unsigned char *byte
 
     record->principal = kind == NIL ? NULL : (const char *)bytes + at + head;
     record->principal_len = text;
-    record->fields = bytes + at + head + text;
-    record->fields_len = len - at - head - text;
+    record->fields_at = at + head + text;
+    record->fields = bytes + record->fields_at;
+    record->fields_len = len - record->fields_at;
     return 0;
 }
 

@@ -29,6 +29,8 @@ enum {
 /* All times, in records and out, stay below this: a double and a script hold them exactly. */
 #define COAT_MS_MAX ((int64_t)1 << 53)
 
+#define COAT_IDLE_MAX_S ((int64_t)1 << 31)
+
 /* A time, or a sum of times, forced into 0 <= ms < COAT_MS_MAX. Both at most 2^62 in size. */
 int64_t coat_ms_add(int64_t a, int64_t b);
 
@@ -64,6 +66,7 @@ struct coat_record {
     size_t principal_len;
     const unsigned char *fields; /* not yet checked: coat_doc_parse does that */
     size_t fields_len;
+    size_t fields_at; /* their offset in the record */
 };
 
 /*
@@ -92,7 +95,7 @@ int coat_principal_valid(const char *principal);
 
 /* ---- The head ------------------------------------------------------------------------------ */
 
-/* All but the revision: for a new record. idle_s beyond 2^31 is taken for 2^31. */
+/* All but the revision: for a new record. */
 void coat_head_init(struct coat_head *head, const unsigned char tag[COAT_TAG_LEN],
                     const unsigned char hash[COAT_HASH_LEN], int64_t created_ms,
                     int64_t deadline_ms, int64_t idle_s);
@@ -121,7 +124,7 @@ int64_t coat_head_created_ms(const struct coat_head *head);
 int64_t coat_head_deadline_ms(const struct coat_head *head);
 int64_t coat_head_idle_s(const struct coat_head *head);
 void coat_head_set_deadline_ms(struct coat_head *head, int64_t deadline_ms);
-void coat_head_set_idle_s(struct coat_head *head, int64_t idle_s);
+void coat_head_set_idle_s(struct coat_head *head, int64_t idle_s); /* forced into its range */
 
 /* The TTL that a write at this time gives the record; 0: it has expired. */
 int64_t coat_head_ttl_ms(const struct coat_head *head, int64_t now_ms);

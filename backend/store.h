@@ -20,4 +20,8 @@ static inline void coat_store_note(struct coat_store *store, enum coat_count wha
     atomic_fetch_add_explicit(&store->counts[what], 1, memory_order_relaxed);
 }
 
+/* Run an operation by the blocking driver, through all signals: its result. */
+struct coat_op;
+int coat_store_run(struct coat_store *store, struct coat_op *op, struct coat_error *err);
+
 #endif

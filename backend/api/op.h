@@ -91,6 +91,7 @@ struct coat_ping {
     struct coat_op op;
     struct coat_arg arg;
     struct coat_command command;
+    int sends;
 };
 struct coat_op *coat_ping_op(struct coat_ping *ping);
 

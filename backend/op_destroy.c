@@ -1,0 +1,93 @@
+/* Destroy: delete the record if the id opens it, whatever else it says. */
+#include <string.h>
+
+#include "api/error.h"
+#include "session.h"
+
+static int replaced(const struct coat_session *s, struct coat_error *err)
+{
+    return coat_error_set(err, COAT_EREPLACED,
+                          "the id of session %s was replaced by a login or a change of privilege; "
+                          "the session lives on under the new id and was not ended",
+                          s->keys.public_id);
+}
+
+/* Gone, by us or before: now it is a new session, without fields. */
+static void ended(struct coat_session *s, struct coat_step *step, int rc)
+{
+    struct coat_doc *empty = s->work.doc;
+    s->work.doc = NULL;
+    coat_session_reset(s, COAT_SESSION_NEW, empty);
+    coat_session_done(s, step, rc);
+}
+
+/* A dead id ends nothing. Whoever has just loaded by it must hear that. */
+static void not_opened(struct coat_session *s, struct coat_step *step, struct coat_error *err)
+{
+    int loaded = s->state != COAT_SESSION_UNLOADED;
+    if (!loaded)
+        coat_store_note(s->store, COAT_COUNT_DEAD_ID);
+    coat_session_done(s, step, loaded ? replaced(s, err) : 0);
+}
+
+static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step,
+                  struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    struct coat_attempt *a = &work->attempt;
+    int rc = coat_sid_hash(&s->sid, work->hash, err);
+    if (rc == 0)
+        rc = coat_session_empty_doc(s, &work->doc, err); /* while it can still fail */
+    if (rc < 0) {
+        coat_session_done(s, step, rc);
+        return;
+    }
+    coat_attempt_begin(a, COAT_WRITES, s->keys.record, s->keys.len);
+    coat_attempt_script(a, &coat_script_logout, &s->keys);
+    coat_attempt_arg(a, work->hash, COAT_HASH_LEN);
+    coat_attempt_number(a, now_ms);
+    coat_attempt_send(a, step);
+}
+
+static int is_foreign(const struct coat_session *s, const struct coat_reply *head)
+{
+    const size_t tag = offsetof(struct coat_head, tag);
+    return head->len >= COAT_HEAD_LEN && memcmp(head->bytes + tag, s->keys.tag, COAT_TAG_LEN) != 0;
+}
+
+static void answered(struct coat_session *s, const struct coat_reply *reply, struct coat_step *step,
+                     struct coat_error *err)
+{
+    enum { GONE = 0, NOT_OPENED = -1 };
+    int is_number = reply->kind == COAT_REPLY_INTEGER;
+    if (reply->kind == COAT_REPLY_BULK && !is_foreign(s, reply)) {
+        ended(s, step, 1);
+    } else if (is_number && reply->integer == GONE) {
+        if (s->state == COAT_SESSION_UNLOADED)
+            coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
+        ended(s, step, 0);
+    } else if (is_number && reply->integer == NOT_OPENED) {
+        not_opened(s, step, err);
+    } else {
+        coat_session_done(s, step, coat_attempt_foreign(err));
+    }
+}
+
+void coat_destroy_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                       struct coat_error *err)
+{
+    struct coat_session *s = coat_session_of(op);
+    if (event->kind != COAT_EVENT_START) {
+        int rc = coat_attempt_take(&s->work.attempt, event, step, err);
+        if (rc < 0)
+            coat_session_done(s, step, rc);
+        else if (rc > 0)
+            answered(s, event->replies, step, err);
+    } else if (s->state == COAT_SESSION_NEW) {
+        coat_session_done(s, step, 0);
+    } else if (s->state == COAT_SESSION_STALE) {
+        coat_session_done(s, step, replaced(s, err));
+    } else {
+        start(s, coat_ms_add(event->now_ms, 0), step, err);
+    }
+}

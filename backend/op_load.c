@@ -1,0 +1,154 @@
+/* Load: read the record, see whether the id opens it, repair a TTL that is missing. */
+#include "session.h"
+
+#include "api/error.h"
+
+enum { READING, REPAIRING };
+
+static void read_record(struct coat_session *s, struct coat_step *step)
+{
+    struct coat_attempt *a = &s->work.attempt;
+    s->work.phase = READING;
+    coat_attempt_begin(a, COAT_READS, s->keys.record, s->keys.len);
+    coat_attempt_command(a, "GET");
+    coat_attempt_arg(a, s->keys.record, s->keys.len);
+    coat_attempt_command(a, "PTTL");
+    coat_attempt_arg(a, s->keys.record, s->keys.len);
+    coat_attempt_send(a, step);
+}
+
+/*
+ * Somebody took the TTL away, which would keep the key for ever. An expired record gets enough
+ * for a host whose clock is behind ours to see it expire.
+ */
+static void repair(struct coat_session *s, const struct coat_head *head, int64_t now_ms,
+                   struct coat_step *step)
+{
+    struct coat_attempt *a = &s->work.attempt;
+    int64_t ttl_ms = coat_head_ttl_ms(head, now_ms);
+    s->work.phase = REPAIRING;
+    s->work.ttl_ms = ttl_ms > 0 ? ttl_ms : 2 * COAT_CLOCK_BOUND_MS;
+    s->work.asked_ms = now_ms;
+    coat_attempt_begin(a, COAT_READS, s->keys.record, s->keys.len);
+    coat_attempt_command(a, "PEXPIRE");
+    coat_attempt_arg(a, s->keys.record, s->keys.len);
+    coat_attempt_number(a, s->work.ttl_ms);
+    coat_attempt_send(a, step);
+}
+
+/* The session is the one in the record. 1, or why not. */
+static int open_session(struct coat_session *s, const struct coat_record *record,
+                        struct coat_error *err)
+{
+    struct coat_doc *doc;
+    int rc = coat_session_read_fields(s, record, &doc, err);
+    if (rc < 0)
+        return rc;
+    coat_session_adopt(s, &record->head, record->principal ? record->principal : "",
+                       record->principal_len, doc);
+    return 1;
+}
+
+/* An empty session in its place. 2, or why not. */
+static int open_stale(struct coat_session *s, struct coat_error *err)
+{
+    struct coat_doc *doc;
+    int rc = coat_session_empty_doc(s, &doc, err);
+    if (rc < 0)
+        return rc;
+    coat_session_reset(s, COAT_SESSION_STALE, doc);
+    return 2;
+}
+
+/* What the id is to this record: the result of the load. */
+static int look(struct coat_session *s, const struct coat_record *record, int64_t now_ms,
+                struct coat_error *err)
+{
+    if (coat_head_deadline_ms(&record->head) <= now_ms) {
+        coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
+        return 0;
+    }
+    switch (coat_head_opening(&record->head, s->work.hash, now_ms, s->store->options->stale_ms)) {
+    case COAT_OPENS:
+        return open_session(s, record, err);
+    case COAT_STALE:
+        coat_store_note(s->store, COAT_COUNT_DEAD_ID);
+        return open_stale(s, err);
+    case COAT_DEAD:
+        break;
+    }
+    coat_store_note(s->store, COAT_COUNT_DEAD_ID);
+    return 0;
+}
+
+static void record_came(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
+                        struct coat_step *step, struct coat_error *err)
+{
+    enum { NO_KEY = -2, NO_TTL = -1 }; /* replies of PTTL */
+    const struct coat_reply *get = &event->replies[0], *pttl = &event->replies[1];
+    if ((get->kind != COAT_REPLY_BULK && get->kind != COAT_REPLY_NIL) ||
+        pttl->kind != COAT_REPLY_INTEGER) {
+        coat_session_done(s, step, coat_attempt_foreign(err));
+        return;
+    }
+    if (get->kind == COAT_REPLY_NIL || pttl->integer == NO_KEY) {
+        coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
+        coat_session_done(s, step, 0);
+        return;
+    }
+    struct coat_record record;
+    int rc = coat_session_read_record(s, get, &record, err);
+    if (rc == 0) {
+        rc = look(s, &record, now_ms, err);
+        coat_session_note_ttl(s, pttl->integer, now_ms);
+    }
+    if (rc < 0 || pttl->integer != NO_TTL) {
+        coat_session_done(s, step, rc);
+        return;
+    }
+    s->work.rc = rc;
+    repair(s, &record.head, now_ms, step);
+}
+
+/* The load stands, whatever became of the repair: the next load sees to it again. */
+static void repaired(struct coat_session *s, const struct coat_event *event, struct coat_step *step)
+{
+    int rc = coat_attempt_take(&s->work.attempt, event, step, NULL);
+    if (rc == 0)
+        return;
+    int foreign = rc == COAT_EFOREIGN || (rc == 1 && event->replies->kind != COAT_REPLY_INTEGER);
+    if (rc == 1 && !foreign && event->replies->integer == 1) {
+        coat_store_note(s->store, COAT_COUNT_NO_TTL);
+        coat_session_note_ttl(s, s->work.ttl_ms, s->work.asked_ms);
+    }
+    coat_session_done(s, step, s->work.rc);
+    step->close = foreign;
+}
+
+static void start(struct coat_session *s, struct coat_step *step, struct coat_error *err)
+{
+    int rc = s->state == COAT_SESSION_UNLOADED
+                 ? coat_sid_hash(&s->sid, s->work.hash, err)
+                 : coat_error_set(err, COAT_EUSAGE, "load: the session is loaded already");
+    if (rc < 0)
+        coat_session_done(s, step, rc);
+    else
+        read_record(s, step);
+}
+
+void coat_load_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                    struct coat_error *err)
+{
+    struct coat_session *s = coat_session_of(op);
+    if (event->kind == COAT_EVENT_START) {
+        start(s, step, err);
+    } else if (s->work.phase == REPAIRING) {
+        repaired(s, event, step);
+    } else {
+        int rc = coat_attempt_take(&s->work.attempt, event, step, err);
+        if (rc < 0)
+            coat_session_done(s, step, rc);
+        else if (rc > 0)
+            record_came(s, event, coat_ms_add(event->now_ms, 0), step, err);
+    }
+}

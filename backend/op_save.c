@@ -1,0 +1,437 @@
+/*
+ * Save: touch, create, or write by compare-and-set. The numbered points of write_answered are
+ * those of "The loop" in docs/protocol.md.
+ */
+#include <string.h>
+
+#include "api/error.h"
+#include "merge.h"
+#include "session.h"
+
+enum { TOUCHING, CREATING, WRITING };
+
+enum { CREATE_TRIES = 3 };
+
+/* ---- Ends ---------------------------------------------------------------------------------- */
+
+static int gone(const struct coat_session *s, struct coat_error *err)
+{
+    return coat_error_set(err, COAT_EGONE,
+                          "session %s has ended meanwhile, by a logout or by its time, and nothing "
+                          "was written",
+                          s->keys.public_id);
+}
+
+static int replaced(const struct coat_session *s, struct coat_error *err)
+{
+    return coat_error_set(err, COAT_EREPLACED,
+                          "the id of session %s was replaced meanwhile by a login or a change of "
+                          "privilege, and nothing was written",
+                          s->keys.public_id);
+}
+
+static void fail(struct coat_session *s, struct coat_step *step, int rc)
+{
+    coat_session_done(s, step, rc);
+}
+
+static void note_conflicts(struct coat_session *s)
+{
+    for (; s->work.conflicts > 0; s->work.conflicts--)
+        coat_store_note(s->store, COAT_COUNT_CONFLICT);
+}
+
+static struct coat_doc *doc_to_write(const struct coat_session *s)
+{
+    return s->work.doc ? s->work.doc : s->doc;
+}
+
+static const char *principal_to_write(const struct coat_session *s)
+{
+    return s->pending.login[0] ? s->pending.login : s->principal;
+}
+
+/* It was written: the session becomes what was. */
+static void landed(struct coat_session *s, struct coat_step *step)
+{
+    struct coat_work *work = &s->work;
+    const char *principal = principal_to_write(s);
+    struct coat_doc *doc = doc_to_write(s);
+
+    if (work->phase == CREATING || s->pending.login[0] || s->pending.rotate)
+        coat_session_identify(s, &work->sid, &work->keys);
+    s->merged = work->doc != NULL;
+    work->doc = NULL;
+    note_conflicts(s);
+    coat_session_adopt(s, &work->next, principal, strlen(principal), doc);
+    coat_session_note_ttl(s, work->ttl_ms, work->asked_ms);
+    /*
+     * Where there is no memory for this, the save has landed all the same. The fields then count
+     * as changed until the next save, which writes them once more.
+     */
+    coat_doc_commit(doc, NULL);
+    coat_session_done(s, step, 0);
+}
+
+/* ---- What all writes have in common -------------------------------------------------------- */
+
+/* work->next gets a revision of its own. All zeros would mean: none. */
+static int draw_revision(struct coat_work *work, struct coat_error *err)
+{
+    static const unsigned char NONE[COAT_REVISION_LEN];
+    unsigned char *revision = work->mine[work->tries++ % COAT_REVISIONS];
+    do {
+        int rc = coat_random(revision, COAT_REVISION_LEN, err);
+        if (rc < 0)
+            return rc;
+    } while (memcmp(revision, NONE, sizeof NONE) == 0);
+    coat_head_revise(&work->next, revision);
+    return 0;
+}
+
+/* work->record from work->next and the fields. */
+static int write_record(struct coat_session *s, struct coat_error *err)
+{
+    struct coat_buf *record = &s->work.record;
+    const struct coat_doc *doc = doc_to_write(s);
+    const char *principal = principal_to_write(s);
+    coat_buf_clear(record);
+    if (coat_buf_reserve(record, coat_record_size(principal, coat_doc_size(doc))) < 0)
+        return coat_error_nomem(err);
+    unsigned char *fields = coat_record_write(coat_buf_end(record), &s->work.next, principal);
+    coat_buf_took(record, coat_doc_write(doc, fields));
+    return 0;
+}
+
+static int64_t deadline_from(const struct coat_session *s, int64_t now_ms)
+{
+    return coat_ms_add(now_ms, coat_ms_of_seconds(s->store->options->lifetime_s));
+}
+
+/* ---- Create -------------------------------------------------------------------------------- */
+
+/* An id that was never used, and a first record for it. */
+static int draw_session(struct coat_session *s, int64_t now_ms, struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    int rc = coat_sid_draw(&work->sid, err);
+    if (rc == 0)
+        rc = coat_keys_make(&work->keys, s->store->options->prefix, &work->sid, err);
+    if (rc == 0)
+        rc = coat_sid_hash(&work->sid, work->new_hash, err);
+    if (rc < 0)
+        return rc;
+    coat_head_init(&work->next, work->keys.tag, work->new_hash, now_ms, deadline_from(s, now_ms),
+                   coat_session_idle_s(s));
+    return draw_revision(work, err);
+}
+
+static void create(struct coat_session *s, int64_t now_ms, struct coat_step *step,
+                   struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    struct coat_attempt *a = &work->attempt;
+    int rc = draw_session(s, now_ms, err);
+    if (rc == 0)
+        rc = write_record(s, err);
+    if (rc < 0) {
+        fail(s, step, rc);
+        return;
+    }
+    work->phase = CREATING;
+    work->ttl_ms = coat_head_ttl_ms(&work->next, now_ms);
+    work->asked_ms = now_ms;
+    coat_attempt_begin(a, COAT_READS, work->keys.record, work->keys.len);
+    coat_attempt_command(a, "SET");
+    coat_attempt_arg(a, work->keys.record, work->keys.len);
+    coat_attempt_arg(a, work->record.bytes, work->record.len);
+    coat_attempt_word(a, "NX");
+    coat_attempt_word(a, "PX");
+    coat_attempt_number(a, work->ttl_ms);
+    coat_attempt_send(a, step);
+}
+
+/* The first try for a session, for a login perhaps after the loop found the old record gone. */
+static void begin_create(struct coat_session *s, int64_t now_ms, struct coat_step *step,
+                         struct coat_error *err)
+{
+    s->work.tries = 0;
+    create(s, now_ms, step, err);
+}
+
+/*
+ * Taken or unclear: the id is thrown away. Were it sent again, the first one could arrive after a
+ * logout and bring the session back. What it may leave behind is a record that nobody has the id
+ * of, so a lost reply leaves nothing uncertain.
+ */
+static void create_answered(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
+                            struct coat_step *step, struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    int again = work->tries < CREATE_TRIES && !event->final;
+    if (event->kind == COAT_EVENT_LOST && again) {
+        create(s, now_ms, step, err);
+        return;
+    }
+    work->attempt.sends = COAT_ATTEMPT_SENDS; /* the same id is not sent twice */
+    int rc = coat_attempt_take(&work->attempt, event, step, err);
+    if (rc < 0)
+        fail(s, step, rc);
+    else if (event->replies->kind == COAT_REPLY_STATUS)
+        landed(s, step);
+    else if (event->replies->kind != COAT_REPLY_NIL)
+        fail(s, step, coat_attempt_foreign(err));
+    else if (again)
+        create(s, now_ms, step, err);
+    else
+        fail(s, step,
+             coat_error_because(err, COAT_EUNAVAILABLE, "random",
+                                "%d new session ids in a row were taken: the random numbers of "
+                                "this host repeat, or something else writes under this prefix",
+                                CREATE_TRIES));
+}
+
+/* ---- Write by compare-and-set -------------------------------------------------------------- */
+
+/* What the new record says of the id, when that is to change. */
+static void put_id(struct coat_session *s, int64_t now_ms)
+{
+    if (s->pending.login[0] || s->pending.rotate)
+        coat_head_rotate(&s->work.next, s->work.new_hash, now_ms);
+    if (s->pending.login[0])
+        coat_head_set_deadline_ms(&s->work.next, deadline_from(s, now_ms));
+}
+
+/* The record is gone, or its time is over. A login then begins a session of its own. */
+static void ended(struct coat_session *s, int64_t now_ms, struct coat_step *step,
+                  struct coat_error *err)
+{
+    if (s->pending.login[0])
+        begin_create(s, now_ms, step, err);
+    else
+        fail(s, step, gone(s, err));
+}
+
+/* The next attempt, on work->base. */
+static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
+                      struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    struct coat_attempt *a = &work->attempt;
+    if (coat_head_ttl_ms(&work->base, now_ms) <= 0) {
+        ended(s, now_ms, step, err);
+        return;
+    }
+    work->next = work->base;
+    put_id(s, now_ms);
+    if (s->pending.idle_s >= 0)
+        coat_head_set_idle_s(&work->next, s->pending.idle_s);
+    int rc = draw_revision(work, err);
+    if (rc == 0)
+        rc = write_record(s, err);
+    if (rc < 0) {
+        fail(s, step, rc);
+        return;
+    }
+    work->phase = WRITING;
+    work->ttl_ms = coat_head_ttl_ms(&work->next, now_ms);
+    work->asked_ms = now_ms;
+    coat_attempt_begin(a, COAT_WRITES, s->keys.record, s->keys.len);
+    coat_attempt_script(a, &coat_script_save, &s->keys);
+    coat_attempt_arg(a, work->base.revisions[0], COAT_REVISION_LEN);
+    coat_attempt_arg(a, work->record.bytes, work->record.len);
+    coat_attempt_number(a, work->ttl_ms);
+    coat_attempt_send(a, step);
+}
+
+static int is_mine(const struct coat_work *work, const struct coat_head *theirs)
+{
+    size_t n = work->tries < COAT_REVISIONS ? work->tries : COAT_REVISIONS;
+    for (size_t i = 0; i < n; i++) /* a record knows no more */
+        if (coat_head_knows(theirs, work->mine[i]))
+            return 1;
+    return 0;
+}
+
+static int same_principal(const struct coat_session *s, const struct coat_record *theirs)
+{
+    return theirs->principal_len == strlen(s->principal) &&
+           memcmp(theirs->principal ? theirs->principal : "", s->principal,
+                  theirs->principal_len) == 0;
+}
+
+/* work->doc from their fields and my changes, always the same ones, against what I first read. */
+static int merge(struct coat_session *s, const struct coat_record *theirs, struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    struct coat_doc *doc;
+    int rc = coat_session_read_fields(s, theirs, &doc, err);
+    if (rc < 0)
+        return rc;
+    coat_doc_free(work->doc);
+    work->doc = doc;
+    rc = coat_merge(doc, s->doc, s->pending.login[0] ? s->pending.carry : NULL,
+                    s->store->options->on_conflict, &work->conflicts, err);
+    if (rc == COAT_ECONFLICT)
+        note_conflicts(s);
+    return rc;
+}
+
+/*
+ * Points 3 to 6: a record came back, saved by somebody else or by an earlier send of mine. How
+ * often this may happen is for the deadline of the call to say: whenever I lose, another has won,
+ * so no two requests can keep each other from saving for ever.
+ */
+static void theirs_came(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
+                        struct coat_step *step, struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    struct coat_record theirs;
+    int rc = coat_session_read_record(s, event->replies, &theirs, err);
+    if (rc < 0) {
+        if (work->attempt.unclear && rc != COAT_EFOREIGN)
+            rc = coat_attempt_uncertain("what lies there now is not a record of ours", err);
+        fail(s, step, rc);
+        return;
+    }
+    if (is_mine(work, &theirs.head)) {
+        landed(s, step);
+        return;
+    }
+    if (work->attempt.unclear && !coat_head_knows(&theirs.head, work->base.revisions[0])) {
+        fail(s, step, coat_attempt_uncertain("others have saved too often since", err));
+        return;
+    }
+    if (coat_head_opening(&theirs.head, work->hash, now_ms, 0) != COAT_OPENS) {
+        fail(s, step, replaced(s, err));
+        return;
+    }
+    rc = same_principal(s, &theirs) ? merge(s, &theirs, err) : gone(s, err);
+    if (rc < 0) {
+        fail(s, step, rc);
+        return;
+    }
+    work->base = theirs.head;
+    try_write(s, now_ms, step, err);
+}
+
+static void write_answered(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
+                           struct coat_step *step, struct coat_error *err)
+{
+    enum { GONE = 0, DONE = 1 };
+    int rc = coat_attempt_take(&s->work.attempt, event, step, err); /* 1 */
+    if (rc == 0)
+        return;
+    const struct coat_reply *reply = event->replies;
+    if (rc < 0)
+        fail(s, step, rc);
+    else if (reply->kind == COAT_REPLY_BULK)
+        theirs_came(s, event, now_ms, step, err);
+    else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == DONE) /* 2 */
+        landed(s, step);
+    else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == GONE)
+        ended(s, now_ms, step, err);
+    else
+        fail(s, step, coat_attempt_foreign(err));
+}
+
+/* The ids for the loop: the one that I hold, and the one that a login or rotation will give. */
+static int prepare_ids(struct coat_session *s, struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    int rc = coat_sid_hash(&s->sid, work->hash, err);
+    if (rc < 0 || (!s->pending.login[0] && !s->pending.rotate))
+        return rc;
+    work->sid = s->sid;
+    work->keys = s->keys;
+    rc = coat_sid_draw_verifier(&work->sid, err);
+    return rc < 0 ? rc : coat_sid_hash(&work->sid, work->new_hash, err);
+}
+
+static void begin_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
+                        struct coat_error *err)
+{
+    int rc = prepare_ids(s, err);
+    if (rc < 0) {
+        fail(s, step, rc);
+        return;
+    }
+    s->work.base = s->head;
+    try_write(s, now_ms, step, err);
+}
+
+/* ---- Touch --------------------------------------------------------------------------------- */
+
+/* The idle clock is renewed only when much of it has passed: that may shorten it, never more. */
+static int touch_is_due(const struct coat_session *s, int64_t now_ms)
+{
+    int64_t ttl_ms = coat_head_ttl_ms(&s->head, now_ms);
+    int64_t passed_ms = now_ms > s->left_at_ms ? now_ms - s->left_at_ms : 0;
+    return ttl_ms > 0 &&
+           (double)(s->left_ms - passed_ms) < s->store->options->touch_below * (double)ttl_ms;
+}
+
+static void touch(struct coat_session *s, int64_t now_ms, struct coat_step *step)
+{
+    struct coat_attempt *a = &s->work.attempt;
+    s->work.phase = TOUCHING;
+    s->work.ttl_ms = coat_head_ttl_ms(&s->head, now_ms);
+    s->work.asked_ms = now_ms;
+    coat_attempt_begin(a, COAT_READS, s->keys.record, s->keys.len);
+    coat_attempt_command(a, "PEXPIRE");
+    coat_attempt_arg(a, s->keys.record, s->keys.len);
+    coat_attempt_number(a, s->work.ttl_ms);
+    coat_attempt_send(a, step);
+}
+
+static void touch_answered(struct coat_session *s, const struct coat_event *event,
+                           struct coat_step *step, struct coat_error *err)
+{
+    int rc = coat_attempt_take(&s->work.attempt, event, step, err);
+    if (rc == 0)
+        return;
+    if (rc > 0 && event->replies->kind != COAT_REPLY_INTEGER)
+        rc = coat_attempt_foreign(err);
+    else if (rc > 0 && event->replies->integer == 0)
+        rc = gone(s, err);
+    if (rc < 0) {
+        fail(s, step, rc);
+        return;
+    }
+    coat_session_note_ttl(s, s->work.ttl_ms, s->work.asked_ms);
+    coat_session_done(s, step, 0);
+}
+
+/* ---- The operation ------------------------------------------------------------------------- */
+
+static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step,
+                  struct coat_error *err)
+{
+    int stored = s->state == COAT_SESSION_STORED;
+    s->merged = 0;
+    if (s->state == COAT_SESSION_UNLOADED)
+        fail(s, step, coat_error_set(err, COAT_EUSAGE, "save: load the session first"));
+    else if (coat_session_modified(s) && stored)
+        begin_write(s, now_ms, step, err);
+    else if (coat_session_modified(s))
+        begin_create(s, now_ms, step, err);
+    else if (stored && touch_is_due(s, now_ms))
+        touch(s, now_ms, step);
+    else
+        coat_session_done(s, step, 0);
+}
+
+void coat_save_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                    struct coat_error *err)
+{
+    struct coat_session *s = coat_session_of(op);
+    int64_t now_ms = coat_ms_add(event->now_ms, 0);
+    if (event->kind == COAT_EVENT_START)
+        start(s, now_ms, step, err);
+    else if (s->work.phase == TOUCHING)
+        touch_answered(s, event, step, err);
+    else if (s->work.phase == CREATING)
+        create_answered(s, event, now_ms, step, err);
+    else
+        write_answered(s, event, now_ms, step, err);
+}

@@ -1,0 +1,123 @@
+/* session.h: the state of a session, and what its operations share. */
+#ifndef COAT_BACKEND_SESSION_H
+#define COAT_BACKEND_SESSION_H
+
+#include "api/buf.h"
+#include "api/doc.h"
+#include "attempt.h"
+#include "coat_session.h"
+#include "record.h"
+#include "store.h"
+
+/* All hosts' clocks are assumed within this of true time. */
+#define COAT_CLOCK_BOUND_MS ((int64_t)60000)
+
+enum coat_session_state {
+    COAT_SESSION_UNLOADED, /* has an id; whether that opens anything is not known */
+    COAT_SESSION_NEW,      /* not stored */
+    COAT_SESSION_STALE,    /* not stored, and only a login stores it: see coat_store_load */
+    COAT_SESSION_STORED
+};
+
+/* What the next save is to do besides writing changed fields. */
+struct coat_pending {
+    char login[COAT_PRINCIPAL_MAX + 1]; /* principal, or "" */
+    struct coat_doc *carry;             /* the names that a login lets through; NULL: all */
+    int rotate;
+    int64_t idle_s; /* or -1: as it is */
+};
+
+/*
+ * What an operation under way has of its own. The session changes only when it has succeeded, so
+ * that a failed or abandoned one leaves it as it was.
+ */
+struct coat_work {
+    int phase;
+    struct coat_attempt attempt;
+    unsigned char hash[COAT_HASH_LEN]; /* of the verifier that the session is held with */
+    struct coat_doc *doc;              /* what the session's document is to become, or NULL */
+    int64_t ttl_ms;                    /* that the attempt gives the key */
+    int64_t asked_ms;                  /* when it did: the earliest that this TTL counts from */
+    int rc;                            /* LOAD: the result, while a TTL is repaired */
+
+    /* SAVE */
+    struct coat_sid sid; /* the id that this save gives it */
+    struct coat_keys keys;
+    unsigned char new_hash[COAT_HASH_LEN];
+    struct coat_head base; /* what the attempt was computed from, and can only land on */
+    struct coat_head next; /* what it writes */
+    struct coat_buf record;
+    unsigned char mine[COAT_REVISIONS][COAT_REVISION_LEN]; /* my newest revisions */
+    size_t tries;
+    size_t conflicts;
+};
+
+struct coat_session {
+    struct coat_op op; /* first, so that the one leads to the other */
+    struct coat_work work;
+    struct coat_store *store;
+    enum coat_session_state state;
+
+    /* UNLOADED, STORED */
+    struct coat_sid sid;
+    struct coat_keys keys;
+    char id[COAT_SID_LEN + 1];
+
+    /* STORED */
+    struct coat_head head;                  /* as it was last read or written */
+    char principal[COAT_PRINCIPAL_MAX + 1]; /* or "" */
+    int64_t left_ms, left_at_ms;            /* the TTL that the key had, and when */
+
+    struct coat_doc *doc; /* all but UNLOADED */
+    struct coat_pending pending;
+    int merged;
+};
+
+static inline struct coat_session *coat_session_of(struct coat_op *op)
+{
+    return (struct coat_session *)op;
+}
+
+/* ---- The operations, each in its op_*.c ----------------------------------------------------- */
+
+void coat_load_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                    struct coat_error *err);
+void coat_save_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                    struct coat_error *err);
+void coat_destroy_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                       struct coat_error *err);
+
+/* ---- What they share ------------------------------------------------------------------------ */
+
+/* The operation is over. Frees and wipes its work, counts a record that was not one. */
+void coat_session_done(struct coat_session *s, struct coat_step *step, int rc);
+
+/* Not stored, or not any more: wipes the id; its fields become `doc`, owned from now on. */
+void coat_session_reset(struct coat_session *s, enum coat_session_state state,
+                        struct coat_doc *doc);
+
+/* Stored: this is what Redis holds, under the id that it has. doc: owned from now on. */
+void coat_session_adopt(struct coat_session *s, const struct coat_head *head, const char *principal,
+                        size_t principal_len, struct coat_doc *doc);
+
+/* The key has this TTL at this time. */
+void coat_session_note_ttl(struct coat_session *s, int64_t ttl_ms, int64_t at_ms);
+
+/* From now on it has this id. */
+void coat_session_identify(struct coat_session *s, const struct coat_sid *sid,
+                           const struct coat_keys *keys);
+
+/* An empty document within the limits of the store, owned by the caller. */
+int coat_session_empty_doc(const struct coat_session *s, struct coat_doc **doc,
+                           struct coat_error *err);
+
+/*
+ * A record that the server sent for this session, taken apart and its tag compared; its fields as
+ * a document, owned by the caller. As coat_record_parse and coat_doc_parse, or COAT_EFOREIGN.
+ */
+int coat_session_read_record(const struct coat_session *s, const struct coat_reply *reply,
+                             struct coat_record *record, struct coat_error *err);
+int coat_session_read_fields(const struct coat_session *s, const struct coat_record *record,
+                             struct coat_doc **doc, struct coat_error *err);
+
+#endif

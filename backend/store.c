@@ -1,0 +1,105 @@
+#include "store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/call.h"
+#include "api/error.h"
+#include "coat_session.h"
+#include "embedded.h"
+#include "pool.h"
+
+/* ---- Opening and closing ------------------------------------------------------------------- */
+
+static void free_store(struct coat_store *store)
+{
+    coat_pool_free(store->pool);
+    coat_options_free(store->options);
+    free(store);
+}
+
+int coat_store_open(struct coat_store **out, const struct coat_options *o, struct coat_error *err)
+{
+    *out = NULL;
+    int rc = coat_options_complete(o, err);
+    if (rc < 0)
+        return rc;
+    struct coat_store *store = calloc(1, sizeof *store);
+    if (!store)
+        return coat_error_nomem(err);
+    store->options = coat_options_copy(o);
+    rc = store->options ? 0 : coat_error_nomem(err);
+    if (rc == 0)
+        rc = coat_embedded_start(store->options, err);
+    if (rc == 0)
+        rc = coat_pool_new(&store->pool, store->options, err);
+    if (rc < 0) {
+        free_store(store);
+        return rc;
+    }
+    *out = store;
+    return 0;
+}
+
+void coat_store_close(struct coat_store *store)
+{
+    if (store)
+        free_store(store);
+}
+
+int coat_store_stop_embedded(struct coat_store *store, struct coat_error *err)
+{
+    return coat_embedded_stop(store->options, err);
+}
+
+uint64_t coat_store_count(const struct coat_store *store, enum coat_count what)
+{
+    if ((unsigned)what >= COAT_COUNTS)
+        return 0;
+    return atomic_load_explicit(&store->counts[what], memory_order_relaxed);
+}
+
+/* ---- Calls --------------------------------------------------------------------------------- */
+
+int coat_store_run(struct coat_store *store, struct coat_op *op, struct coat_error *err)
+{
+    struct coat_call call;
+    int rc;
+    coat_call_init(&call, store, op, 0);
+    do
+        rc = coat_call_run(&call, err);
+    while (rc == COAT_EINTR); /* a signal: a C program's handlers have run by now */
+    coat_call_release(&call);
+    return rc;
+}
+
+int coat_store_ping(struct coat_store *store, struct coat_error *err)
+{
+    struct coat_ping ping;
+    return coat_store_run(store, coat_ping_op(&ping), err);
+}
+
+int coat_store_load(struct coat_store *store, const char *id, struct coat_session **out,
+                    struct coat_error *err)
+{
+    int rc = coat_session_for_id(store, id, strlen(id), out, err);
+    if (rc <= 0)
+        return rc;
+    rc = coat_store_run(store, coat_session_op(*out, COAT_OP_LOAD), err);
+    if (rc <= 0) {
+        coat_session_close(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+int coat_store_destroy(struct coat_store *store, const char *id, struct coat_error *err)
+{
+    struct coat_session *s;
+    int rc = coat_session_for_id(store, id, strlen(id), &s, err);
+    if (rc <= 0)
+        return rc;
+    rc = coat_session_destroy(s, err);
+    coat_session_close(s);
+    return rc;
+}
