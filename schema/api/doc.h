@@ -4,6 +4,9 @@
 
 #include "coat_doc.h"
 
+/* The limits that it was made with; they live as long as it does. */
+const struct coat_limits *coat_doc_limits(const struct coat_doc *doc);
+
 /*
  * coat_doc_set for a value that this library has just packed or checked itself: `items` values at
  * all levels. Limits of the whole document still hold.

@@ -1,0 +1,155 @@
+#include "decode.h"
+
+#include "module.h"
+#include "api/error.h"
+#include "api/wire.h"
+
+struct decoder {
+    struct core_state *state;
+    const unsigned char *start;
+};
+
+/*
+ * The functions below read on at *at and leave it after the value. Depth and counts were bounded
+ * by the check. New reference, or NULL with an exception.
+ */
+static PyObject *read_value(struct decoder *d, const unsigned char **at);
+
+static PyObject *read_bigint(const unsigned char *bytes, size_t len)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyLong_FromNativeBytes(bytes, len, Py_ASNATIVEBYTES_BIG_ENDIAN);
+#else
+    return _PyLong_FromByteArray(bytes, len, 0, 1);
+#endif
+}
+
+static PyObject *read_list(struct decoder *d, const unsigned char **at, size_t count)
+{
+    PyObject *list = PyList_New((Py_ssize_t)count);
+
+    for (size_t i = 0; i < count && list != NULL; i++) {
+        PyObject *member = read_value(d, at);
+
+        if (member == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, (Py_ssize_t)i, member);
+    }
+    return list;
+}
+
+static PyObject *read_tuple(struct decoder *d, const unsigned char **at, size_t count)
+{
+    PyObject *tuple = PyTuple_New((Py_ssize_t)count);
+
+    for (size_t i = 0; i < count && tuple != NULL; i++) {
+        PyObject *member = read_value(d, at);
+
+        if (member == NULL)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, member);
+    }
+    return tuple;
+}
+
+static PyObject *read_key(struct decoder *d, const unsigned char **at)
+{
+    struct coat_wire_head h;
+    const unsigned char *content = coat_wire_read(*at, NULL, 0, &h);
+
+    if (h.kind != COAT_TEXT)
+        return read_value(d, at);
+    *at = content + h.len;
+    return core_key(&d->state->keys, content, h.len);
+}
+
+static int read_entry(struct decoder *d, const unsigned char **at, PyObject *dict)
+{
+    PyObject *key = read_key(d, at), *value = key == NULL ? NULL : read_value(d, at);
+    int rc = value == NULL ? -1 : PyDict_SetItem(dict, key, value);
+
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    return rc;
+}
+
+static PyObject *read_dict(struct decoder *d, const unsigned char **at, const unsigned char *start,
+                           size_t count)
+{
+    PyObject *dict = PyDict_New();
+
+    for (size_t i = 0; i < count && dict != NULL; i++) {
+        if (read_entry(d, at, dict) < 0)
+            Py_CLEAR(dict);
+    }
+    if (dict != NULL && (size_t)PyDict_GET_SIZE(dict) != count) {
+        struct coat_error err;
+
+        coat_error_set(&err, COAT_ECORRUPT, "the dict at offset %zu has two equal keys",
+                       (size_t)(start - d->start));
+        err.offset = (size_t)(start - d->start);
+        Py_CLEAR(dict);
+        core_raise(d->state, &err, "value");
+    }
+    return dict;
+}
+
+static PyObject *read_int(const struct coat_wire_head *h, const unsigned char *digits)
+{
+    switch (h->form) {
+    case COAT_WIRE_INT_SIGNED:
+        return PyLong_FromLongLong(h->v.i);
+    case COAT_WIRE_INT_UNSIGNED:
+        return PyLong_FromUnsignedLongLong(h->v.u);
+    case COAT_WIRE_INT_BIG:
+        break;
+    }
+    return read_bigint(digits, h->len);
+}
+
+static PyObject *read_value(struct decoder *d, const unsigned char **at)
+{
+    struct coat_wire_head h;
+    const unsigned char *start = *at, *content = coat_wire_read(start, NULL, 0, &h);
+
+    *at = content;
+    switch (h.kind) {
+    case COAT_NIL:
+        Py_RETURN_NONE;
+    case COAT_BOOL:
+        return PyBool_FromLong(h.v.truth);
+    case COAT_INT:
+        if (h.form == COAT_WIRE_INT_BIG)
+            *at = content + h.len;
+        return read_int(&h, content);
+    case COAT_FLOAT:
+        return PyFloat_FromDouble(h.v.f);
+    case COAT_TEXT:
+        *at = content + h.len;
+        return PyUnicode_DecodeUTF8((const char *)content, (Py_ssize_t)h.len, NULL);
+    case COAT_BYTES:
+        *at = content + h.len;
+        return PyBytes_FromStringAndSize((const char *)content, (Py_ssize_t)h.len);
+    case COAT_LIST:
+        return read_list(d, at, h.len);
+    case COAT_TUPLE:
+        return read_tuple(d, at, h.len);
+    case COAT_DICT:
+        return read_dict(d, at, start, h.len);
+    }
+    Py_UNREACHABLE();
+}
+
+PyObject *core_decode(struct core_state *state, const void *bytes)
+{
+    struct decoder d = {state, bytes};
+    const unsigned char *at = bytes;
+    int collecting = PyGC_Disable();
+    PyObject *value = read_value(&d, &at);
+
+    if (collecting)
+        PyGC_Enable();
+    return value;
+}

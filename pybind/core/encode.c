@@ -1,0 +1,478 @@
+#include "encode.h"
+
+#include "module.h"
+#include "api/wire.h"
+
+#include <stdbool.h>
+
+/* Scratch that has grown beyond this is not used again. */
+enum { SCRATCH_KEPT = 1 << 21 };
+
+struct encoder {
+    struct coat_buf *buf;     /* its len counts only when it grows */
+    const unsigned char *end; /* of the room in it */
+    struct coat_limits limits;
+    size_t items_left;
+    const char *root;
+    bool collects; /* what is not storable is noted and passed over; a limit ends the walk */
+    struct core_refusal *refusals;
+    size_t refused;
+};
+
+/*
+ * The functions below write a value at `to` and return the byte after it, or NULL where the walk
+ * ends: then there is a refusal, or MemoryError is set. `depth` is how many containers are open.
+ */
+static unsigned char *put_value(struct encoder *e, unsigned char *to, PyObject *value,
+                                const struct core_place *at, size_t depth);
+static unsigned char *put_key(struct encoder *e, unsigned char *to, PyObject *key,
+                              const struct core_place *at, size_t depth);
+
+/* ---- Refusing ------------------------------------------------------------------------------ */
+
+/* Room for one more refusal, to be counted by `noted`. NULL with MemoryError. */
+static struct core_refusal *next_refusal(struct encoder *e)
+{
+    /* The room doubles whenever the count is a power of two. */
+    if ((e->refused & (e->refused - 1)) == 0) {
+        size_t room = e->refused == 0 ? 1 : 2 * e->refused;
+        struct core_refusal *more = PyMem_Realloc(e->refusals, room * sizeof *more);
+
+        if (more == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        e->refusals = more;
+    }
+    return &e->refusals[e->refused];
+}
+
+/* rc: of the core_refuse_ function that filled in the next one. */
+static unsigned char *noted(struct encoder *e, unsigned char *to, int rc)
+{
+    if (rc < 0)
+        return NULL;
+    e->refused++;
+    return e->collects ? to : NULL;
+}
+
+static unsigned char *refuse_value(struct encoder *e, unsigned char *to, PyObject *value,
+                                   const struct core_place *at)
+{
+    struct core_refusal *r = next_refusal(e);
+
+    return r == NULL ? NULL : noted(e, to, core_refuse_value(r, e->root, at, value));
+}
+
+static unsigned char *refuse_because(struct encoder *e, unsigned char *to, PyObject *value,
+                                     const struct core_place *at, const char *why)
+{
+    struct core_refusal *r = next_refusal(e);
+
+    return r == NULL ? NULL : noted(e, to, core_refuse_because(r, e->root, at, value, why));
+}
+
+static unsigned char *refuse_key(struct encoder *e, unsigned char *to, PyObject *key,
+                                 const struct core_place *at, const char *advice)
+{
+    struct core_refusal *r = next_refusal(e);
+
+    return r == NULL ? NULL : noted(e, to, core_refuse_key(r, e->root, at, key, advice));
+}
+
+static unsigned char *refuse_limit(struct encoder *e, const struct core_place *at,
+                                   const char *limit, size_t most, const char *why)
+{
+    struct core_refusal *r = next_refusal(e);
+
+    if (r != NULL)
+        noted(e, NULL, core_refuse_limit(r, e->root, at, limit, most, why));
+    return NULL;
+}
+
+static unsigned char *refuse_bytes(struct encoder *e)
+{
+    return refuse_limit(e, NULL, "max_bytes", e->limits.max_bytes, "bytes");
+}
+
+/* ---- Room ---------------------------------------------------------------------------------- */
+
+static unsigned char *grow(struct encoder *e, unsigned char *to, size_t more)
+{
+    e->buf->len = (size_t)(to - e->buf->bytes);
+    if (e->buf->len > e->limits.max_bytes)
+        return refuse_bytes(e);
+    if (coat_buf_grow(e->buf, more) < 0) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    e->end = e->buf->bytes + e->buf->cap;
+    return coat_buf_end(e->buf);
+}
+
+/* Room for `more` bytes at `to`, which may move. */
+static inline unsigned char *room(struct encoder *e, unsigned char *to, size_t more)
+{
+    return more <= (size_t)(e->end - to) ? to : grow(e, to, more);
+}
+
+/* The same for the head and the content of a text or bytes. */
+static inline unsigned char *room_for(struct encoder *e, unsigned char *to, size_t len)
+{
+    if (len > e->limits.max_bytes)
+        return refuse_bytes(e);
+    return room(e, to, COAT_WIRE_HEAD_MAX + len);
+}
+
+/* ---- Scalars ------------------------------------------------------------------------------- */
+
+static unsigned char *put_ascii(struct encoder *e, unsigned char *to, PyObject *text)
+{
+    size_t len = (size_t)PyUnicode_GET_LENGTH(text);
+
+    to = room_for(e, to, len);
+    if (to == NULL)
+        return NULL;
+    to = coat_wire_put_text_head(to, len);
+    return coat_wire_put_raw(to, PyUnicode_1BYTE_DATA(text), len);
+}
+
+/* Asked beforehand, since an exception about it would be more than a text (refuse.h). */
+static bool has_surrogate(PyObject *text)
+{
+    Py_ssize_t len = PyUnicode_GET_LENGTH(text);
+    int kind = (int)PyUnicode_KIND(text);
+    const void *data = PyUnicode_DATA(text);
+
+    if (kind == PyUnicode_1BYTE_KIND)
+        return false;
+    for (Py_ssize_t i = 0; i < len; i++) {
+        if (Py_UNICODE_IS_SURROGATE(PyUnicode_READ(kind, data, i)))
+            return true;
+    }
+    return false;
+}
+
+static unsigned char *put_text(struct encoder *e, unsigned char *to, PyObject *text,
+                               const struct core_place *at, bool is_key)
+{
+    const char *utf8;
+    Py_ssize_t len;
+
+#if PY_VERSION_HEX < 0x030c0000
+    if (PyUnicode_READY(text) < 0)
+        return NULL;
+#endif
+    if (PyUnicode_IS_COMPACT_ASCII(text))
+        return put_ascii(e, to, text);
+    if (has_surrogate(text))
+        return is_key ? refuse_key(e, to, text, at, "it has a lone surrogate, so it is not UTF-8")
+                      : refuse_because(e, to, text, at,
+                                       "str with a lone surrogate is not storable (store "
+                                       "value.encode('utf-8', 'surrogatepass'))");
+    utf8 = PyUnicode_AsUTF8AndSize(text, &len);
+    if (utf8 == NULL)
+        return NULL;
+    to = room_for(e, to, (size_t)len);
+    if (to == NULL)
+        return NULL;
+    to = coat_wire_put_text_head(to, (size_t)len);
+    return coat_wire_put_raw(to, utf8, (size_t)len);
+}
+
+static unsigned char *put_bytes(struct encoder *e, unsigned char *to, PyObject *bytes)
+{
+    size_t len = (size_t)PyBytes_GET_SIZE(bytes);
+
+    to = room_for(e, to, len);
+    if (to == NULL)
+        return NULL;
+    to = coat_wire_put_bytes_head(to, len);
+    return coat_wire_put_raw(to, PyBytes_AS_STRING(bytes), len);
+}
+
+/* How many bytes of two's complement are surely enough. */
+static size_t bigint_room(PyObject *number)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return (size_t)PyLong_AsNativeBytes(number, NULL, 0, Py_ASNATIVEBYTES_BIG_ENDIAN);
+#else
+    return _PyLong_NumBits(number) / 8 + 1;
+#endif
+}
+
+/* Fill them, big-endian. */
+static int bigint_write(PyObject *number, unsigned char *to, size_t len)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyLong_AsNativeBytes(number, to, (Py_ssize_t)len, Py_ASNATIVEBYTES_BIG_ENDIAN) < 0 ? -1
+                                                                                              : 0;
+#else
+    return _PyLong_AsByteArray((PyLongObject *)number, to, len, 0, 1);
+#endif
+}
+
+/*
+ * An int beyond int64_t. The number is written behind the room for its head, and moved up to it
+ * when its length is known.
+ */
+static unsigned char *put_bigint(struct encoder *e, unsigned char *to, PyObject *number)
+{
+    size_t len = bigint_room(number), spare;
+    unsigned char *digits;
+
+    to = room_for(e, to, len);
+    if (to == NULL)
+        return NULL;
+    digits = to + COAT_WIRE_HEAD_MAX;
+    if (bigint_write(number, digits, len) < 0)
+        return NULL;
+    spare = coat_wire_bigint_spare(digits, len);
+    digits += spare;
+    len -= spare;
+    if (!coat_wire_bigint_is_big(digits, len)) /* 9 bytes, the first of them 0 */
+        return coat_wire_put_uint(to, coat_wire_load64(digits + 1));
+    to = coat_wire_put_bigint_head(to, len);
+    memmove(to, digits, len);
+    return to + len;
+}
+
+static unsigned char *put_int(struct encoder *e, unsigned char *to, PyObject *number)
+{
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+
+    if (overflow != 0)
+        return put_bigint(e, to, number);
+    to = room(e, to, COAT_WIRE_SCALAR_MAX);
+    return to == NULL ? NULL : coat_wire_put_int(to, value);
+}
+
+/* ---- Containers ---------------------------------------------------------------------------- */
+
+/* Whether a container of `members` values may be opened. */
+static bool may_open(struct encoder *e, const struct core_place *at, size_t members, size_t depth)
+{
+    if (depth >= e->limits.max_depth) {
+        refuse_limit(e, at, "max_depth", e->limits.max_depth,
+                     "containers within each other (does one contain itself?)");
+        return false;
+    }
+    if (members > e->items_left) {
+        refuse_limit(e, at, "max_items", e->limits.max_items, "values");
+        return false;
+    }
+    e->items_left -= members;
+    return true;
+}
+
+static unsigned char *put_list(struct encoder *e, unsigned char *to, PyObject *list,
+                               const struct core_place *up, size_t depth)
+{
+    struct core_place at = {up, NULL, 0};
+    Py_ssize_t count = PyList_GET_SIZE(list);
+
+    if (!may_open(e, up, (size_t)count, depth) || (to = room(e, to, COAT_WIRE_HEAD_MAX)) == NULL)
+        return NULL;
+    to = coat_wire_put_list_head(to, (size_t)count);
+    for (; at.index < count && to != NULL; at.index++)
+        to = put_value(e, to, PyList_GET_ITEM(list, at.index), &at, depth + 1);
+    return to;
+}
+
+static unsigned char *put_tuple(struct encoder *e, unsigned char *to, PyObject *tuple,
+                                const struct core_place *up, size_t depth, bool is_key)
+{
+    struct core_place at = {up, NULL, 0};
+    Py_ssize_t count = PyTuple_GET_SIZE(tuple);
+    size_t start;
+
+    if (!may_open(e, up, (size_t)count, depth) ||
+        (to = room(e, to, COAT_WIRE_TUPLE_BEGIN_MAX)) == NULL)
+        return NULL;
+    start = (size_t)(to - e->buf->bytes);
+    to = coat_wire_tuple_begin(to, (size_t)count);
+    for (; at.index < count && to != NULL; at.index++) {
+        PyObject *member = PyTuple_GET_ITEM(tuple, at.index);
+
+        to = is_key ? put_key(e, to, member, up, depth + 1)
+                    : put_value(e, to, member, &at, depth + 1);
+    }
+    if (to == NULL || (to = room(e, to, COAT_WIRE_TUPLE_END_MAX)) == NULL)
+        return NULL;
+    return coat_wire_tuple_end(e->buf->bytes + start, to);
+}
+
+static unsigned char *put_dict(struct encoder *e, unsigned char *to, PyObject *dict,
+                               const struct core_place *up, size_t depth)
+{
+    struct core_place at = {up, NULL, 0};
+    size_t count = (size_t)PyDict_GET_SIZE(dict), odd = 0;
+    Py_ssize_t position = 0;
+    PyObject *value;
+
+    if (!may_open(e, up, 2 * count, depth) || (to = room(e, to, COAT_WIRE_HEAD_MAX)) == NULL)
+        return NULL;
+    to = coat_wire_put_dict_head(to, count);
+    while (PyDict_Next(dict, &position, &at.key, &value)) {
+        if (PyUnicode_CheckExact(at.key)) {
+            to = put_text(e, to, at.key, up, true);
+        } else {
+            odd += !PyBytes_CheckExact(at.key);
+            to = put_key(e, to, at.key, up, depth + 1);
+        }
+        if (to == NULL || (to = put_value(e, to, value, &at, depth + 1)) == NULL)
+            return NULL;
+    }
+    if (odd > COAT_ODD_KEYS_MAX)
+        return refuse_limit(e, up, "max_odd_keys", COAT_ODD_KEYS_MAX,
+                            "keys that are neither text nor bytes");
+    return to;
+}
+
+/* ---- Values and keys ----------------------------------------------------------------------- */
+
+static unsigned char *put_value(struct encoder *e, unsigned char *to, PyObject *value,
+                                const struct core_place *at, size_t depth)
+{
+    PyTypeObject *type = Py_TYPE(value);
+
+    if (type == &PyUnicode_Type)
+        return put_text(e, to, value, at, false);
+    if (type == &PyLong_Type)
+        return put_int(e, to, value);
+    if (type == &PyDict_Type)
+        return put_dict(e, to, value, at, depth);
+    if (type == &PyList_Type)
+        return put_list(e, to, value, at, depth);
+    if (type == &PyTuple_Type)
+        return put_tuple(e, to, value, at, depth, false);
+    if (type == &PyBytes_Type)
+        return put_bytes(e, to, value);
+    if (type != &PyFloat_Type && type != &PyBool_Type && value != Py_None)
+        return refuse_value(e, to, value, at);
+    to = room(e, to, COAT_WIRE_SCALAR_MAX);
+    if (to == NULL)
+        return NULL;
+    if (type == &PyFloat_Type)
+        return coat_wire_put_float(to, PyFloat_AS_DOUBLE(value));
+    return value == Py_None ? coat_wire_put_nil(to) : coat_wire_put_bool(to, value == Py_True);
+}
+
+/* Whether an int is beyond what 64 bits hold, with or without a sign. */
+static bool is_big(PyObject *number)
+{
+    unsigned char digits[16];
+    size_t spare;
+
+    if (bigint_room(number) > sizeof digits || bigint_write(number, digits, sizeof digits) < 0)
+        return true;
+    spare = coat_wire_bigint_spare(digits, sizeof digits);
+    return coat_wire_bigint_is_big(digits + spare, sizeof digits - spare);
+}
+
+static unsigned char *put_key(struct encoder *e, unsigned char *to, PyObject *key,
+                              const struct core_place *at, size_t depth)
+{
+    PyTypeObject *type = Py_TYPE(key);
+
+    if (type == &PyUnicode_Type)
+        return put_text(e, to, key, at, true);
+    if (type == &PyTuple_Type)
+        return put_tuple(e, to, key, at, depth, true);
+    if (type == &PyFloat_Type && !Py_IS_FINITE(PyFloat_AS_DOUBLE(key)))
+        return refuse_key(e, to, key, at, "only a finite one can; use repr(key)");
+    if (type == &PyLong_Type && is_big(key))
+        return refuse_key(e, to, key, at, "it has more than 64 bits; use str(key)");
+    if (type != &PyBytes_Type && type != &PyLong_Type && type != &PyFloat_Type &&
+        type != &PyBool_Type && key != Py_None)
+        return refuse_key(e, to, key, at,
+                          "keys are str, bytes, bool, None, int of 64 bits, finite float, or "
+                          "tuples of these");
+    return put_value(e, to, key, at, depth);
+}
+
+/* ---- The two calls ------------------------------------------------------------------------- */
+
+static void begin(struct encoder *e, struct core_state *state, const struct coat_limits *limits,
+                  const char *root, bool collects)
+{
+    e->buf = &state->scratch;
+    if (e->buf->cap > SCRATCH_KEPT)
+        coat_buf_release(e->buf);
+    coat_buf_clear(e->buf);
+    e->end = e->buf->bytes + e->buf->cap;
+    e->limits = *limits;
+    if (e->limits.max_bytes > COAT_BYTES_MAX)
+        e->limits.max_bytes = COAT_BYTES_MAX;
+    if (e->limits.max_depth > COAT_DEPTH_MAX)
+        e->limits.max_depth = COAT_DEPTH_MAX;
+    e->items_left = limits->max_items;
+    e->root = root;
+    e->collects = collects;
+    e->refusals = NULL;
+    e->refused = 0;
+}
+
+static void end(struct encoder *e)
+{
+    for (size_t i = 0; i < e->refused; i++)
+        core_refusal_release(&e->refusals[i]);
+    PyMem_Free(e->refusals);
+}
+
+/* The whole value. What the functions above return. */
+static unsigned char *put(struct encoder *e, PyObject *value, const struct core_place *at)
+{
+    unsigned char *to = room(e, e->buf->bytes, COAT_WIRE_SCALAR_MAX);
+
+    if (to == NULL)
+        return NULL;
+    if (e->items_left == 0)
+        return refuse_limit(e, at, "max_items", e->limits.max_items, "values");
+    e->items_left--;
+    to = put_value(e, to, value, at, at == NULL ? 0 : 1);
+    if (to != NULL && (size_t)(to - e->buf->bytes) > e->limits.max_bytes)
+        return refuse_bytes(e);
+    return to;
+}
+
+int core_encode(struct core_state *state, PyObject *value, const char *root,
+                const struct core_place *place, const struct coat_limits *limits,
+                struct core_bytes *out)
+{
+    struct encoder e;
+    unsigned char *to;
+
+    begin(&e, state, limits, root, false);
+    to = put(&e, value, place);
+    if (to != NULL) {
+        out->at = e.buf->bytes;
+        out->len = (size_t)(to - e.buf->bytes);
+        out->items = limits->max_items - e.items_left;
+        return 0;
+    }
+    if (e.refused > 0)
+        core_refusal_raise(state, &e.refusals[0]);
+    end(&e);
+    return -1;
+}
+
+PyObject *core_check(struct core_state *state, PyObject *value, const struct coat_limits *limits)
+{
+    struct encoder e;
+    PyObject *list = NULL;
+
+    begin(&e, state, limits, "value", true);
+    if (put(&e, value, NULL) != NULL || !PyErr_Occurred())
+        list = PyList_New(0);
+    for (size_t i = 0; i < e.refused && list != NULL; i++) {
+        PyObject *exception = core_refusal_exception(state, &e.refusals[i]);
+
+        if (exception == NULL || PyList_Append(list, exception) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(exception);
+    }
+    end(&e);
+    return list;
+}

@@ -1,0 +1,33 @@
+/*
+ * module.h: what one interpreter's coatcheck._core keeps. There is nothing static: several
+ * interpreters of one process each have a module of their own, and may run at the same time.
+ */
+#ifndef COAT_CORE_MODULE_H
+#define COAT_CORE_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "api/buf.h"
+#include "errors.h"
+#include "keys.h"
+
+struct core_state {
+    PyObject *exceptions[CORE_EXCEPTIONS];
+    PyTypeObject *store_type;
+    PyTypeObject *session_type;
+    PyTypeObject *names_type;
+    struct core_keys keys;
+    struct coat_buf scratch; /* of the encoder: see encode.h */
+};
+
+/* For a PyType_Slot: ISO C has no conversion from a function to the `void *` that is asked for. */
+#define CORE_SLOT(function) ((void *)(uintptr_t)(function))
+
+/* For a PyMethodDef whose function takes more than two arguments. */
+#define CORE_METHOD(function) ((PyCFunction)(void (*)(void))(function))
+
+/* A type for this module, also put into it if `add` is set. New reference, or NULL. */
+PyTypeObject *core_type_add(PyObject *module, PyType_Spec *spec, int add);
+
+#endif

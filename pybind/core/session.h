@@ -1,0 +1,38 @@
+/*
+ * session.h: _core.Session, one session.
+ *
+ * Its fields are the library's document, bytes; those that were looked at or assigned are kept
+ * beside it as the one object that was handed out (fields.h).
+ */
+#ifndef COAT_CORE_SESSION_H
+#define COAT_CORE_SESSION_H
+
+#include <stdbool.h>
+
+#include "coat_session.h"
+#include "store.h"
+
+struct core_session {
+    PyObject_HEAD struct core_state *state;
+    struct core_store *store;     /* NULL: broken up by the garbage collector */
+    struct coat_session *session; /* NULL: not loaded yet */
+    PyObject *id;                 /* not loaded yet: the id that was presented, or NULL */
+    PyObject *on_error;           /* not loaded yet: asked if that fails, or NULL */
+    PyObject *failure;            /* it failed: the session is empty and read-only. Or NULL */
+    PyObject *fields;             /* dict: what was decoded or assigned, by name */
+    uint64_t names_version;       /* counts changes of the set of names */
+    bool busy;                    /* in a call that lets other threads run */
+    bool accessed;
+};
+
+/* Make the types. 0, or -1 with an exception. */
+int core_session_init(PyObject *module, struct core_state *state);
+
+/*
+ * A session of this store, of its session_type. session: taken over, also on failure; NULL: it is
+ * loaded when it is looked at, by `id` (NULL: it is new), with on_error (or NULL). New reference.
+ */
+PyObject *core_session_make(struct core_store *store, struct coat_session *session, PyObject *id,
+                            PyObject *on_error);
+
+#endif

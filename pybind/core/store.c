@@ -1,0 +1,405 @@
+#include "store.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "module.h"
+#include "run.h"
+#include "session.h"
+#include "api/op.h"
+
+/* ---- Users --------------------------------------------------------------------------------- */
+
+int core_store_use(struct core_store *self)
+{
+    if (self->closed || self->store == NULL) {
+        PyErr_SetString(PyExc_ValueError,
+                        self->closed ? "the store is closed" : "the store was never opened");
+        return -1;
+    }
+    self->users++;
+    return 0;
+}
+
+void core_store_unuse(struct core_store *self)
+{
+    self->users--;
+    if (self->closed && self->users == 0) {
+        coat_store_close(self->store);
+        self->store = NULL;
+    }
+}
+
+static PyObject *close_store(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_store *self = (struct core_store *)object;
+
+    if (!self->closed) {
+        self->closed = 1;
+        self->users++;
+        core_store_unuse(self);
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------- */
+
+/* The state of the module that a subclass's own type belongs to. */
+static struct core_state *state_of(PyTypeObject *type, destructor dealloc)
+{
+    while (type->tp_dealloc != dealloc)
+        type = type->tp_base;
+    return PyType_GetModuleState(type);
+}
+
+static int set_options(struct core_state *state, struct coat_options *options, PyObject *pairs,
+                       int env)
+{
+    struct coat_error err;
+
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(pairs); i++) {
+        PyObject *pair = PySequence_Fast_GET_ITEM(pairs, i);
+        const char *name, *value;
+
+        if (!PyTuple_CheckExact(pair)) {
+            PyErr_SetString(PyExc_TypeError, "an option is a tuple of a name and a value");
+            return -1;
+        }
+        if (!PyArg_ParseTuple(pair, "ss:option", &name, &value))
+            return -1;
+        if (coat_options_set(options, name, value, &err) < 0) {
+            core_raise(state, &err, "");
+            return -1;
+        }
+    }
+    if (env && coat_options_env(options, &err) < 0) {
+        core_raise(state, &err, "");
+        return -1;
+    }
+    return 0;
+}
+
+/* New options, or NULL with an exception. */
+static struct coat_options *options_from(struct core_state *state, PyObject *sequence, int env)
+{
+    struct coat_options *options = NULL;
+    struct coat_error err;
+    PyObject *pairs = PySequence_Fast(sequence, "options must be a sequence of pairs");
+
+    if (pairs == NULL)
+        return NULL;
+    if (coat_options_new(&options, &err) < 0) {
+        core_raise(state, &err, "");
+    } else if (set_options(state, options, pairs, env) < 0) {
+        coat_options_free(options);
+        options = NULL;
+    }
+    Py_DECREF(pairs);
+    return options;
+}
+
+static int init(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"options", "env", "session_type", NULL};
+    struct core_store *self = (struct core_store *)object;
+    struct coat_store *store = NULL;
+    struct coat_options *options;
+    struct coat_error err;
+    PyObject *sequence, *session_type;
+    int env, rc;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OpO!:Store", names, &sequence, &env,
+                                     &PyType_Type, &session_type))
+        return -1;
+    if (!PyType_IsSubtype((PyTypeObject *)session_type, self->state->session_type)) {
+        PyErr_SetString(PyExc_TypeError, "session_type must be a subclass of _core.Session");
+        return -1;
+    }
+    options = options_from(self->state, sequence, env);
+    if (options == NULL)
+        return -1;
+    /* embedded: starts its server here, and waits for it. */
+    Py_BEGIN_ALLOW_THREADS rc = coat_store_open(&store, options, &err);
+    coat_options_free(options);
+    Py_END_ALLOW_THREADS if (rc < 0)
+    {
+        core_raise(self->state, &err, "");
+        return -1;
+    }
+    if (self->store != NULL || self->closed) {
+        coat_store_close(store);
+        PyErr_SetString(PyExc_RuntimeError, "a store is opened only once");
+        return -1;
+    }
+    self->store = store;
+    Py_INCREF(session_type);
+    Py_XSETREF(self->session_type, (PyTypeObject *)session_type);
+    return 0;
+}
+
+/* ---- Sessions ------------------------------------------------------------------------------ */
+
+static PyObject *new_session(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_store *self = (struct core_store *)object;
+    struct coat_session *session;
+    struct coat_error err;
+
+    if (core_store_use(self) < 0)
+        return NULL;
+    if (coat_session_new(self->store, &session, &err) < 0) {
+        core_store_unuse(self);
+        return core_raise(self->state, &err, "");
+    }
+    return core_session_make(self, session, NULL, NULL);
+}
+
+int core_store_session_for(struct core_store *self, PyObject *id, struct coat_session **session)
+{
+    struct coat_error err;
+    Py_ssize_t len;
+    const char *text;
+    int rc;
+
+    if (!PyUnicode_Check(id)) {
+        PyErr_Format(PyExc_TypeError, "a session id is a str, not %.80s", Py_TYPE(id)->tp_name);
+        return -1;
+    }
+    text = PyUnicode_AsUTF8AndSize(id, &len);
+    if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        PyErr_Clear();
+        text = "", len = 0; /* as malformed as that, and counted so */
+    }
+    if (text == NULL)
+        return -1;
+    rc = coat_session_for_id(self->store, text, (size_t)len, session, &err);
+    if (rc < 0)
+        core_raise(self->state, &err, "");
+    return rc < 0 ? -1 : rc;
+}
+
+/* Run an operation on the session of an id: what it returns, 0 where there is none, -1. */
+static int run_on_id(struct core_store *self, PyObject *id, enum coat_session_op which,
+                     struct coat_session **session)
+{
+    int rc = core_store_session_for(self, id, session);
+
+    if (rc > 0)
+        rc = core_run(self->state, self->store, coat_session_op(*session, which), 0);
+    return rc;
+}
+
+static PyObject *load(PyObject *object, PyObject *id)
+{
+    struct core_store *self = (struct core_store *)object;
+    struct coat_session *session = NULL;
+    int rc;
+
+    if (core_store_use(self) < 0)
+        return NULL;
+    rc = run_on_id(self, id, COAT_OP_LOAD, &session);
+    if (rc > 0)
+        return core_session_make(self, session, NULL, NULL);
+    coat_session_close(session);
+    core_store_unuse(self);
+    if (rc < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *destroy(PyObject *object, PyObject *id)
+{
+    struct core_store *self = (struct core_store *)object;
+    struct coat_session *session = NULL;
+    int rc;
+
+    if (core_store_use(self) < 0)
+        return NULL;
+    rc = run_on_id(self, id, COAT_OP_DESTROY, &session);
+    coat_session_close(session);
+    core_store_unuse(self);
+    return rc < 0 ? NULL : PyBool_FromLong(rc);
+}
+
+static PyObject *lazy_session(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"id", "on_error", NULL};
+    struct core_store *self = (struct core_store *)object;
+    PyObject *id, *on_error = Py_None;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:session", names, &id, &on_error))
+        return NULL;
+    if (id != Py_None && !PyUnicode_Check(id))
+        return PyErr_Format(PyExc_TypeError, "a session id is a str or None, not %.80s",
+                            Py_TYPE(id)->tp_name);
+    if (core_store_use(self) < 0)
+        return NULL;
+    return core_session_make(self, NULL, id == Py_None ? NULL : id,
+                             on_error == Py_None ? NULL : on_error);
+}
+
+/* ---- The rest ------------------------------------------------------------------------------ */
+
+/* A timeout in whole milliseconds; 0 for None. -1 with an exception. */
+static int64_t timeout_from(PyObject *timeout)
+{
+    double seconds;
+
+    if (timeout == Py_None)
+        return 0;
+    seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred())
+        return -1;
+    if (seconds > 0 && seconds <= 86400)
+        return (int64_t)ceil(seconds * 1000);
+    PyErr_SetString(PyExc_ValueError, "timeout must be above 0 and at most 86400 seconds");
+    return -1;
+}
+
+static PyObject *ping(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"timeout", NULL};
+    struct core_store *self = (struct core_store *)object;
+    PyObject *timeout = Py_None;
+    struct coat_ping request;
+    int64_t timeout_ms;
+    int rc;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:ping", names, &timeout) ||
+        (timeout_ms = timeout_from(timeout)) < 0 || core_store_use(self) < 0)
+        return NULL;
+    rc = core_run(self->state, self->store, coat_ping_op(&request), timeout_ms);
+    core_store_unuse(self);
+    if (rc < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *stop_embedded(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_store *self = (struct core_store *)object;
+    struct coat_error err;
+    int rc;
+
+    if (core_store_use(self) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS rc = coat_store_stop_embedded(self->store, &err);
+    Py_END_ALLOW_THREADS core_store_unuse(self);
+    if (rc < 0)
+        return core_raise(self->state, &err, "");
+    Py_RETURN_NONE;
+}
+
+static const char *const count_names[COAT_COUNTS] = {
+    [COAT_COUNT_UNKNOWN_ID] = "coatcheck_unknown_ids_total",
+    [COAT_COUNT_MALFORMED_ID] = "coatcheck_malformed_ids_total",
+    [COAT_COUNT_DEAD_ID] = "coatcheck_dead_ids_total",
+    [COAT_COUNT_CORRUPT] = "coatcheck_corrupt_total",
+    [COAT_COUNT_CONFLICT] = "coatcheck_conflicts_total",
+    [COAT_COUNT_NO_TTL] = "coatcheck_ttl_repaired_total",
+};
+
+static PyObject *stats(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_store *self = (struct core_store *)object;
+    PyObject *counts;
+
+    if (core_store_use(self) < 0)
+        return NULL;
+    counts = PyDict_New();
+    for (int i = 0; i < COAT_COUNTS && counts != NULL; i++) {
+        PyObject *count =
+            PyLong_FromUnsignedLongLong(coat_store_count(self->store, (enum coat_count)i));
+
+        if (count == NULL || PyDict_SetItemString(counts, count_names[i], count) < 0)
+            Py_CLEAR(counts);
+        Py_XDECREF(count);
+    }
+    core_store_unuse(self);
+    return counts;
+}
+
+static PyMethodDef methods[] = {
+    {"new", new_session, METH_NOARGS, "new($self)\n--\n\nA new session, not yet stored."},
+    {"load", load, METH_O, "load($self, id, /)\n--\n\nThe session that an id opens, or None."},
+    {"session", CORE_METHOD(lazy_session), METH_VARARGS | METH_KEYWORDS,
+     "session($self, id, on_error=None)\n--\n\n"
+     "The session of a request, loaded when it is first looked at; a new one where the id opens "
+     "none.\nWhere loading fails, on_error(exception) may raise, or return True for an empty "
+     "session that cannot\nbe written, or False for a new one."},
+    {"destroy", destroy, METH_O,
+     "destroy($self, id, /)\n--\n\nEnd the session that an id opens; False if there was none."},
+    {"ping", CORE_METHOD(ping), METH_VARARGS | METH_KEYWORDS,
+     "ping($self, timeout=None)\n--\n\nAsk the server whether it is there."},
+    {"stats", stats, METH_NOARGS, "stats($self)\n--\n\nCounters since the store was opened."},
+    {"stop_embedded", stop_embedded, METH_NOARGS,
+     "stop_embedded($self)\n--\n\nStop the server of an embedded: store."},
+    {"close", close_store, METH_NOARGS,
+     "close($self)\n--\n\nClose it; its sessions can no longer be used. Any number of times."},
+    {NULL, NULL, 0, NULL},
+};
+
+/* ---- The type ------------------------------------------------------------------------------ */
+
+static void dealloc(PyObject *object);
+
+static PyObject *make(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords))
+{
+    struct core_store *self = (struct core_store *)type->tp_alloc(type, 0);
+
+    if (self != NULL)
+        self->state = state_of(type, dealloc);
+    return (PyObject *)self;
+}
+
+static int traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct core_store *self = (struct core_store *)object;
+
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->session_type);
+    return 0;
+}
+
+static int clear(PyObject *object)
+{
+    Py_CLEAR(((struct core_store *)object)->session_type);
+    return 0;
+}
+
+static void dealloc(PyObject *object)
+{
+    struct core_store *self = (struct core_store *)object;
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    clear(object);
+    coat_store_close(self->store); /* its users have references to it */
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "Where the sessions of one application live."},
+    {Py_tp_new, CORE_SLOT(make)},
+    {Py_tp_init, CORE_SLOT(init)},
+    {Py_tp_dealloc, CORE_SLOT(dealloc)},
+    {Py_tp_traverse, CORE_SLOT(traverse)},
+    {Py_tp_clear, CORE_SLOT(clear)},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {
+    .name = "coatcheck._core.Store",
+    .basicsize = sizeof(struct core_store),
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = slots,
+};
+
+int core_store_init(PyObject *module, struct core_state *state)
+{
+    state->store_type = core_type_add(module, &spec, 1);
+    return state->store_type == NULL ? -1 : 0;
+}

@@ -1,0 +1,38 @@
+/*
+ * store.h: _core.Store, one application's sessions.
+ *
+ * The library's store stays open while a session of it lives or a call on it is under way, also
+ * after close(): each of these is a user of it.
+ */
+#ifndef COAT_CORE_STORE_H
+#define COAT_CORE_STORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "coat_store.h"
+
+struct core_state;
+
+struct core_store {
+    PyObject_HEAD struct core_state *state;
+    struct coat_store *store;   /* NULL: not opened, or closed and without users */
+    PyTypeObject *session_type; /* what its sessions are, a subclass of _core.Session */
+    Py_ssize_t users;
+    int closed;
+};
+
+/* Make the type. 0, or -1 with an exception. */
+int core_store_init(PyObject *module, struct core_state *state);
+
+/* One user more: 0, or -1 with ValueError where the store is not open. */
+int core_store_use(struct core_store *self);
+void core_store_unuse(struct core_store *self);
+
+/*
+ * A session by the id that was presented, still to be loaded or destroyed. 1 and *session; 0: no
+ * such id is possible; -1 with an exception. The store is in use by the caller.
+ */
+int core_store_session_for(struct core_store *self, PyObject *id, struct coat_session **session);
+
+#endif
