@@ -6,6 +6,7 @@
 
 #include "api/error.h"
 #include "clock.h"
+#include "refusal.h"
 
 /*
  * Replies may have more bytes than a record, for what stands around it, and as many as a record
@@ -119,64 +120,44 @@ static int prepare_greeting(struct coat_conn *conn, struct coat_error *err)
     return rc < 0 ? rc : (int)count;
 }
 
-static int begins(const struct coat_reply *reply, const char *word)
+static int is_full(const struct coat_reply *reply)
 {
-    size_t len = strlen(word);
-    return reply->len >= len && memcmp(reply->bytes, word, len) == 0;
+    static const char sign[] = "ERR max number of clients";
+    return reply->len >= sizeof sign - 1 && memcmp(reply->bytes, sign, sizeof sign - 1) == 0;
 }
 
-/* The server's answer is not repeated: it may be long, and says nothing that these do not. */
-static int judge(struct coat_conn *conn, const struct coat_reply *reply, int is_select,
+/* Only the first word of the server's answer is used: more could repeat the password. */
+static int judge(const struct coat_conn *conn, const struct coat_reply *reply, int is_select,
                  struct coat_error *err)
 {
     if (reply->kind != COAT_REPLY_ERROR)
         return 0;
     char name[160];
     coat_net_name(&conn->options->address, name, sizeof name);
-    if (begins(reply, "ERR max number of clients"))
+    if (is_full(reply))
         return coat_error_because(err, COAT_EUNAVAILABLE, "clients",
                                   "%s has as many clients as it allows; raise its maxclients, or "
                                   "lower max_connections",
                                   name);
-    if (begins(reply, "NOAUTH"))
-        return coat_error_because(err, COAT_EDENIED, "NOAUTH",
-                                  "%s wants a password; set the option password, or write "
-                                  "redis://:password@host",
-                                  name);
-    if (begins(reply, "NOPERM"))
-        return coat_error_because(err, COAT_EDENIED, "NOPERM",
-                                  "%s does not allow this user to %s; change its permissions (ACL)",
-                                  name, is_select ? "select this database" : "log in");
-    if (begins(reply, "DENIED"))
-        return coat_error_because(err, COAT_EDENIED, "DENIED",
-                                  "%s is in protected mode and refuses other hosts; give it a "
-                                  "password",
-                                  name);
-    if (is_select && begins(reply, "ERR"))
+    if (is_select && coat_refusal_is(reply, "ERR"))
         return coat_error_because(err, COAT_ECONFIG, "db",
                                   "%s has no database %d; write another number in the URL, or "
-                                  "raise the server's setting `databases`",
+                                  "raise the server's setting databases",
                                   name, conn->options->address.db);
-    if (!is_select && (begins(reply, "WRONGPASS") || begins(reply, "ERR")))
+    if (!is_select && (coat_refusal_is(reply, "WRONGPASS") || coat_refusal_is(reply, "ERR")))
         return coat_error_because(err, COAT_EDENIED, "WRONGPASS",
                                   "%s refuses the username or the password, or has none; check "
                                   "both options (a URL with a password alone is "
                                   "redis://:password@host)",
                                   name);
-    char word[24];
-    size_t n = 0;
-    while (n < reply->len && n < sizeof word - 1 && reply->bytes[n] >= 'A' &&
-           reply->bytes[n] <= 'Z') {
-        word[n] = reply->bytes[n];
-        n++;
-    }
-    word[n] = '\0';
-    return coat_error_because(err, COAT_EUNAVAILABLE, word,
-                              "%s answers %s to a new connection; try again later", name,
-                              n ? word : "with an error");
+    struct coat_reply word = *reply;
+    const char *blank = memchr(reply->bytes, ' ', reply->len);
+    if (blank)
+        word.len = (size_t)(blank - reply->bytes);
+    return coat_refusal(&word, err);
 }
 
-static int judge_greeting(struct coat_conn *conn, struct coat_error *err)
+static int judge_greeting(const struct coat_conn *conn, struct coat_error *err)
 {
     const struct coat_resp *resp = &conn->resp;
     int rc = 0;

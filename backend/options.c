@@ -16,7 +16,7 @@
 
 /*
  * Everything that is known about an option. A parser stores the value of `text` at `field`: 0, or
- * -1 if it is no such value, or COAT_ENOMEM.
+ * COAT_ECONFIG if it is no such value, or COAT_ENOMEM.
  */
 struct option {
     const char *name;
@@ -77,7 +77,7 @@ static int parse_number(const struct option *option, const char *text, int place
         return 0;
     }
     if (parse_decimal(text, places, value) < 0 || *value < option->min || *value > option->max)
-        return -1;
+        return COAT_ECONFIG;
     return 0;
 }
 
@@ -95,7 +95,7 @@ static int parse_int(const struct option *option, const char *text, void *field)
 {
     int64_t value;
     if (parse_number(option, text, 0, &value) < 0)
-        return -1;
+        return COAT_ECONFIG;
     *(int *)field = (int)value;
     return 0;
 }
@@ -104,7 +104,7 @@ static int parse_size(const struct option *option, const char *text, void *field
 {
     int64_t value;
     if (parse_number(option, text, 0, &value) < 0)
-        return -1;
+        return COAT_ECONFIG;
     *(size_t *)field = value == option->none ? SIZE_MAX : (size_t)value;
     return 0;
 }
@@ -114,7 +114,7 @@ static int parse_part(const struct option *option, const char *text, void *field
 {
     int64_t value;
     if (parse_number(option, text, 6, &value) < 0)
-        return -1;
+        return COAT_ECONFIG;
     *(double *)field = (double)value / 1e6;
     return 0;
 }
@@ -128,7 +128,7 @@ static int parse_on_conflict(const struct option *option, const char *text, void
             *(enum coat_on_conflict *)field = (enum coat_on_conflict)i;
             return 0;
         }
-    return -1;
+    return COAT_ECONFIG;
 }
 
 static void wipe(char *text)
@@ -161,9 +161,9 @@ static int has_control(const char *utf8)
 static int parse_prefix(const struct option *option, const char *text, void *field)
 {
     size_t len = strlen(text);
-    if (len == 0 || len > PREFIX_MAX || strpbrk(text, "{}") ||
-        coat_utf8_valid(text, len) != len || has_control(text))
-        return -1;
+    if (len == 0 || len > PREFIX_MAX || strpbrk(text, "{}") || coat_utf8_valid(text, len) != len ||
+        has_control(text))
+        return COAT_ECONFIG;
     return parse_text(option, text, field);
 }
 
