@@ -66,6 +66,8 @@ ok 'pybind includes, beside its own, only what backend and schema show' \
 	nothing strangers pybind/core backend/api/*.h schema/api/*.h backend/coat*.h schema/coat_*.h
 ok 'public headers include only public headers' nothing sh -c \
 	"grep -H '#include \"' schema/coat_*.h backend/coat*.h | grep -v '\"coat_[a-z]*\.h\"'"
+ok 'only backend/clock.h reads a clock' nothing find schema backend -name '*.[ch]' \
+	! -name clock.h -exec grep -HE '(\<time|clock_gettime|gettimeofday)\(' {} +
 ok 'no two headers have one name' nothing same_names
 ok 'coatcheck.h includes every public header' nothing not_in_manual
 ok 'the top level holds nothing else' nothing others_at_top
