@@ -17,6 +17,7 @@ from .exceptions import (
     ConfigError,
     Conflict,
     Corrupt,
+    Error,
     LimitExceeded,
     LockLost,
     SessionGone,
@@ -86,8 +87,8 @@ class Rules:
             return _try_again()
         if isinstance(exc, (Conflict, TooManySessions)):
             return _conflict(str(exc))
-        if isinstance(exc, SessionGone) and self.on_gone == "error":
-            return _conflict("The session ended while this request was under way.")
+        if isinstance(exc, SessionGone):
+            return _conflict("The session ended, or began anew, while this request was under way.")
         return None
 
     def note_unavailable(self, exc: StoreUnavailable) -> None:
@@ -139,24 +140,24 @@ class Visit:
         self._state = "over"
         going_on = status < 500 or self._rules.save_on_error
         if self.session.accessed:
-            if going_on:
-                going_on = self._save()
+            going_on = going_on and self._save()
             self._choose_cookie()
-        if going_on:
+        if going_on and not self._silent:
             self._state = "committed"
         self.session._headers_sent = True
 
     def headers(self, headers: Headers) -> Headers:
         """The headers of the committed response, with what the session adds to them."""
-        if not self._twins and not self.session.accessed:
+        failed = self._load.failure is not None
+        if not (self._twins or self.session.accessed or failed):
             return headers
         cookies = self._cookies()
         if cookies or self._silent:
             headers = [(k, v) for k, v in headers if not self._is_our_cookie(k, v)]
         headers = _vary_by_cookie(headers)
         if self._rules.cache_control == "auto":
-            private = self._load.failure is not None or self.session.principal is not None
-            headers = _limit_caching(headers, no_store=bool(cookies) or private)
+            personal = bool(cookies) or failed or self.session.principal is not None
+            headers = _limit_caching(headers, no_store=personal)
         return headers + [("Set-Cookie", cookie) for cookie in cookies]
 
     def finish(self) -> None:
@@ -186,13 +187,16 @@ class Visit:
         return refusal
 
     def _save(self) -> bool:
-        """False if there is no session any more that could be saved."""
+        """False if there is no session, or none any more, that could be saved."""
+        if self._load.failure is not None and not self.session.modified:
+            return False
         try:
-            self.session.save()
+            saved = self.session.save()
         except SessionGone as exc:
             self._drop(exc)
             return False
-        self._rules.note_available()
+        if saved is not None:
+            self._rules.note_available()
         return True
 
     def _drop(self, exc: SessionGone) -> None:
@@ -200,7 +204,7 @@ class Visit:
         self._state = "over"
         self._clear = not exc.replaced
         self._silent = exc.replaced
-        log.info("session %s: what a request changed was dropped: %s", self.session.public_id, exc)
+        log.info("what a request changed was dropped: %s", exc)
         if self._rules.on_gone == "error" and not exc.replaced:
             raise exc
 
@@ -208,11 +212,24 @@ class Visit:
         session = self.session
         if session.stale:
             self._silent = True
-        elif not self._silent and not self._clear:
-            if session.id is not None and session.id != self._id:
-                self._set = session.id
-                log.info("session %s: new id", session.public_id)
-            self._clear = session._ended and session.id is None
+            log.info("a request came with an id that was replaced moments ago: nothing is saved")
+        elif self._silent or self._clear:
+            pass
+        elif session.id is not None:
+            self._set = session.id if session.id != self._id else None
+        elif session._ended is not None:
+            self._clear = session._ended or not self._was_replaced()
+            self._silent = not self._clear
+
+    def _was_replaced(self) -> bool:
+        """Whether a logout found nothing because a login has just given the session a new id,
+        whose cookie must not be cleared."""
+        if self._id is None:
+            return False
+        try:
+            return self._rules.store.load(self._id) is not None
+        except Error:
+            return True
 
     def _cookies(self) -> list[str]:
         cookie = self._rules.cookie

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
 from . import _core
+
+log = logging.getLogger("coatcheck")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -20,7 +23,7 @@ class Session(_core.Session, MutableMapping[str, Any]):
     """
 
     # What middleware has to know; see _request.py.
-    _ended = False
+    _ended: bool | None = None
     _new_id = False
     _headers_sent = False
 
@@ -41,9 +44,14 @@ class Session(_core.Session, MutableMapping[str, Any]):
         ended meanwhile, and what Store says of a store that cannot be reached; the session is then
         as it was.
         """
-        if self._headers_sent and (self._new_id or (self.id is None and self.modified)):
+        creates = self.accessed and self.new
+        if self._headers_sent and (self._new_id or (creates and self.modified)):
             self._too_late("save")
         session_id = super().save()
+        if creates and session_id is not None:
+            log.info("session %s: created", self.public_id)
+        elif self._new_id:
+            log.info("session %s: new id", self.public_id)
         self._new_id = False
         return session_id
 
@@ -68,10 +76,12 @@ class Session(_core.Session, MutableMapping[str, Any]):
 
         Afterwards it is a new, empty session, which gets another id if something is stored.
         """
-        ended = super().destroy()
-        self._ended = True
+        public_id = self.public_id if self.accessed else "that was not loaded"
+        self._ended = super().destroy()
         self._new_id = False
-        return ended
+        if self._ended:
+            log.info("session %s: destroyed", public_id)
+        return self._ended
 
     def clear(self) -> None:
         for field in list(self):

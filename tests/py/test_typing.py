@@ -1,0 +1,62 @@
+"""The package is typed for its users: what is wrong in their modules, mypy says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import coatcheck
+import pytest
+
+SAMPLE = Path(__file__).with_name("typing_sample.py")
+
+
+def mypy(*arguments: str, cwd: Path) -> str:
+    package = str(Path(coatcheck.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": package, "MYPYPATH": package, "PATH": "", "HOME": str(cwd)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert Path(coatcheck.__file__).with_name("py.typed").exists()
+    assert Path(coatcheck.__file__).with_name("_core.pyi").exists()
+
+
+def test_a_users_module_is_right_and_wrong_ones_are_seen(tmp_path: Path) -> None:
+    wrong = {
+        "Store('redis://x', prefx='a:')": "Unexpected keyword argument",
+        "Store('redis://x', on_conflict='ours')": "incompatible type",
+        "Store('redis://x').load(5)": "incompatible type",
+        "Store('redis://x').new().login('user:1')": "Missing named argument",
+        "Store('redis://x').new()[5]": "Invalid index type",
+        "Cookie('s', 'Lax')": "Too many positional arguments",
+        "SessionMiddleware(None)": "incompatible type",
+    }
+    head = "from coatcheck import Cookie, Store\nfrom coatcheck.wsgi import SessionMiddleware\n"
+    (tmp_path / "wrong.py").write_text(head + "\n".join(wrong) + "\n")
+    said = mypy(str(SAMPLE), "wrong.py", cwd=tmp_path)
+    lines = dict(re.findall(r"^wrong\.py:(\d+): error: (.*)$", said, re.MULTILINE))
+    assert "typing_sample" not in said
+    for number, (code, reason) in enumerate(wrong.items(), 3):
+        assert reason in lines.get(str(number), ""), code
+
+
+@pytest.mark.parametrize("name", ["Session", "Store"])
+def test_the_stub_has_what_the_extension_has(name: str) -> None:
+    from coatcheck import _core
+
+    stub = Path(coatcheck.__file__).with_name("_core.pyi").read_text()
+    body = stub.partition(f"class {name}:")[2].partition("\nclass ")[0]
+    declared = set(re.findall(r"def (\w+)", body))
+    real = {attribute for attribute in vars(getattr(_core, name)) if attribute[0] != "_"}
+    assert real == {attribute for attribute in declared if attribute[0] != "_"}

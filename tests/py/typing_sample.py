@@ -1,0 +1,91 @@
+"""A user's module, for `mypy --strict`: everything public, as an application would use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import coatcheck
+from coatcheck import Cookie, NotStorable, Session, SessionGone, Store, StoreUnavailable
+from coatcheck.wsgi import SessionMiddleware
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+def values() -> None:
+    data: bytes = coatcheck.dumps([1, "two", (3, b"4")], max_depth=None)
+    value: Any = coatcheck.loads(data, max_bytes=1 << 10, max_items=10)
+    problems: list[NotStorable] = coatcheck.check(value)
+    print([(problem.path, problem.type) for problem in problems], coatcheck.__version__)
+
+
+def sessions(store: Store) -> datetime | None:
+    session: Session = store.new()
+    session["cart"] = [("tea", 1)]
+    session.setdefault("seen", 0)
+    session |= {"theme": "dark"}
+    plain: dict[str, Any] = session | {"more": True}
+    mapping: MutableMapping[str, Any] = session
+    session.update(plain, size=1)
+    session.idle = 60
+    session_id: str | None = session.save()
+    session.login("user:42", carry=["cart"])
+    session.login("user:42", carry="all")
+    session.rotate()
+    try:
+        session.save()
+    except SessionGone as exc:
+        print(exc.replaced)
+    except StoreUnavailable as exc:
+        print(exc.code.lower())
+    loaded: Session | None = store.load(session_id or "")
+    if loaded is None or loaded.stale:
+        return None
+    ended: bool = loaded.destroy()
+    print(ended, loaded.copy(), len(mapping), loaded.principal, loaded.public_id)
+    return loaded.deadline
+
+
+def stores() -> None:
+    with Store(
+        "redis://localhost/0",
+        prefix="shop:",
+        idle=None,
+        lifetime=timedelta(days=1),
+        timeout=0.5,
+        on_conflict="theirs",
+        max_bytes=None,
+    ) as store:
+        store.ping()
+        store.ping(timeout=1.5)
+        counts: dict[str, int] = store.stats()
+        print(counts, store.destroy("x"))
+    Store().close()
+
+
+def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    session: Session = environ["coatcheck.session"]
+    session["cart"].append("tea")
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+def sorry(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("503 Service Unavailable", [])
+    return [b"sorry"]
+
+
+plain = SessionMiddleware(app, "redis://localhost:6379/0", prefix="shop:")
+rich = SessionMiddleware(
+    plain,
+    Store("embedded:"),
+    cookie=Cookie("shop", secure=False, samesite="Strict", max_age=timedelta(days=7)),
+    environ_key="session",
+    on_corrupt="raise",
+    on_unavailable=sorry,
+    on_gone="error",
+    save_on_error=True,
+    cache_control=None,
+)
