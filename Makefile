@@ -132,7 +132,7 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(includedir)/coatcheck/,$(notdir $(public_headers))) \
 		$(addprefix $(DESTDIR)$(libdir)/,libcoatcheck.so.$(VERSION) \
 		libcoatcheck.so.$(SOVERSION) libcoatcheck.so libcoatcheck.a pkgconfig/coatcheck.pc)
-	-rmdir $(DESTDIR)$(includedir)/coatcheck
+	rmdir $(DESTDIR)$(includedir)/coatcheck 2>/dev/null || :
 	$(if $(PYTHON),rm -rf $(DESTDIR)$(pythondir)/coatcheck)
 
 # What was built goes, what was found out stays.
@@ -153,6 +153,7 @@ demo:
 	@$(MAKE) --no-print-directory run-demo
 
 run-demo: all
+	@[ -n '$(PYTHON)' ] || { echo 'make: the demo needs Python, and this was configured without' >&2; exit 1; }
 	@PYTHONPATH=build/python $(PYTHON) $(srcdir)/tests/demo/demo.py
 
 check check-long:
