@@ -9,7 +9,8 @@ const struct coat_limits *coat_doc_limits(const struct coat_doc *doc);
 
 /*
  * coat_doc_set for a value that this library has just packed or checked itself: `items` values at
- * all levels. Limits of the whole document still hold.
+ * all levels, and containers within each other one less deep than the document's max_depth. The
+ * other limits of the whole document still hold.
  */
 int coat_doc_set_checked(struct coat_doc *doc, const char *name, size_t name_len, const void *value,
                          size_t len, size_t items, struct coat_error *err);
