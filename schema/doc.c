@@ -457,6 +457,11 @@ int coat_doc_parse(struct coat_doc **out, const void *bytes, size_t len,
 
 /* ---- Reading ------------------------------------------------------------------------------- */
 
+const struct coat_limits *coat_doc_limits(const struct coat_doc *doc)
+{
+    return &doc->limits;
+}
+
 size_t coat_doc_count(const struct coat_doc *doc)
 {
     return doc->count;

@@ -81,18 +81,18 @@ static unsigned char *refuse_key(struct encoder *e, unsigned char *to, PyObject 
 }
 
 static unsigned char *refuse_limit(struct encoder *e, const struct core_place *at,
-                                   const char *limit, size_t most, const char *why)
+                                   enum core_limit limit, size_t most)
 {
     struct core_refusal *r = next_refusal(e);
 
     if (r != NULL)
-        noted(e, NULL, core_refuse_limit(r, e->root, at, limit, most, why));
+        noted(e, NULL, core_refuse_limit(r, e->root, at, limit, most));
     return NULL;
 }
 
 static unsigned char *refuse_bytes(struct encoder *e)
 {
-    return refuse_limit(e, NULL, "max_bytes", e->limits.max_bytes, "bytes");
+    return refuse_limit(e, NULL, CORE_MAX_BYTES, e->limits.max_bytes);
 }
 
 /* ---- Room ---------------------------------------------------------------------------------- */
@@ -254,12 +254,11 @@ static unsigned char *put_int(struct encoder *e, unsigned char *to, PyObject *nu
 static bool may_open(struct encoder *e, const struct core_place *at, size_t members, size_t depth)
 {
     if (depth >= e->limits.max_depth) {
-        refuse_limit(e, at, "max_depth", e->limits.max_depth,
-                     "containers within each other (does one contain itself?)");
+        refuse_limit(e, at, CORE_MAX_DEPTH, e->limits.max_depth);
         return false;
     }
     if (members > e->items_left) {
-        refuse_limit(e, at, "max_items", e->limits.max_items, "values");
+        refuse_limit(e, at, CORE_MAX_ITEMS, e->limits.max_items);
         return false;
     }
     e->items_left -= members;
@@ -325,8 +324,7 @@ static unsigned char *put_dict(struct encoder *e, unsigned char *to, PyObject *d
             return NULL;
     }
     if (odd > COAT_ODD_KEYS_MAX)
-        return refuse_limit(e, up, "max_odd_keys", COAT_ODD_KEYS_MAX,
-                            "keys that are neither text nor bytes");
+        return refuse_limit(e, up, CORE_MAX_ODD_KEYS, COAT_ODD_KEYS_MAX);
     return to;
 }
 
@@ -429,7 +427,7 @@ static unsigned char *put(struct encoder *e, PyObject *value, const struct core_
     if (to == NULL)
         return NULL;
     if (e->items_left == 0)
-        return refuse_limit(e, at, "max_items", e->limits.max_items, "values");
+        return refuse_limit(e, at, CORE_MAX_ITEMS, e->limits.max_items);
     e->items_left--;
     to = put_value(e, to, value, at, at == NULL ? 0 : 1);
     if (to != NULL && (size_t)(to - e->buf->bytes) > e->limits.max_bytes)

@@ -75,6 +75,23 @@ static PyObject *dumps(PyObject *module, PyObject *const *args, Py_ssize_t count
     return PyBytes_FromStringAndSize((const char *)bytes.at, (Py_ssize_t)bytes.len);
 }
 
+/* Other buffers are copied: what was checked must not change before it is decoded. */
+static PyObject *bytes_from(PyObject *data)
+{
+    PyObject *bytes;
+    Py_buffer view;
+
+    if (PyBytes_CheckExact(data))
+        return Py_NewRef(data);
+    if (PyObject_GetBuffer(data, &view, PyBUF_FULL_RO) < 0)
+        return NULL;
+    bytes = PyBytes_FromStringAndSize(NULL, view.len);
+    if (bytes != NULL && PyBuffer_ToContiguous(PyBytes_AS_STRING(bytes), &view, view.len, 'C') < 0)
+        Py_CLEAR(bytes);
+    PyBuffer_Release(&view);
+    return bytes;
+}
+
 static PyObject *decode_checked(struct core_state *state, PyObject *bytes,
                                 const struct coat_limits *limits)
 {
@@ -94,8 +111,7 @@ static PyObject *loads(PyObject *module, PyObject *const *args, Py_ssize_t count
 
     if (data == NULL)
         return NULL;
-    /* Other buffers are copied: what was checked must not change before it is decoded. */
-    bytes = PyBytes_CheckExact(data) ? Py_NewRef(data) : PyBytes_FromObject(data);
+    bytes = bytes_from(data);
     if (bytes == NULL)
         return NULL;
     value = decode_checked(PyModule_GetState(module), bytes, &limits);

@@ -233,11 +233,25 @@ int core_refuse_key(struct core_refusal *r, const char *root, const struct core_
     return refuse(r, CORE_NOT_STORABLE, root, at, name, why);
 }
 
+static const struct {
+    const char *name;
+    const char *things;
+    const char *hint;
+} limits[] = {
+    [CORE_MAX_DEPTH] = {"max_depth", "containers within each other", "; does one contain itself?"},
+    [CORE_MAX_BYTES] = {"max_bytes", "bytes", ""},
+    [CORE_MAX_ITEMS] = {"max_items", "values", ""},
+    [CORE_MAX_ODD_KEYS] = {"max_odd_keys", "keys that are neither text nor bytes", ""},
+};
+
 int core_refuse_limit(struct core_refusal *r, const char *root, const struct core_place *at,
-                      const char *limit, size_t most, const char *of_what)
+                      enum core_limit limit, size_t most)
 {
-    return refuse(r, CORE_LIMIT_EXCEEDED, root, at, PyUnicode_FromString(limit),
-                  PyUnicode_FromFormat("more %s than the limit %s of %zu", of_what, limit, most));
+    const char *name = limits[limit].name;
+
+    return refuse(r, CORE_LIMIT_EXCEEDED, root, at, PyUnicode_FromString(name),
+                  PyUnicode_FromFormat("more %s than the limit %s of %zu%s", limits[limit].things,
+                                       name, most, limits[limit].hint));
 }
 
 PyObject *core_refusal_exception(struct core_state *state, const struct core_refusal *r)

@@ -20,6 +20,8 @@ struct core_place {
     Py_ssize_t index;
 };
 
+enum core_limit { CORE_MAX_DEPTH, CORE_MAX_BYTES, CORE_MAX_ITEMS, CORE_MAX_ODD_KEYS };
+
 struct core_refusal {
     enum core_exception which; /* CORE_NOT_STORABLE or CORE_LIMIT_EXCEEDED */
     PyObject *path;            /* all three are texts */
@@ -39,9 +41,9 @@ int core_refuse_because(struct core_refusal *r, const char *root, const struct c
 int core_refuse_key(struct core_refusal *r, const char *root, const struct core_place *at,
                     PyObject *value, const char *advice);
 
-/* Plain data, but more than `most` of what `limit` limits. */
+/* Plain data, but more than `most` of what the limit limits. */
 int core_refuse_limit(struct core_refusal *r, const char *root, const struct core_place *at,
-                      const char *limit, size_t most, const char *of_what);
+                      enum core_limit limit, size_t most);
 
 /* The exception that says so. New reference, or NULL with another exception. */
 PyObject *core_refusal_exception(struct core_state *state, const struct core_refusal *r);
