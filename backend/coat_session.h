@@ -27,14 +27,15 @@ COAT_API struct coat_doc *coat_session_doc(struct coat_session *s);
 
 /*
  * Write what was changed, with login and rotate if asked for; renews the idle clock when that is
- * due. A new session without a change is not stored, an unchanged one costs nothing. 0, or (with
- * the session as it was, so that the call may be repeated where that makes sense)
+ * due. A new session without fields or login is not stored, an unchanged one costs nothing. 0, or
+ * (with the session as it was, so that the call may be repeated where that makes sense)
  *   COAT_EGONE        it was ended meanwhile
  *   COAT_EREPLACED    its id was replaced meanwhile by a login or a privilege change
  *   COAT_ECONFLICT    on_conflict is "raise", and both changed one field (`path`)
  *   COAT_EUNCERTAIN   the reply was lost, and whether the save landed cannot be told
  *   COAT_ELIMIT       with the other side's fields it would be over a limit
- * or a failure of coat_store.h.
+ *   COAT_ECORRUPT, COAT_EFORMAT    the record was overwritten meanwhile with something else
+ * or a failure of coat_store.h; after COAT_EFOREIGN too it cannot be told whether the save landed.
  */
 COAT_API int coat_session_save(struct coat_session *s, struct coat_error *err);
 
@@ -42,7 +43,9 @@ COAT_API int coat_session_save(struct coat_session *s, struct coat_error *err);
  * Log a principal in (UTF-8, 1 to 255 bytes, "user:42"): with the next save the session gets a new
  * id and a new lifetime, and the old id is dead. carry: which fields survive, as an array of
  * `count` NUL-terminated names; NULL: all of them. Fields that are not carried are deleted at
- * once. 0; COAT_EUSAGE: it belongs to another principal (destroy it first), or has ended.
+ * once; what is set afterwards is kept. 0; COAT_EUSAGE: it belongs to another principal (destroy
+ * it first), or `principal` cannot be one; COAT_ENOTSTORABLE, COAT_ELIMIT: names that no field can
+ * have, or too many; COAT_ENOMEM: fields may be missing now, so do not save.
  */
 COAT_API int coat_session_login(struct coat_session *s, const char *principal,
                                 const char *const *carry, size_t count, struct coat_error *err);
@@ -51,7 +54,13 @@ COAT_API int coat_session_login(struct coat_session *s, const char *principal,
  */
 COAT_API int coat_session_rotate(struct coat_session *s, struct coat_error *err);
 
-/* End it at once, for every request that holds its id. 1, or 0 if it was gone already. */
+/*
+ * End it at once, for every request that holds its id. 1, or 0 if it was gone already; then it is
+ * a new, empty session, which gets another id if something is stored. Otherwise it is as it was:
+ *   COAT_EREPLACED    its id was replaced meanwhile: it lives on under the new one
+ *   COAT_EUNCERTAIN   the reply was lost, and whether it was ended cannot be told
+ * or a failure of coat_store.h.
+ */
 COAT_API int coat_session_destroy(struct coat_session *s, struct coat_error *err);
 
 /* Its own idle timeout from the next save on; 0: until the deadline. 0, COAT_EUSAGE if > 2^31. */

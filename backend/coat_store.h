@@ -51,7 +51,10 @@ COAT_API int coat_store_ping(struct coat_store *store, struct coat_error *err);
 COAT_API int coat_store_load(struct coat_store *store, const char *id, struct coat_session **out,
                              struct coat_error *err);
 
-/* End the session that an id opens: 1 if it did, 0 if there was none. Or a shared failure. */
+/*
+ * End the session that an id opens: 1 if it did, 0 if it opens none. COAT_EUNCERTAIN: the reply
+ * was lost, and whether it was ended cannot be told. Or a shared failure.
+ */
 COAT_API int coat_store_destroy(struct coat_store *store, const char *id, struct coat_error *err);
 
 /* Events since the store was opened. */
