@@ -75,6 +75,18 @@ static int read_entry(struct decoder *d, const unsigned char **at, PyObject *dic
     return rc;
 }
 
+/* Apart, so that the error does not take its room on every level of the recursion. */
+static __attribute__((noinline)) PyObject *equal_keys(const struct decoder *d, size_t offset)
+{
+    struct coat_error err;
+
+    coat_error_set(&err, COAT_ECORRUPT,
+                   "these bytes are damaged or not ours: the dict at byte %zu has two equal keys",
+                   offset);
+    err.offset = offset;
+    return core_raise(d->state, &err, "value");
+}
+
 static PyObject *read_dict(struct decoder *d, const unsigned char **at, const unsigned char *start,
                            size_t count)
 {
@@ -84,16 +96,10 @@ static PyObject *read_dict(struct decoder *d, const unsigned char **at, const un
         if (read_entry(d, at, dict) < 0)
             Py_CLEAR(dict);
     }
-    if (dict != NULL && (size_t)PyDict_GET_SIZE(dict) != count) {
-        struct coat_error err;
-
-        coat_error_set(&err, COAT_ECORRUPT, "the dict at offset %zu has two equal keys",
-                       (size_t)(start - d->start));
-        err.offset = (size_t)(start - d->start);
-        Py_CLEAR(dict);
-        core_raise(d->state, &err, "value");
-    }
-    return dict;
+    if (dict == NULL || (size_t)PyDict_GET_SIZE(dict) == count)
+        return dict;
+    Py_DECREF(dict);
+    return equal_keys(d, (size_t)(start - d->start));
 }
 
 static PyObject *read_int(const struct coat_wire_head *h, const unsigned char *digits)

@@ -436,7 +436,9 @@ def test_a_tuple_as_a_key_counts_for_the_depth() -> None:
 
 def test_no_limit_on_depth_means_1024() -> None:
     value = nested(1024)
-    assert same(loads(dumps(value, max_depth=None), max_depth=None), value)
+    data = dumps(value, max_depth=None)
+    assert data == b"\x91" * 1023 + b"\x90"
+    assert dumps(loads(data, max_depth=None), max_depth=None) == data
     with pytest.raises(LimitExceeded):
         dumps([value], max_depth=None)
 
@@ -445,10 +447,11 @@ def test_the_deepest_value_fits_the_stack_of_a_thread() -> None:
     value: Any = 1
     for i in range(1024):
         value = (value,) if i % 2 else {"k": value}
-    outcome: list[Any] = []
+    data = dumps(value, max_depth=None)
+    outcome: list[bytes] = []
 
     def run() -> None:
-        outcome.append(loads(dumps(value, max_depth=None), max_depth=None))
+        outcome.append(dumps(loads(data, max_depth=None), max_depth=None))
 
     size = threading.stack_size(512 * 1024)
     try:
@@ -457,7 +460,7 @@ def test_the_deepest_value_fits_the_stack_of_a_thread() -> None:
     finally:
         threading.stack_size(size)
     thread.join(10)
-    assert same(outcome[0], value)
+    assert outcome == [data]
 
 
 def test_a_cycle_ends_at_the_limit() -> None:
@@ -545,7 +548,7 @@ def test_limits_are_ints_from_0_or_none(call: Callable[..., Any]) -> None:
         ("", 0),
         ("c1", 0),
         ("c0c0", 1),
-        ("92c0", 2),
+        ("92c0", 0),
         ("cc7f", 0),
         ("cd00ff", 0),
         ("d0ff", 0),
@@ -559,7 +562,7 @@ def test_limits_are_ints_from_0_or_none(call: Callable[..., Any]) -> None:
         ("d40091", 0),
         ("c70201", 0),
         ("d40180", 0),
-        ("d5019191", 0),
+        ("d5019191", 3),
         ("c7080200ffffffffffffffff", 0),
         ("819101c0", 1),
         ("81cb7ff8000000000000c0", 1),
