@@ -29,12 +29,12 @@ IDLE_S, LIFETIME = 1800, timedelta(hours=12)
 
 
 class Demo:
-    def __init__(self, shop: Shop, redis: Redis) -> None:
+    def __init__(self, shop: Shop, redis: Redis, page: Page) -> None:
         self.shop = shop
         self.redis = redis
         self.browser = Browser(shop)
-        self.page = Page()
-        self.fact = self.page.fact
+        self.page = page
+        self.fact = page.fact
 
     def request(self, method: str, path: str, **form: str) -> Answer:
         """Send it, and show both directions."""
@@ -65,7 +65,7 @@ class Demo:
         before = datetime.now(timezone.utc)
         self.request("POST", "/cart", sku="tea", count="2")
         (record,) = self.stored()
-        self.fact("one key, named by the application's prefix", record.key.startswith(b"shop:s:"))
+        self.fact("one key, with our prefix", record.key.startswith(PREFIX.encode()))
         self.fact("it ends when idle for 30 min", 0 < record.ttl_s <= IDLE_S)
         age = record.deadline - before
         self.fact("and in 12 h at the latest", abs(age - LIFETIME) < timedelta(minutes=1))
@@ -122,10 +122,10 @@ class Demo:
 
     def restart(self) -> None:
         """The application is killed and started again: the session is still there"""
-        before, pid = self.fields_as_seen(), self.shop.process.pid
+        before, killed = self.fields_as_seen(), self.shop.process.pid
         self.shop.kill()
         self.shop.start()
-        self.page.line("killed", f"process {pid}; process {self.shop.process.pid} took over")
+        self.page.line("killed", f"process {killed}; process {self.shop.process.pid} took over")
         answer = self.request("GET", "/session")
         self.fact("same fields", before and ast.literal_eval(answer.text) == before)
         self.fact("same types", "('tea', 2)" in answer.text)
@@ -160,13 +160,13 @@ class Demo:
         self.page.sent("POST", "/slow-choose", **form)
         slow = Background(self.browser, "POST", "/slow-choose", **form)
         Browser(self.shop).send("GET", "/paused")
-        self.page.line("", "it has read the session, and has not answered yet; meanwhile:")
+        self.page.line("", "it has read its session, and takes its time; meanwhile:")
         return slow
 
     def finish(self, slow: Background) -> None:
         Browser(self.shop).send("POST", "/resume")
         answer = slow.wait()
-        self.page.line("now the slow one writes and answers")
+        self.page.line("", "now the slow one goes on, writes, and answers:")
         self.page.came_back(answer)
         self.fact("the slow one was slow", "at last" in answer.text)
 
@@ -188,8 +188,7 @@ class Demo:
             except Exception as error:
                 self.fact(f"no surprise ({type(error).__name__}: {error})", False)
             self.page.end()
-        print(f"\n{self.page.steps - self.page.failed} of {self.page.steps} steps held")
-        return 1 if self.page.failed else 0
+        return self.page.conclude()
 
 
 def stop_server(store: coatcheck.Store, directory: Path) -> None:
@@ -221,9 +220,9 @@ def main() -> int:
         cleanup.callback(redis.close)
         shop = Shop(url)
         cleanup.callback(shop.kill)
-        versions = f"coatcheck {coatcheck.__version__}, Redis {redis.info('redis_version')}"
-        print(f"{versions}, and the shop of tests/demo/app.py at http://127.0.0.1:{shop.port}/")
-        return Demo(shop, redis).run()
+        page = Page()
+        page.introduce(redis, shop)
+        return Demo(shop, redis, page).run()
 
 
 if __name__ == "__main__":

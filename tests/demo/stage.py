@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import urllib.error
 import urllib.parse
@@ -181,6 +182,15 @@ class Page:
     def style(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.styled else text
 
+    def introduce(self, redis: Redis, shop: Shop) -> None:
+        versions = f"coatcheck {coatcheck.__version__} with Redis {redis.info('redis_version')}"
+        print(f"{versions}, a browser, and")
+        print(f"the shop of tests/demo/app.py at http://127.0.0.1:{shop.port}/")
+
+    def conclude(self) -> int:
+        print(f"\n{self.steps - self.failed} of {self.steps} steps held")
+        return 1 if self.failed else 0
+
     def begin(self, title: str) -> None:
         self.steps += 1
         self.facts = []
@@ -188,8 +198,9 @@ class Page:
 
     def line(self, label: str, *texts: str, code: str = "2") -> None:
         for text in texts:
-            print("   " + self.style(code, f"{label:<10}") + text, flush=True)
-            label = ""
+            for part in textwrap.wrap(text, 84, break_long_words=False, break_on_hyphens=False):
+                print("   " + self.style(code, f"{label:<11}") + part, flush=True)
+                label = ""
 
     def sent(self, method: str, path: str, **form: str) -> None:
         self.line("sent", " ".join([method, path] + [f"{k}={v}" for k, v in form.items()]))
@@ -206,7 +217,7 @@ class Page:
             self.line(
                 "Redis",
                 f"{record.key.decode()}  TTL {record.ttl_s:.0f} s, {len(record.bytes)} bytes{who}",
-                f"{record.bytes[:8].hex(' ')} .. {head(record.field_bytes)}",
+                f"bytes {record.bytes[:8].hex(' ')} .. {head(record.field_bytes)}",
                 f"fields {record.fields}",
             )
 
@@ -222,7 +233,7 @@ class Page:
             self.line("held", "; ".join(text for text, _ in self.facts), code="32;1")
 
 
-def head(data: bytes, count: int = 20) -> str:
+def head(data: bytes, count: int = 16) -> str:
     return data[:count].hex(" ") + (" .." if len(data) > count else "")
 
 
@@ -230,4 +241,4 @@ def shortened(header: str) -> str:
     """A Set-Cookie header without most of the id, which is a secret even here."""
     name, _, rest = header.partition("=")
     value, semicolon, flags = rest.partition(";")
-    return f"{name}={value[:6]}..{semicolon}{flags}" if len(value) > 6 else header
+    return f"{name}={value[:4]}..{value[-4:]}{semicolon}{flags}" if len(value) > 8 else header

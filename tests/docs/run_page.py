@@ -14,6 +14,7 @@ import io
 import re
 import sys
 import traceback
+from itertools import zip_longest
 from pathlib import Path
 
 from pages import Block, blocks
@@ -57,7 +58,7 @@ def main() -> int:
     page = blocks(Path(sys.argv[1]).resolve())
     namespace: dict[str, object] = {"__name__": "page"}
     held = True
-    for block, following in zip(page, [*page[1:], None], strict=True):
+    for block, following in zip_longest(page, page[1:]):
         if block.language != "python" or block.is_server or block.is_test:
             continue
         promised = following if following is not None and following.language == "text" else None

@@ -162,6 +162,19 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
     raise AssertionError("the server of the page did not start")
 
 
+# ---- The demo -----------------------------------------------------------------------------------
+
+
+def test_every_step_of_the_demo_holds_and_it_leaves_nothing_behind(
+    environment: dict[str, str],
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="coat-") as directory:
+        command = [sys.executable, str(ROOT / "tests" / "demo" / "demo.py")]
+        lines = run(command, env=dict(environment, TMPDIR=directory)).splitlines()
+        assert os.listdir(directory) == []
+    assert re.fullmatch(r"(\d+) of \1 steps held", lines[-1])
+
+
 # ---- C ------------------------------------------------------------------------------------------
 
 
@@ -301,7 +314,7 @@ def test_the_commands_that_the_guide_names_are_enough(redis_server) -> None:
         one["a"] = other["b"] = 1
         one.save()
         other.save()
-        redis_server.cli("PERSIST", redis_server.keys()[0])
+        redis_server.cli("PERSIST", redis_server.cli("KEYS", "*")[0])
         assert store.load(session.id).copy() == {"cart": [], "a": 1, "b": 1}
         assert store.destroy(session.id)
 
