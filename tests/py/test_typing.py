@@ -45,10 +45,9 @@ def test_a_users_module_is_right_and_wrong_ones_are_seen(tmp_path: Path) -> None
     head = "from coatcheck import Cookie, Store\nfrom coatcheck.wsgi import SessionMiddleware\n"
     (tmp_path / "wrong.py").write_text(head + "\n".join(wrong) + "\n")
     said = mypy(str(SAMPLE), "wrong.py", cwd=tmp_path)
-    lines = dict(re.findall(r"^wrong\.py:(\d+): error: (.*)$", said, re.MULTILINE))
     assert "typing_sample" not in said
     for number, (code, reason) in enumerate(wrong.items(), 3):
-        assert reason in lines.get(str(number), ""), code
+        assert re.search(rf"^wrong\.py:{number}: error: .*{reason}", said, re.MULTILINE), code
 
 
 @pytest.mark.parametrize("name", ["Session", "Store"])

@@ -1,0 +1,93 @@
+"""Options from the environment: COATCHECK_<OPTION>, below the URL and below an argument."""
+
+from __future__ import annotations
+
+import pytest
+from coatcheck import ConfigError, LimitExceeded, Store
+from conftest import RedisServer
+
+
+def ttl_of_a_new_session(server: RedisServer, store: Store) -> int:
+    with store:
+        session = store.new()
+        session["a"] = 1
+        session.save()
+    (key,) = server.records()
+    return round(server.cli("PTTL", key) / 1000)
+
+
+@pytest.fixture
+def url(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("COATCHECK_URL", redis_server.url)
+    monkeypatch.setenv("COATCHECK_PREFIX", "env:")
+    return redis_server.url
+
+
+def test_a_store_wholly_from_the_environment(
+    url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COATCHECK_IDLE", "100")
+    assert ttl_of_a_new_session(redis_server, Store()) == 100
+    assert redis_server.records()[0].startswith(b"env:s:")
+
+
+def test_the_url_wins_over_the_environment(
+    url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COATCHECK_IDLE", "100")
+    assert ttl_of_a_new_session(redis_server, Store(url + "?idle=200")) == 200
+
+
+def test_an_argument_wins_over_both(
+    url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COATCHECK_IDLE", "100")
+    store = Store(url + "?idle=200", idle=300)
+    assert ttl_of_a_new_session(redis_server, store) == 300
+
+
+def test_an_argument_that_lifts_an_option_wins_too(
+    url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COATCHECK_IDLE", "100")
+    store = Store(idle=None, lifetime=500)
+    assert ttl_of_a_new_session(redis_server, store) == 500
+
+
+def test_none_in_the_environment_lifts_an_option(
+    url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COATCHECK_IDLE", "none")
+    monkeypatch.setenv("COATCHECK_LIFETIME", "500")
+    assert ttl_of_a_new_session(redis_server, Store()) == 500
+
+
+def test_limits_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COATCHECK_MAX_BYTES", "1000")
+    with Store() as store, pytest.raises(LimitExceeded):
+        store.new()["a"] = "x" * 1000
+
+
+def test_a_wrong_value_names_the_variable(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COATCHECK_IDLE", "soon")
+    with pytest.raises(ConfigError, match=r"(?i)idle.*soon|soon.*idle"):
+        Store()
+
+
+def test_a_password_from_the_environment_is_in_no_message(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COATCHECK_PASSWORD", "sesame")
+    with Store() as store, pytest.raises(ConfigError) as caught:
+        store.ping()
+    assert "sesame" not in str(caught.value)
+
+
+def test_the_environment_is_read_when_the_store_is_made(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COATCHECK_URL", redis_server.url)
+    monkeypatch.setenv("COATCHECK_PREFIX", "env:")
+    with Store() as store:
+        monkeypatch.setenv("COATCHECK_URL", "redis://elsewhere")
+        store.ping()
