@@ -37,6 +37,13 @@ CacheControl = Literal["auto"] | None
 
 _RETRY_AFTER_S = 5
 
+# What the exceptions say is for the log: these go to whoever sent the request.
+_CONFLICTS: dict[type[Error], str] = {
+    Conflict: "Another request changed the same data meanwhile; please try again.",
+    TooManySessions: "There are too many sessions already; end one elsewhere and try again.",
+    SessionGone: "The session ended, or began anew, while this request was under way.",
+}
+
 
 class Refusal(NamedTuple):
     """An answer of ours in place of the application's."""
@@ -84,11 +91,12 @@ class Rules:
             self.note_unavailable(exc)
             return None if self.on_unavailable == "raise" else _try_again()
         if isinstance(exc, (UnknownFormat, Busy, LockLost)):
+            log.error("answered with 503: %s", exc)
             return _try_again()
-        if isinstance(exc, (Conflict, TooManySessions)):
-            return _conflict(str(exc))
-        if isinstance(exc, SessionGone):
-            return _conflict("The session ended, or began anew, while this request was under way.")
+        for kind, text in _CONFLICTS.items():
+            if isinstance(exc, kind):
+                log.info("answered with 409: %s", exc)
+                return _refusal(409, "Conflict", text)
         return None
 
     def note_unavailable(self, exc: StoreUnavailable) -> None:
@@ -283,10 +291,6 @@ def _try_again() -> Refusal:
         "The session store cannot be used at the moment; please try again shortly.",
         ("Retry-After", str(_RETRY_AFTER_S)),
     )
-
-
-def _conflict(why: str) -> Refusal:
-    return _refusal(409, "Conflict", why)
 
 
 def _refusal(status: int, reason: str, text: str, *headers: tuple[str, str]) -> Refusal:

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 from . import _core
 from .exceptions import ConfigError
@@ -77,12 +77,15 @@ class Store(_core.Store):
     of its own. Calls that need the server raise StoreUnavailable, or its kinds, within ``timeout``.
     """
 
+    #: What its sessions are; a subclass of the store may name a subclass of Session.
+    session_type: ClassVar[type[Session]] = Session
+
     def __init__(self, url: str | None = None, **options: Unpack[StoreOptions]) -> None:
         given = {"url": url, **options}
         pairs = [(name, text) for name in given if (text := _text(name, given[name])) is not None]
         _refuse_embedded_under_mod_wsgi(url)
         _warn_of_patched_sockets()
-        super().__init__(pairs, True, Session)
+        super().__init__(pairs, True, self.session_type)
 
     def __enter__(self) -> Self:
         return self

@@ -21,6 +21,7 @@ from coatcheck import (
     ConfigError,
     Corrupt,
     LimitExceeded,
+    Session,
     Store,
     StoreDenied,
     StoreTimeout,
@@ -192,6 +193,19 @@ def test_the_warning_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(3):
             Store(NOWHERE, prefix="test:").close()
     assert len(seen) == 1
+
+
+def test_a_store_may_have_sessions_of_a_type_of_its_own(redis_server: RedisServer) -> None:
+    class Cart(Session):
+        def total(self) -> int:
+            return sum(self.values())
+
+    class Shop(Store):
+        session_type = Cart
+
+    with Shop(redis_server.url, prefix="test:") as shop:
+        session = shop.load(saved(shop, tea=2, cups=1))
+        assert isinstance(session, Cart) and session.total() == 3
 
 
 # ---- Loading and ending --------------------------------------------------------------------

@@ -531,6 +531,7 @@ def test_a_page_that_does_without_the_store_goes_out(
     response = browser.get("/")
     assert (response.status, response.body) == (200, b"a page for everybody")
     assert response.cookies == []
+    assert (response["Vary"], response["Cache-Control"]) == ("Cookie", "no-store")
 
 
 def test_req_70_a_logout_that_could_not_reach_redis_says_so(
@@ -1018,7 +1019,7 @@ def test_a_logout_by_an_id_replaced_before_ends_nothing_and_sets_no_cookie(
 
 
 def test_two_requests_that_change_one_field_are_a_409_where_the_store_is_told_to_raise(
-    redis_server: RedisServer,
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     view = Slow()
 
@@ -1031,9 +1032,10 @@ def test_two_requests_that_change_one_field_are_a_409_where_the_store_is_told_to
     with Store(redis_server.url, prefix="test:", on_conflict="raise") as store:
         browser = Browser(SessionMiddleware(application(both), store))
         browser.get("/color/red")
-        response = overtaken(browser, view, "/quick")
+        with caplog.at_level(logging.INFO, "coatcheck"):
+            response = overtaken(browser, view, "/quick")
         assert response.status == 409
-        assert b"late" in response.body
+        assert b"late" not in response.body and "['late']" in caplog.text
         assert browser.get("/").body == b"{'color': 'red', 'late': 'quick'}"
 
 
