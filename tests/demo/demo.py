@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
 import signal
 import sys
 import tempfile
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
@@ -26,6 +26,7 @@ import coatcheck
 from stage import PREFIX, Answer, Background, Browser, Page, Record, Redis, Shop
 
 IDLE_S, LIFETIME = 1800, timedelta(hours=12)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Demo:
@@ -123,7 +124,7 @@ class Demo:
     def restart(self) -> None:
         """The application is killed and started again: the session is still there"""
         before, killed = self.fields_as_seen(), self.shop.process.pid
-        self.shop.kill()
+        self.shop.close()
         self.shop.start()
         self.page.line("killed", f"process {killed}; process {self.shop.process.pid} took over")
         answer = self.request("GET", "/session")
@@ -191,38 +192,60 @@ class Demo:
         return self.page.conclude()
 
 
-def stop_server(store: coatcheck.Store, directory: Path) -> None:
-    """Stop the redis-server of this demo, one way or the other."""
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals wait: what was started must be known before one ends the demo."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def server(directory: Path) -> Iterator[Path]:
+    """A redis-server of our own; its socket."""
+    with ExitStack() as cleanup:
+        with undisturbed():
+            store = coatcheck.Store(f"embedded:{directory}", prefix=PREFIX, allow_root=True)
+            cleanup.enter_context(store)
+            cleanup.callback(stop, store, directory)
+        yield directory / "redis.sock"
+
+
+def stop(store: coatcheck.Store, directory: Path) -> None:
+    """Stop the server, one way or the other."""
     try:
         store.stop_embedded()
     except coatcheck.Error as error:
         print(error, file=sys.stderr)
         with suppress(FileNotFoundError, ProcessLookupError):
             os.kill(int((directory / "redis.pid").read_text()), signal.SIGKILL)
-    store.close()
+
+
+def on_signals(do: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for number in SIGNALS:
+        signal.signal(number, do)
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """A signal that ends the demo must let it clean up."""
+    on_signals(signal.SIG_IGN)  # one is enough; cleaning up takes a moment
     sys.exit(128 + number)
 
 
 def main() -> int:
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
-    with ExitStack() as cleanup:
-        directory = Path(tempfile.mkdtemp(prefix="coatcheck-demo-"))
-        cleanup.callback(shutil.rmtree, directory, ignore_errors=True)
-        url = f"embedded:{directory}?allow_root=1"
-        store = coatcheck.Store(url, prefix=PREFIX)
-        cleanup.callback(stop_server, store, directory)
-        redis = Redis(directory / "redis.sock")
-        cleanup.callback(redis.close)
-        shop = Shop(url)
-        cleanup.callback(shop.kill)
+    on_signals(leave)
+    with (
+        tempfile.TemporaryDirectory(prefix="coatcheck-demo-") as directory,
+        server(Path(directory)) as socket,
+        closing(Redis(socket)) as redis,
+        closing(Shop(f"unix:{socket}")) as shop,
+    ):
         page = Page()
         page.introduce(redis, shop)
-        return Demo(shop, redis, page).run()
+        status = Demo(shop, redis, page).run()
+        on_signals(signal.SIG_IGN)
+        return status
 
 
 if __name__ == "__main__":

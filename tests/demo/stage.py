@@ -159,12 +159,16 @@ class Shop:
             start_new_session=True,
             env=dict(os.environ, COATCHECK_URL=self.url, COATCHECK_PREFIX=PREFIX),
         )
-        port = self.process.stdout.readline()
-        if not port.strip():
-            raise SystemExit("the application did not start: its message is above")
-        self.port = int(port)
+        try:
+            self.port = int(self.process.stdout.readline())
+        except ValueError:
+            self.close()
+            raise SystemExit("the application did not start: its message is above") from None
+        except BaseException:
+            self.close()
+            raise
 
-    def kill(self) -> None:
+    def close(self) -> None:
         self.process.kill()
         self.process.wait()
         self.process.stdin.close()
