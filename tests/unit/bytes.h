@@ -1,0 +1,157 @@
+/* bytes.h: for tests on encoded values: hex, values as Python writes them, files of tests/data. */
+#ifndef TESTS_BYTES_H
+#define TESTS_BYTES_H
+
+#include <inttypes.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "coat_value.h"
+#include "api/buf.h"
+#include "api/path.h"
+#include "api/wire.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* "81a161c0" into bytes, "." is none; the caller frees them. Of exact size, so that ASan sees. */
+static inline unsigned char *unhex(const char *hex, size_t *len)
+{
+    size_t digits = strspn(hex, "0123456789abcdef");
+    unsigned char *bytes = malloc(digits / 2 + (digits == 0));
+
+    assert_non_null(bytes);
+    for (*len = 0; *len < digits / 2; ++*len) {
+        char pair[3] = {hex[2 * *len], hex[2 * *len + 1], '\0'};
+
+        bytes[*len] = (unsigned char)strtoul(pair, NULL, 16);
+    }
+    return bytes;
+}
+
+static inline char *to_hex(const void *bytes, size_t len)
+{
+    char *hex = malloc(2 * len + 1);
+
+    assert_non_null(hex);
+    hex[2 * len] = '\0';
+    for (size_t i = 0; i < len; i++) {
+        hex[2 * i] = "0123456789abcdef"[((const unsigned char *)bytes)[i] >> 4];
+        hex[2 * i + 1] = "0123456789abcdef"[((const unsigned char *)bytes)[i] & 15];
+    }
+    return hex;
+}
+
+/* Pack again what a cursor reads: one value. */
+static inline void repack(struct coat_packer *p, struct coat_cursor *c)
+{
+    struct coat_item item;
+    size_t members;
+
+    assert_int_equal(coat_cursor_next(c, &item), 1);
+    members = item.kind == COAT_DICT ? 2 * item.count : item.count;
+    switch (item.kind) {
+    case COAT_NIL:
+        coat_pack_nil(p);
+        return;
+    case COAT_BOOL:
+        coat_pack_bool(p, item.truth);
+        return;
+    case COAT_INT:
+        if (item.is_big)
+            coat_pack_bigint(p, item.bytes, item.len);
+        else if (item.is_unsigned)
+            coat_pack_uint(p, item.u);
+        else
+            coat_pack_int(p, item.i);
+        return;
+    case COAT_FLOAT:
+        coat_pack_float(p, item.f);
+        return;
+    case COAT_TEXT:
+        coat_pack_text(p, (const char *)item.bytes, item.len);
+        return;
+    case COAT_BYTES:
+        coat_pack_bytes(p, item.bytes, item.len);
+        return;
+    case COAT_LIST:
+        coat_pack_list(p, item.count);
+        break;
+    case COAT_TUPLE:
+        coat_pack_tuple(p, item.count);
+        break;
+    case COAT_DICT:
+        coat_pack_dict(p, item.count);
+        break;
+    }
+    while (members-- > 0)
+        repack(p, c);
+    coat_pack_end(p);
+}
+
+/* Bytes that passed the check (equal keys too) are what the packer makes of their value. */
+static inline void assert_repacks(const void *bytes, size_t len)
+{
+    struct coat_packer p;
+    struct coat_cursor c;
+    struct coat_error err;
+    const void *again;
+    size_t again_len;
+
+    coat_packer_init(&p, NULL);
+    coat_cursor_init(&c, bytes, len);
+    repack(&p, &c);
+    assert_ptr_equal(c.at, c.end);
+    if (coat_packer_finish(&p, &again, &again_len, &err) < 0)
+        fail_msg("%s: %s", err.path, err.text);
+    assert_int_equal(again_len, len);
+    assert_memory_equal(again, bytes, len);
+    coat_packer_release(&p);
+    coat_cursor_init(&c, bytes, len);
+    assert_int_equal(coat_cursor_skip(&c), 1);
+    assert_ptr_equal(c.at, c.end);
+    assert_int_equal(coat_cursor_skip(&c), 0);
+}
+
+/* Opens tests/data/NAME: below $srcdir, which tests/run sets, or beside this source. */
+static inline FILE *open_data(const char *name)
+{
+    const char *srcdir = getenv("srcdir"), *here = strstr(__FILE__, "tests/unit/");
+    char path[1024];
+    FILE *f;
+
+    assert_non_null(here);
+    if (srcdir != NULL)
+        snprintf(path, sizeof path, "%s/tests/data/%s", srcdir, name);
+    else
+        snprintf(path, sizeof path, "%.*stests/data/%s", (int)(here - __FILE__), __FILE__, name);
+    f = fopen(path, "r");
+    if (f == NULL)
+        fail_msg("%s cannot be opened", path);
+    return f;
+}
+
+/* The next line that is neither empty nor a comment: 1, and what stands before and after its tab.
+ */
+static inline int next_row(FILE *f, char *line, size_t size, char **second)
+{
+    while (fgets(line, (int)size, f) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (line[0] == '\0' || line[0] == '#')
+            continue;
+        *second = strchr(line, '\t');
+        assert_non_null(*second);
+        *(*second)++ = '\0';
+        return 1;
+    }
+    return 0;
+}
+
+#endif

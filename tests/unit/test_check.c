@@ -1,0 +1,262 @@
+/* The check, on the files of tests/data and on rows of limits. */
+#include "bytes.h"
+
+static int check(const char *hex, const struct coat_limits *limits, unsigned flags,
+                 struct coat_error *err)
+{
+    size_t len;
+    unsigned char *bytes = unhex(hex, &len);
+    int rc = coat_check(bytes, len, limits, flags, NULL, err);
+
+    free(bytes);
+    return rc;
+}
+
+static void every_good_value_passes(void **state)
+{
+    FILE *f = open_data("good.txt");
+    char line[1024], *value;
+    struct coat_error err;
+
+    (void)state;
+    while (next_row(f, line, sizeof line, &value))
+        if (check(line, NULL, COAT_CHECK_EQUAL_KEYS, &err) != 0)
+            fail_msg("%s (%s): %s", line, value, err.text);
+    fclose(f);
+}
+
+static void every_beginning_of_a_good_value_is_cut_off(void **state)
+{
+    FILE *f = open_data("good.txt");
+    char line[1024], *value;
+    size_t len;
+
+    (void)state;
+    while (next_row(f, line, sizeof line, &value)) {
+        unsigned char *bytes = unhex(line, &len);
+
+        for (size_t cut = 0; cut < len; cut++) {
+            unsigned char *head = malloc(cut + 1);
+
+            memcpy(head, bytes, cut);
+            assert_int_equal(coat_check(head, cut, NULL, 0, NULL, NULL), COAT_ECORRUPT);
+            free(head);
+        }
+        free(bytes);
+    }
+    fclose(f);
+}
+
+static void every_bad_value_is_refused_at_its_fault(void **state)
+{
+    FILE *f = open_data("bad.txt");
+    char line[1024], *offset;
+    struct coat_error err;
+
+    (void)state;
+    while (next_row(f, line, sizeof line, &offset)) {
+        if (check(line, NULL, 0, &err) != COAT_ECORRUPT)
+            fail_msg("%s passes", line);
+        if (err.offset != strtoul(offset, NULL, 10))
+            fail_msg("%s: at %zu instead of %s: %s", line, err.offset, offset, err.text);
+        assert_non_null(strstr(err.text, " at byte "));
+        assert_int_equal(check(line, NULL, 0, NULL), COAT_ECORRUPT);
+    }
+    fclose(f);
+}
+
+static void equal_keys_are_refused_where_asked_for(void **state)
+{
+    FILE *f = open_data("equal_keys.txt");
+    char line[1024], *offset;
+    struct coat_error err;
+
+    (void)state;
+    while (next_row(f, line, sizeof line, &offset)) {
+        int equal = strcmp(offset, "-") != 0;
+
+        if (check(line, NULL, 0, &err) != 0)
+            fail_msg("%s: %s", line, err.text);
+        if (check(line, NULL, COAT_CHECK_EQUAL_KEYS, &err) != (equal ? COAT_ECORRUPT : 0))
+            fail_msg("%s: wrongly found to have keys that are %s", line,
+                     equal ? "unlike" : "equal");
+        if (equal && err.offset != strtoul(offset, NULL, 10))
+            fail_msg("%s: at %zu instead of %s", line, err.offset, offset);
+    }
+    fclose(f);
+}
+
+/* Whatever passes after one byte was changed is again the one encoding of its value. */
+static void no_changed_byte_leads_to_a_second_encoding(void **state)
+{
+    FILE *f = open_data("good.txt");
+    char line[1024], *value;
+    size_t len;
+
+    (void)state;
+    while (next_row(f, line, sizeof line, &value)) {
+        unsigned char *bytes = unhex(line, &len);
+
+        for (size_t i = 0; i < len; i++)
+            for (unsigned delta = 1; delta < 256; delta++) {
+                bytes[i] = (unsigned char)(bytes[i] + delta);
+                if (coat_check(bytes, len, NULL, COAT_CHECK_EQUAL_KEYS, NULL, NULL) == 0)
+                    assert_repacks(bytes, len);
+                bytes[i] = (unsigned char)(bytes[i] - delta);
+            }
+        free(bytes);
+    }
+    fclose(f);
+}
+
+static void items_are_counted_at_all_levels(void **state)
+{
+    static const struct {
+        const char *hex;
+        size_t items;
+    } rows[] = {{"c0", 1},       {"90", 1},   {"92c0c0", 3},         {"81a161c0", 3},
+                {"d5019190", 2}, {"a161", 1}, {"81a16181a162c0", 5}, {"81d5019101c0", 4}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        size_t len, items = 99;
+        unsigned char *bytes = unhex(rows[i].hex, &len);
+
+        assert_int_equal(coat_check(bytes, len, NULL, 0, &items, NULL), 0);
+        assert_int_equal(items, rows[i].items);
+        free(bytes);
+    }
+}
+
+static void every_limit_holds_to_the_last_one(void **state)
+{
+    static const struct {
+        const char *hex, *reason;
+        struct coat_limits fits, small;
+        size_t offset;
+    } rows[] = {
+#define MAX SIZE_MAX
+        {"c0", "max_bytes", {0, 1, MAX, MAX}, {0, 0, MAX, MAX}, 0},
+        {"92c0c0", "max_bytes", {1, 3, MAX, MAX}, {1, 2, MAX, MAX}, 0},
+        {"90", "max_depth", {1, MAX, MAX, MAX}, {0, MAX, MAX, MAX}, 0},
+        {"929190c0", "max_depth", {3, MAX, MAX, MAX}, {2, MAX, MAX, MAX}, 2},
+        {"d401"
+         "90",
+         "max_depth",
+         {1, MAX, MAX, MAX},
+         {0, MAX, MAX, MAX},
+         0},
+        {"81d4019080", "max_depth", {2, MAX, MAX, MAX}, {1, MAX, MAX, MAX}, 1},
+        {"c0", "max_items", {0, MAX, MAX, 1}, {0, MAX, MAX, 0}, 0},
+        {"92c0c0", "max_items", {1, MAX, MAX, 3}, {1, MAX, MAX, 2}, 2},
+        {"81a161c0", "max_items", {1, MAX, MAX, 3}, {1, MAX, MAX, 2}, 3},
+#undef MAX
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct coat_error err;
+
+        assert_int_equal(check(rows[i].hex, &rows[i].fits, 0, &err), 0);
+        assert_int_equal(check(rows[i].hex, &rows[i].small, 0, &err), COAT_ELIMIT);
+        assert_string_equal(err.reason, rows[i].reason);
+        assert_int_equal(err.offset, rows[i].offset);
+        assert_non_null(strstr(err.text, rows[i].reason));
+    }
+}
+
+/* `pairs` times an int and nil. */
+static unsigned char *int_keys(unsigned pairs, size_t *len)
+{
+    unsigned char *bytes = malloc(3 + (size_t)pairs * 4), *to = bytes;
+
+    to = coat_wire_put_dict_head(to, pairs);
+    for (unsigned i = 0; i < pairs; i++)
+        to = coat_wire_put_nil(coat_wire_put_uint(to, i));
+    *len = (size_t)(to - bytes);
+    return bytes;
+}
+
+static void more_odd_keys_than_4096_are_refused(void **state)
+{
+    struct coat_error err;
+    size_t len;
+    unsigned char *bytes = int_keys(4096, &len);
+
+    (void)state;
+    assert_int_equal(coat_check(bytes, len, NULL, COAT_CHECK_EQUAL_KEYS, NULL, &err), 0);
+    free(bytes);
+    bytes = int_keys(4097, &len);
+    assert_int_equal(coat_check(bytes, len, NULL, 0, NULL, &err), COAT_ELIMIT);
+    assert_string_equal(err.reason, "max_odd_keys");
+    assert_int_equal(err.offset, len - 4);
+    free(bytes);
+}
+
+static void req_53_a_million_lists_within_each_other_are_an_error(void **state)
+{
+    const struct coat_limits none = {SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
+    const size_t len = 1000000;
+    unsigned char *bytes = malloc(len);
+    struct coat_error err;
+
+    (void)state;
+    memset(bytes, 0x91, len);
+    assert_int_equal(coat_check(bytes, len, NULL, 0, NULL, &err), COAT_ELIMIT);
+    assert_int_equal(err.offset, 64);
+    assert_int_equal(coat_check(bytes, len, &none, 0, NULL, &err), COAT_ELIMIT);
+    assert_int_equal(err.offset, COAT_DEPTH_MAX);
+    bytes[COAT_DEPTH_MAX - 1] = 0x90;
+    assert_int_equal(coat_check(bytes, COAT_DEPTH_MAX, &none, 0, NULL, &err), 0);
+    free(bytes);
+}
+
+static void keys_at_every_level_are_compared_at_once(void **state)
+{
+    /* {"0": {"0": {..., "1": None}, "1": None}, "1": None}: as many keys open as levels */
+    unsigned char bytes[6 * 60];
+    struct coat_error err;
+    size_t len = 0;
+
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        memcpy(bytes + len, "\x82\xa1\x30", 3);
+        len += 3;
+    }
+    len -= 2;
+    bytes[len - 1] = 0x80; /* the innermost is empty */
+    for (int i = 0; i < 59; i++) {
+        memcpy(bytes + len, "\xa1\x31\xc0", 3);
+        len += 3;
+    }
+    assert_int_equal(coat_check(bytes, len, NULL, COAT_CHECK_EQUAL_KEYS, NULL, &err), 0);
+    bytes[len - 2] = 0x30;
+    assert_int_equal(coat_check(bytes, len, NULL, COAT_CHECK_EQUAL_KEYS, NULL, &err),
+                     COAT_ECORRUPT);
+    assert_int_equal(err.offset, len - 3);
+}
+
+static void nothing_is_no_value(void **state)
+{
+    (void)state;
+    assert_int_equal(coat_check(NULL, 0, NULL, 0, NULL, NULL), COAT_ECORRUPT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_good_value_passes),
+        cmocka_unit_test(every_beginning_of_a_good_value_is_cut_off),
+        cmocka_unit_test(every_bad_value_is_refused_at_its_fault),
+        cmocka_unit_test(equal_keys_are_refused_where_asked_for),
+        cmocka_unit_test(no_changed_byte_leads_to_a_second_encoding),
+        cmocka_unit_test(items_are_counted_at_all_levels),
+        cmocka_unit_test(every_limit_holds_to_the_last_one),
+        cmocka_unit_test(more_odd_keys_than_4096_are_refused),
+        cmocka_unit_test(req_53_a_million_lists_within_each_other_are_an_error),
+        cmocka_unit_test(keys_at_every_level_are_compared_at_once),
+        cmocka_unit_test(nothing_is_no_value),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
