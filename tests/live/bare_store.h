@@ -1,0 +1,20 @@
+/* bare_store.h: just what the blocking driver needs of a store. */
+#ifndef LIVE_BARE_STORE_H
+#define LIVE_BARE_STORE_H
+
+#include "api/call.h"
+#include "pool.h"
+#include "live/simple_op.h"
+#include "store.h"
+
+/* For `url`, with further options as name, value, ..., NULL. Fails the test where it cannot. */
+struct coat_store *live_store_new(const char *url, ...);
+void live_store_free(struct coat_store *store);
+
+/* Run a pipeline to its end, whatever signals come. */
+int live_run(struct coat_store *store, struct simple_op *s, struct coat_error *err);
+
+/* The same for one that is given as words: its result; what happened is in *s. */
+int live_ask(struct coat_store *store, const char *words, struct simple_op *s);
+
+#endif
