@@ -101,8 +101,8 @@ static inline void script_replies(struct script *t, size_t count, struct coat_re
 {
     struct coat_reply replies[2] = {one, two};
     assert_int_equal(t->step.kind, COAT_STEP_SEND);
-    script_event(t, (struct coat_event){
-                        .kind = COAT_EVENT_REPLIES, .replies = replies, .count = count});
+    script_event(
+        t, (struct coat_event){.kind = COAT_EVENT_REPLIES, .replies = replies, .count = count});
 }
 
 static inline void script_answer(struct script *t, struct coat_reply reply)
@@ -114,9 +114,8 @@ enum { UNSENT = 0, MAYBE_SENT = 1, FINAL = 2 };
 
 static inline void script_lost(struct script *t, int how)
 {
-    static const struct coat_error WHY = {.code = COAT_EUNAVAILABLE,
-                                          .reason = "reset",
-                                          .text = "connection reset by peer"};
+    static const struct coat_error WHY = {
+        .code = COAT_EUNAVAILABLE, .reason = "reset", .text = "connection reset by peer"};
     assert_int_equal(t->step.kind, COAT_STEP_SEND);
     script_event(t, (struct coat_event){.kind = COAT_EVENT_LOST,
                                         .maybe_sent = how & MAYBE_SENT,
@@ -228,9 +227,8 @@ static inline void set_field(struct coat_session *s, const char *name, const cha
 {
     unsigned char bytes[32] = {(unsigned char)(0xa0 | strlen(text))};
     memcpy(bytes + 1, text, strlen(text));
-    assert_int_equal(coat_doc_set(coat_session_doc(s), name, strlen(name), bytes, 1 + strlen(text),
-                                  NULL),
-                     0);
+    assert_int_equal(
+        coat_doc_set(coat_session_doc(s), name, strlen(name), bytes, 1 + strlen(text), NULL), 0);
 }
 
 static inline void delete_field(struct coat_session *s, const char *name)
