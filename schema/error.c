@@ -39,22 +39,24 @@ const char *coat_code_name(int code)
 #undef NAME
 }
 
-__attribute__((format(printf, 4, 0))) static int
+/* snprintf returned `full`; a character that it cut in two goes altogether. */
+static void cut(char *text, size_t size, int full)
+{
+    if (full < 0)
+        text[0] = '\0';
+    else if ((size_t)full >= size)
+        text[coat_utf8_valid(text, strlen(text))] = '\0';
+}
+
+__attribute__((format(printf, 4, 0))) static void
 fill(struct coat_error *err, int code, const char *reason, const char *text, va_list args)
 {
-    int full;
-
     if (err == NULL)
-        return code;
+        return;
     memset(err, 0, sizeof *err);
     err->code = code;
-    snprintf(err->reason, sizeof err->reason, "%s", reason);
-    full = vsnprintf(err->text, sizeof err->text, text, args);
-    if (full < 0)
-        err->text[0] = '\0';
-    else if ((size_t)full >= sizeof err->text) /* a character that was cut in two goes altogether */
-        err->text[coat_utf8_valid(err->text, strlen(err->text))] = '\0';
-    return code;
+    cut(err->reason, sizeof err->reason, snprintf(err->reason, sizeof err->reason, "%s", reason));
+    cut(err->text, sizeof err->text, vsnprintf(err->text, sizeof err->text, text, args));
 }
 
 int coat_error_set(struct coat_error *err, int code, const char *text, ...)
