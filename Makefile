@@ -150,7 +150,7 @@ deps:
 # In two steps: configure can look for what is needed only when that is there.
 demo:
 	@$(srcdir)/tests/deps build
-	@$(MAKE) --no-print-directory run-demo
+	@$(MAKE) -s run-demo
 
 run-demo: all
 	@[ -n '$(PYTHON)' ] || { echo 'make: the demo needs Python, and this was configured without' >&2; exit 1; }
@@ -158,7 +158,7 @@ run-demo: all
 
 check check-long:
 	@$(srcdir)/tests/deps all
-	@$(MAKE) --no-print-directory run-$@
+	@$(MAKE) -s run-$@
 
 run_tests = MAKE='$(MAKE)' CC='$(CC)' PYTHON='$(PYTHON)' SERVER='$(SERVER)' $(srcdir)/tests/run
 
