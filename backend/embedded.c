@@ -391,6 +391,7 @@ static int server_failed(const struct place *place, int code, const char *what,
                               place->log);
 }
 
+/* 0, a failure, or 1: it has gone. */
 static int wait_until_ready(const struct place *place, struct coat_error *err)
 {
     int64_t start = coat_monotonic_ms();
@@ -404,8 +405,7 @@ static int wait_until_ready(const struct place *place, struct coat_error *err)
             break;
         case ABSENT:
             if (!is_alive(place))
-                return server_failed(place, COAT_EUNAVAILABLE, "ended as soon as it was started",
-                                     err);
+                return 1;
             break;
         case SILENT:
             break;
@@ -414,7 +414,7 @@ static int wait_until_ready(const struct place *place, struct coat_error *err)
     return server_failed(place, COAT_ETIMEOUT, "did not become ready in time", err);
 }
 
-/* Nobody else does so now, and no server is alive. */
+/* With the lock that makes us the only one. 0, a failure, or 1: one is alive after all. */
 static int start(const struct place *place, struct coat_error *err)
 {
     char *program;
@@ -423,7 +423,9 @@ static int start(const struct place *place, struct coat_error *err)
     if (rc < 0)
         return rc;
     rc = try_lock(place, place->alive, &alive, err);
-    if (rc == 1) {
+    if (rc == 0) {
+        rc = 1;
+    } else if (rc == 1) {
         rc = spawn(program, place, alive);
         close(alive);
         if (rc != 0)
@@ -431,8 +433,8 @@ static int start(const struct place *place, struct coat_error *err)
                                     "%s cannot be run: system error %d", program, rc);
         else
             rc = wait_until_ready(place, err);
-    } else if (rc == 0) {
-        rc = wait_until_ready(place, err);
+        if (rc == 1)
+            rc = server_failed(place, COAT_EUNAVAILABLE, "ended as soon as it was started", err);
     }
     free(program);
     return rc;
@@ -440,13 +442,16 @@ static int start(const struct place *place, struct coat_error *err)
 
 static int find_or_start(const struct place *place, struct coat_error *err)
 {
-    int64_t now = coat_monotonic_ms();
-    int lock = take_lock(place, now + START_MS + LOADING_MS, err);
+    int64_t deadline_ms = coat_monotonic_ms() + START_MS + LOADING_MS;
+    int lock = take_lock(place, deadline_ms, err);
     if (lock < 0)
         return lock;
-    /* The server would take over the socket of another one: so look twice. */
-    int absent = !is_alive(place) && probe(place->socket, now + START_MS) == ABSENT;
-    int rc = absent ? start(place, err) : wait_until_ready(place, err);
+    int rc;
+    do { /* one that is alive may be about to end */
+        rc = wait_until_ready(place, err);
+        if (rc == 1)
+            rc = start(place, err);
+    } while (rc == 1);
     close(lock);
     return rc;
 }
