@@ -1,0 +1,309 @@
+"""No reference is lost or kept, and no memory is no crash."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from coatcheck import (
+    ConfigError,
+    Corrupt,
+    LimitExceeded,
+    NotStorable,
+    Session,
+    SessionGone,
+    Store,
+    StoreUnavailable,
+    _core,
+    check,
+    dumps,
+    loads,
+)
+
+# ---- References ----------------------------------------------------------------------------------
+
+VALUE: dict[Any, Any] = {
+    "text": "Bücher",
+    "list": [1, 2**70, -(2**70), 1.5, None, True, b"bytes"],
+    ("a", 1): ({"x": ()}, ["y" * 40]),
+}
+BAD: dict[Any, Any] = {"a": [1, (2, {3})], "b": object()}
+EQUAL_KEYS = bytes.fromhex("8201c0c3c0")
+
+
+def refused(kind: type[Exception], call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except kind:
+        return
+    raise AssertionError(f"{kind.__name__} was not raised")
+
+
+def use_the_codec() -> None:
+    loads(dumps(VALUE))
+    loads(bytearray(dumps(VALUE)))
+    check(VALUE)
+    check(BAD)
+    refused(NotStorable, lambda: dumps(BAD))
+    refused(NotStorable, lambda: dumps({2**70: 1}))
+    refused(NotStorable, lambda: dumps(["\ud800"]))
+    refused(LimitExceeded, lambda: dumps(VALUE, max_items=3))
+    refused(LimitExceeded, lambda: dumps(VALUE, max_bytes=3))
+    refused(LimitExceeded, lambda: loads(dumps(VALUE), max_depth=2))
+    refused(Corrupt, lambda: loads(b"\x92\x01"))
+    refused(Corrupt, lambda: loads(b"\x91" + EQUAL_KEYS))
+    refused(TypeError, lambda: dumps(VALUE, max_what=1))  # type: ignore[call-arg]
+
+
+def use_a_session(store: Store) -> None:
+    session = store.new()
+    session["cart"] = [1]
+    session["cart"].append({"k": (1, 2)})
+    refused(NotStorable, lambda: session.__setitem__("bad", BAD))
+    refused(NotStorable, lambda: session.__setitem__(5, 1))  # type: ignore[arg-type]
+    refused(KeyError, lambda: session["none"])
+    session["cart"].append({1})
+    refused(NotStorable, session.save)
+    session["cart"].pop()
+    session_id = session.save() or ""
+    assert list(session) == ["cart"] and len(session) == 1 and "cart" in session
+    names = iter(session)
+    other = store.load(session_id)
+    assert other is not None
+    other["theirs"] = [1]
+    other.save()
+    session["mine"] = 5
+    session.save()
+    refused(RuntimeError, lambda: next(names)) if session["theirs"] else None
+    session.login("user:42", carry=["cart"])
+    session.rotate()
+    session.idle = 60
+    assert (session.principal, session.idle, session.new) == ("user:42", 60, False)
+    new_id = session.save()
+    assert session.id == new_id and session.public_id and session.created_ms
+    refused(SessionGone, lambda: other.__setitem__("a", 1) or other.save())
+    lazy = store.session(new_id, on_error=lambda exc: False)
+    assert lazy["cart"]
+    assert lazy.destroy() and not lazy
+    assert store.load(new_id or "") is None
+    assert not store.destroy("malformed")
+
+
+def use_a_store(url: str) -> None:
+    with Store(url, prefix="t:") as store:
+        store.ping()
+        store.stats()
+        store.new()
+    refused(ValueError, store.ping)
+    refused(ConfigError, lambda: Store(url, prefix="t:", idle="soon"))  # type: ignore[arg-type]
+    away = Store("unix:/nonexistent/socket", prefix="t:")
+    refused(StoreUnavailable, away.ping)
+    session = away.session("A" * 43, on_error=lambda exc: True)
+    refused(StoreUnavailable, lambda: session.__setitem__("a", 1))
+
+
+def blocks_kept(use: Callable[[], None], times: int) -> int:
+    for _ in range(30):
+        use()
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for _ in range(times):
+        use()
+    gc.collect()
+    return sys.getallocatedblocks() - before
+
+
+def assert_keeps_nothing(use: Callable[[], None], times: int) -> None:
+    kept = [sys.getrefcount(one) for one in (VALUE, BAD, NotStorable, Corrupt, Store, "user:42")]
+    assert blocks_kept(use, times) < times / 4
+    after = [sys.getrefcount(one) for one in (VALUE, BAD, NotStorable, Corrupt, Store, "user:42")]
+    assert [abs(a - b) < times / 4 for a, b in zip(after, kept, strict=True)] == [True] * len(kept)
+
+
+def test_the_codec_keeps_no_reference() -> None:
+    assert_keeps_nothing(use_the_codec, 500)
+
+
+def test_sessions_keep_no_reference(store: Store) -> None:
+    assert_keeps_nothing(lambda: use_a_session(store), 100)
+
+
+def test_stores_keep_no_reference(redis_server: Any) -> None:
+    assert_keeps_nothing(lambda: use_a_store(redis_server.url), 100)
+
+
+def test_constants_keep_their_count() -> None:
+    constants = (None, True, False, (), "", b"", 5)
+    value = [*constants] * 100
+    data = dumps(value)
+    before = [sys.getrefcount(one) for one in constants]
+    for _ in range(100):
+        loads(data)
+        dumps(value)
+    after = [sys.getrefcount(one) for one in constants]
+    assert all(abs(a - b) < 100 for a, b in zip(after, before, strict=True))
+
+
+# ---- The collector -------------------------------------------------------------------------------
+
+
+def test_the_collector_is_left_as_it_was() -> None:
+    data, equal = dumps([[] for _ in range(2000)]), b"\x91" + EQUAL_KEYS
+    for setting in (gc.enable, gc.disable):
+        try:
+            setting()
+            before = gc.isenabled()
+            loads(data)
+            refused(Corrupt, lambda: loads(equal))
+            assert gc.isenabled() is before
+        finally:
+            gc.enable()
+
+
+def test_what_was_decoded_is_known_to_the_collector() -> None:
+    value = loads(dumps([[], {}, ([],), {"a": []}]))
+    assert gc.is_tracked(value)
+    assert gc.is_tracked(value[2])
+    value[0].append(value)
+    value[3]["b"] = value
+    del value
+    assert gc.collect() >= 3
+
+
+# ---- No memory -----------------------------------------------------------------------------------
+
+FAIL = Path(__file__).with_name("failing_allocator.c")
+DATA = dumps(VALUE)
+AWAY = Store("unix:/nonexistent/socket", prefix="t:")
+
+
+def session_with(**fields: Any) -> Session:
+    session = AWAY.new()
+    session.update(fields)
+    return session
+
+
+def changed() -> Session:
+    session = session_with(a=[1])
+    session["a"].append(VALUE)
+    return session
+
+
+def walk() -> Callable[[], Any]:
+    return partial(list, session_with(a=1, b=2))
+
+
+def presented(on_error: Callable[[Exception], Any]) -> Session:
+    return AWAY.session("A" * 43, on_error=on_error)
+
+
+# What is called, made afresh each time, and what it raises with enough memory. Calls from C to C:
+# without memory for a frame, some versions of CPython raise SystemError on their own.
+CASES: dict[str, tuple[Callable[[], Callable[[], Any]], type[Exception] | None]] = {
+    "dumps": (lambda: partial(dumps, VALUE), None),
+    "loads": (lambda: partial(loads, DATA), None),
+    "loads a buffer": (lambda: partial(loads, bytearray(DATA)), None),
+    "check": (lambda: partial(check, BAD), None),
+    "refused value": (lambda: partial(dumps, BAD), NotStorable),
+    "refused key": (lambda: partial(dumps, {("k", 2**70): 1}), NotStorable),
+    "refused text": (lambda: partial(dumps, ["\ud800"]), NotStorable),
+    "limit": (lambda: partial(dumps, VALUE, max_items=3), LimitExceeded),
+    "equal keys": (lambda: partial(loads, EQUAL_KEYS), Corrupt),
+    "bad bytes": (lambda: partial(loads, b"\x92"), Corrupt),
+    "store": (
+        lambda: partial(_core.Store, [("url", "redis://h"), ("prefix", "t:")], True, Session),
+        None,
+    ),
+    "bad option": (lambda: partial(_core.Store, [("url", "?")], False, Session), ConfigError),
+    "stats": (lambda: AWAY.stats, None),
+    "new": (lambda: AWAY.new, None),
+    "session": (lambda: partial(AWAY.session, "A" * 43, on_error=len), None),
+    "load": (lambda: partial(AWAY.load, "A" * 43), StoreUnavailable),
+    "destroy": (lambda: partial(AWAY.destroy, "A" * 43), StoreUnavailable),
+    "set": (lambda: partial(session_with(a=[1]).__setitem__, "a", VALUE), None),
+    "set new": (lambda: partial(session_with(a=[1]).__setitem__, "b", VALUE), None),
+    "set refused": (lambda: partial(session_with(a=[1]).__setitem__, "a", BAD), NotStorable),
+    "set no name": (lambda: partial(session_with().__setitem__, 5, 1), NotStorable),
+    "get": (lambda: partial(session_with(a=VALUE).__getitem__, "a"), None),
+    "get none": (lambda: partial(session_with().__getitem__, "a"), KeyError),
+    "delete": (lambda: partial(session_with(a=[1]).__delitem__, "a"), None),
+    "walk": (walk, None),
+    "modified": (lambda: partial(getattr, changed(), "modified"), None),
+    "save": (lambda: partial(_core.Session.save, changed()), StoreUnavailable),
+    "end": (lambda: partial(_core.Session.destroy, changed()), None),
+    "login": (lambda: partial(_core.Session.login, changed(), "u", carry=["a"]), None),
+    "look": (lambda: partial(len, presented({}.get)), None),
+    "look, read-only": (lambda: partial(getattr, presented(bool), "id"), None),
+}
+
+SCRIPT = """
+import ctypes, gc, sys
+sys.path[:0] = {path!r}
+from test_core_memory import CASES
+lib = ctypes.PyDLL({library!r})
+make, kind = CASES[{name!r}]
+expected = (kind,) if kind else ()
+caught = (MemoryError, *expected)
+gc.disable()
+for _ in range(3):
+    try:
+        make()()
+    except expected:
+        pass
+try:
+    raise MemoryError
+except MemoryError:
+    pass
+for n in range(100_000):
+    call = make()
+    hit = True
+    try:
+        lib.fail_at(n)
+        call()
+    except caught:
+        pass
+    try:
+        hit = lib.fail_never()
+    except MemoryError:
+        pass
+    if not hit:
+        break
+assert n > 0
+try:
+    make()()
+    assert not expected
+except expected:
+    pass
+print("survived", n)
+"""
+
+
+@pytest.fixture(scope="module")
+def failing_allocator(tmp_path_factory: pytest.TempPathFactory) -> str:
+    library = tmp_path_factory.mktemp("failing") / "failing.so"
+    include = sysconfig.get_paths()["include"]
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", f"-I{include}", str(FAIL), "-o", str(library)], check=True
+    )
+    return str(library)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_any_allocation_may_fail(failing_allocator: str, name: str) -> None:
+    script = SCRIPT.format(path=sys.path, library=failing_allocator, name=name)
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.startswith("survived")
