@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.cookiejar
+import inspect
 import os
 import re
 import shlex
@@ -13,13 +14,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import coatcheck
 import pytest
+from coatcheck.wsgi import SessionMiddleware
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "docs"))
@@ -282,6 +284,27 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if not to.exists() or (anchor and anchor not in anchors(to)):
             lost.append(link)
     assert not lost
+
+
+@pytest.mark.parametrize(
+    ("heading", "type_", "elsewhere"),
+    [("store", coatcheck.Store, object), ("session", coatcheck.Session, MutableMapping)],
+)
+def test_the_guide_lists_every_method(heading: str, type_: type, elsewhere: type) -> None:
+    cells = "".join(row[0] for row in table(GUIDE, heading))
+    public = {name for name in dir(type_) if not name.startswith("_")}
+    assert set(re.findall(r"`(\w+)", cells)) == public - set(dir(elsewhere))
+
+
+def test_the_wsgi_page_lists_every_argument_with_its_default() -> None:
+    rows = table(ROOT / "docs" / "wsgi.md", "argument")
+    arguments = inspect.signature(SessionMiddleware).parameters.values()
+    known = {
+        argument.name: "Cookie()" if argument.name == "cookie" else repr(argument.default)
+        for argument in arguments
+        if argument.kind is argument.KEYWORD_ONLY
+    }
+    assert {row[0].strip("`"): row[1].strip("`") for row in rows} == known
 
 
 def test_the_guide_lists_every_option() -> None:
