@@ -150,7 +150,7 @@ class Visit:
         if self.session.accessed:
             going_on = going_on and self._save()
             self._choose_cookie()
-        if going_on and not self._silent:
+        if going_on:
             self._state = "committed"
         self.session._headers_sent = True
 
@@ -210,8 +210,10 @@ class Visit:
     def _drop(self, exc: SessionGone) -> None:
         """What was changed is dropped: the session ended, or lives on under another id."""
         self._state = "over"
-        self._clear = not exc.replaced
-        self._silent = exc.replaced
+        if exc.replaced:
+            self._silent = True
+        else:
+            self._clear = True
         log.info("what a request changed was dropped: %s", exc)
         if self._rules.on_gone == "error" and not exc.replaced:
             raise exc

@@ -109,7 +109,8 @@ class _Response:
         self._status: str | None = None
         self._headers: Headers = []
         self._exc_info: ExcInfo | None = None
-        self._write: Callable[[bytes], object] | None = None
+        self._started = False
+        self._write: Callable[[bytes], object]
         self._failure: Exception | None = None
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
@@ -152,7 +153,7 @@ class _Response:
         try:
             if self._status is not None and exc_info is None:
                 raise AssertionError("start_response was called twice, without exc_info")
-            if self._write is not None:
+            if self._started:
                 # Too late to change anything: the server raises what is in exc_info, unless it
                 # has not sent the headers yet.
                 self._start_response(status, self._visit.headers(headers), exc_info)
@@ -164,12 +165,12 @@ class _Response:
 
     def write(self, chunk: bytes) -> object:
         """The write that the application gets from `start`."""
-        write = self._commit()
-        return write(chunk)
+        self._commit()
+        return self._write(chunk)
 
-    def _commit(self) -> Callable[[bytes], object]:
-        if self._write is not None:
-            return self._write
+    def _commit(self) -> None:
+        if self._started:
+            return
         if self._failure is not None:
             raise self._failure
         if self._status is None:
@@ -181,13 +182,13 @@ class _Response:
             raise
         exc_info, self._exc_info = self._exc_info, None
         headers = self._visit.headers(self._headers)
+        self._started = True
         self._write = self._start_response(self._status, headers, exc_info)
-        return self._write
 
     def _answer(self, exc: Exception) -> Iterable[bytes]:
         """Our answer to a request that failed; raises the exception again where there is none."""
         self._close_body()
-        refusal = self._visit.refusal(exc) if self._write is None else None
+        refusal = None if self._started else self._visit.refusal(exc)
         if refusal is None:
             self._visit.abandon()
             raise exc

@@ -406,6 +406,19 @@ def test_a_cookie_of_our_name_by_the_application_goes_with_a_replaced_id(serve: 
     assert late.get("/color/blue").cookies == ["a=b"]
 
 
+def test_a_cookie_of_our_name_by_the_application_goes_with_an_id_replaced_meanwhile(
+    serve: Serve,
+) -> None:
+    view = Slow()
+
+    def setting(session: Session, path: str) -> Any:
+        return "200 OK", view(session, path), [("Set-Cookie", f"{NAME}=mine")]
+
+    browser = serve(setting)
+    browser.get("/color/red")
+    assert overtaken(browser, view, "/login").cookies == []
+
+
 # ---- The store cannot be used ---------------------------------------------------------------
 
 
@@ -466,6 +479,18 @@ def test_a_server_that_comes_back_is_used_again_and_both_are_logged_once(
     said = [record.getMessage().partition(":")[0] for record in caplog.records]
     assert said == ["session store unavailable", "session store available again"]
     assert browser.jar[NAME] not in caplog.text
+
+
+def test_a_visitor_without_a_session_does_not_tell_that_the_store_is_back(
+    serve: Serve, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = serve(put)
+    browser.get("/color/red")
+    redis_server.stop()
+    with caplog.at_level(logging.WARNING, "coatcheck"):
+        browser.get("/")
+        assert Browser(browser.app).get("/").status == 200
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 def test_on_unavailable_raise(serve: Serve, redis_server: RedisServer) -> None:
@@ -651,6 +676,12 @@ def test_req_37_of_two_cookies_neither_is_trusted_and_both_are_expired(serve: Se
 
 def test_req_37_twins_are_expired_though_nobody_looked_at_the_session(serve: Serve) -> None:
     browser = serve(lambda session: "")
+    response = browser.get(HTTP_COOKIE=f"{NAME}=a; {NAME}=b")
+    assert response.cookies == Cookie().clear_twins("shop.example.com")
+
+
+def test_req_37_a_logout_with_twins_expires_each_variant_once(serve: Serve) -> None:
+    browser = serve(lambda session: session.destroy())
     response = browser.get(HTTP_COOKIE=f"{NAME}=a; {NAME}=b")
     assert response.cookies == Cookie().clear_twins("shop.example.com")
 
@@ -1168,6 +1199,61 @@ def test_what_needs_a_new_cookie_after_the_headers_left_raises(
     assert browser.get("/").body == b"{}"
 
 
+def test_a_new_session_that_nothing_was_stored_in_may_be_saved_late(serve: Serve) -> None:
+    def chunks(session: Session) -> Iterator[bytes]:
+        yield b"one"
+        assert session.get("color") is None
+        assert session.save() is None
+
+    app, _ = streaming(chunks)
+    assert serve(None, app=app).get("/stream").body == b"one"
+
+
+@pytest.mark.parametrize("begin", ["/color/red", "/"])
+def test_a_login_that_a_500_did_not_save_cannot_be_saved_late(serve: Serve, begin: str) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        session, path = environ["coatcheck.session"], environ["PATH_INFO"]
+        if path != "/500":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            yield put(session, path).encode()
+            return
+        session.login("user:1", carry="all")
+        start_response("500 Oops", [("Content-Type", "text/plain")])
+        yield b"oops"
+        with pytest.raises(RuntimeError, match="save after"):
+            session.save()
+
+    browser = Browser(SessionMiddleware(app, serve(put).app.store))
+    before = browser.get(begin).body
+    jar = dict(browser.jar)
+    browser.get("/500")
+    assert browser.jar == jar
+    assert browser.get("/").body == before
+
+
+def test_a_late_save_that_fails_does_so_before_the_body_has_ended(
+    serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chunks(session: Session) -> Iterator[bytes]:
+        session["color"] = "blue"
+        yield b"one"
+        session["color"] = "green"
+        monkeypatch.setattr(Session, "save", fail)
+
+    def fail(session: Session) -> None:
+        raise StoreUnavailable("told so")
+
+    app, _ = streaming(chunks)
+    browser = serve(None, app=app)
+    browser.get("/color/red")
+    body = browser.app(browser.environ("/stream"), lambda *args: None)
+    it = iter(body)
+    assert next(it) == b"one"
+    with pytest.raises(StoreUnavailable):
+        next(it)
+    body.close()
+
+
 def test_a_body_that_fails_half_way_saves_nothing_more(serve: Serve) -> None:
     def chunks(session: Session) -> Iterator[bytes]:
         yield b"one"
@@ -1309,6 +1395,26 @@ def test_a_wrapped_file_is_passed_through_for_the_server_to_send(
     body = SessionMiddleware(app, store)(environ, lambda *args: started.append(args))
     assert body is wrapped[0]
     assert "Set-Cookie" in dict(started[0][1])
+
+
+def test_a_wrapped_file_is_closed_where_the_503_goes_out_instead(
+    store: Store, redis_server: RedisServer
+) -> None:
+    file = io.BytesIO(b"file")
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        session = environ["coatcheck.session"]
+        session["path"] = environ["PATH_INFO"]
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        if environ["PATH_INFO"] == "/cut":
+            redis_server.stop()
+            return environ["wsgi.file_wrapper"](file)
+        return [b""]
+
+    browser = Browser(SessionMiddleware(app, store))
+    browser.get("/")
+    assert browser.get("/cut", **{"wsgi.file_wrapper": FileWrapper}).status == 503
+    assert file.closed
 
 
 def test_an_error_page_replaces_the_headers_that_wait(serve: Serve) -> None:
