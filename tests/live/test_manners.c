@@ -1,0 +1,264 @@
+/* What the library never does to the program that it lives in. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "clock.h"
+#include "live/bare_store.h"
+#include "live/fake.h"
+#include "live/server.h"
+
+static struct live_server server;
+
+static int start_server(void **state)
+{
+    (void)state;
+    live_server_start(&server, 1, NULL);
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    (void)state;
+    live_server_stop(&server);
+    return 0;
+}
+
+/* ---- The wall clock ------------------------------------------------------------------------- */
+
+/* The clock that the library sees: the wall clock jumps by an hour to and fro at each look. */
+static atomic_int jumping;
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    long rc = syscall(SYS_clock_gettime, id, t);
+    if (id == CLOCK_REALTIME && atomic_load(&jumping))
+        t->tv_sec += atomic_fetch_xor(&jumping, 2) & 2 ? 3600 : -3600;
+    return (int)rc;
+}
+
+static void deadlines_do_not_follow_the_wall_clock(void **state)
+{
+    (void)state;
+    struct coat_store *store =
+        live_store_new(server.url, "timeout", "0.3", "max_connections", "1", NULL);
+    struct coat_conn *taken = NULL;
+    struct simple_op s;
+    atomic_store(&jumping, 1);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(live_ask(store, "PING", &s), 0);
+    live_server_freeze(&server);
+    int64_t start = coat_monotonic_ms();
+    assert_int_equal(live_ask(store, "PING", &s), COAT_ETIMEOUT);
+    live_server_thaw(&server);
+    assert_in_range(coat_monotonic_ms() - start, 290, 2300);
+    assert_int_equal(coat_pool_checkout(store->pool, coat_monotonic_ms() + 5000, &taken, NULL), 0);
+    start = coat_monotonic_ms();
+    assert_int_equal(live_ask(store, "PING", &s), COAT_ETIMEOUT);
+    assert_in_range(coat_monotonic_ms() - start, 290, 2300);
+    atomic_store(&jumping, 0);
+    coat_pool_checkin(store->pool, taken, 1);
+    live_store_free(store);
+}
+
+/* ---- Signals -------------------------------------------------------------------------------- */
+
+static void reset(struct fake_server *f, int fd, int nth)
+{
+    (void)f, (void)nth;
+    const struct linger now = {1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+/* In a child with the default action, which is to die. */
+static void write_to_closed_peers(const char *url)
+{
+    struct coat_store *store = live_store_new(url, NULL);
+    const struct coat_arg arg = {"PING", 4};
+    const struct coat_command command = {&arg, 1};
+    struct coat_error err = {0};
+    struct coat_conn conn;
+    int broken = 0;
+    signal(SIGPIPE, SIG_DFL);
+    for (int i = 0; i < 20; i++) {
+        int64_t deadline = coat_monotonic_ms() + 1000;
+        coat_conn_init(&conn, store->options);
+        if (coat_conn_open(&conn, deadline, &err) < 0)
+            continue;
+        if (i % 2 == 0)
+            shutdown(conn.net.fd, SHUT_WR); /* writing there is EPIPE for certain */
+        else
+            poll(NULL, 0, 5);
+        broken += coat_conn_send(&conn, &command, 1, deadline, &err) < 0;
+        coat_conn_close(&conn);
+    }
+    live_store_free(store);
+    _exit(broken < 5);
+}
+
+static void it_never_raises_sigpipe(void **state)
+{
+    (void)state;
+    struct fake_server f = {.serve = reset};
+    int status;
+    fake_start(&f);
+    pid_t child = fork();
+    if (child == 0)
+        write_to_closed_peers(f.url);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    fake_stop(&f);
+}
+
+static void use_everything(void)
+{
+    struct simple_op s;
+    struct coat_store *store = live_store_new(server.url, "timeout", "0.2", NULL);
+    live_ask(store, "PING", &s);
+    live_ask(store, "NO-SUCH-COMMAND", &s);
+    live_server_freeze(&server);
+    live_ask(store, "PING", &s);
+    live_server_thaw(&server);
+    live_store_free(store);
+    store = live_store_new("unix:/tmp/no/such/socket", NULL);
+    live_ask(store, "PING", &s);
+    live_store_free(store);
+    store = live_store_new("redis://no-such-host.invalid", NULL);
+    live_ask(store, "PING", &s);
+    live_store_free(store);
+}
+
+static void signal_handlers_and_the_mask_stay_as_they_are(void **state)
+{
+    (void)state;
+    struct sigaction before[65], after;
+    sigset_t mask_before, mask_after;
+    memset(before, 0, sizeof before);
+    for (int i = 1; i < 65; i++)
+        sigaction(i, NULL, &before[i]);
+    pthread_sigmask(SIG_SETMASK, NULL, &mask_before);
+    use_everything();
+    for (int i = 1; i < 65; i++) {
+        memset(&after, 0, sizeof after);
+        sigaction(i, NULL, &after);
+        assert_true(before[i].sa_handler == after.sa_handler);
+        assert_int_equal(before[i].sa_flags, after.sa_flags);
+    }
+    pthread_sigmask(SIG_SETMASK, NULL, &mask_after);
+    for (int i = 1; i < 65; i++)
+        assert_int_equal(sigismember(&mask_before, i), sigismember(&mask_after, i));
+}
+
+/* ---- Descriptors, output, threads ----------------------------------------------------------- */
+
+static int open_descriptors(int only_inherited)
+{
+    DIR *d = opendir("/proc/self/fd");
+    struct dirent *e;
+    int n = 0;
+    assert_non_null(d);
+    while ((e = readdir(d))) {
+        int fd = atoi(e->d_name);
+        if (e->d_name[0] == '.' || fd == dirfd(d))
+            continue;
+        n += !only_inherited || !(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    }
+    closedir(d);
+    return n;
+}
+
+static void no_descriptor_leaks_over_exec_or_at_all(void **state)
+{
+    (void)state;
+    struct simple_op s;
+    char words[] = "BLPOP nothing 1";
+    int before = open_descriptors(0), inherited = open_descriptors(1);
+    char socket[128];
+    snprintf(socket, sizeof socket, "unix:%s", server.socket);
+    struct coat_store *tcp = live_store_new(server.url, "timeout", "0.1", NULL);
+    struct coat_store *local = live_store_new(socket, NULL);
+    struct coat_conn *taken = NULL;
+    assert_int_equal(live_ask(tcp, "PING", &s), 0);
+    assert_int_equal(live_ask(local, "PING", &s), 0);
+    assert_int_equal(coat_pool_checkout(tcp->pool, coat_monotonic_ms() + 1000, &taken, NULL), 0);
+    simple_op_init(&s, words);
+    assert_int_equal(live_run(tcp, &s, NULL), COAT_ETIMEOUT);
+    assert_int_equal(open_descriptors(1), inherited);
+    assert_true(open_descriptors(0) > before);
+    coat_pool_checkin(tcp->pool, taken, 1);
+    live_store_free(tcp);
+    live_store_free(local);
+    use_everything();
+    assert_int_equal(open_descriptors(0), before);
+}
+
+static void nothing_is_written_to_stdout_and_stderr(void **state)
+{
+    (void)state;
+    int status;
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(fileno(f), 1);
+        dup2(fileno(f), 2);
+        use_everything();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(lseek(fileno(f), 0, SEEK_END), 0);
+    fclose(f);
+}
+
+static int threads(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    int n = 0;
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+static void no_thread_is_started(void **state)
+{
+    (void)state;
+    int before = threads();
+    struct simple_op s;
+    struct coat_store *store = live_store_new(server.url, NULL);
+    assert_int_equal(live_ask(store, "PING", &s), 0);
+    assert_int_equal(threads(), before);
+    live_store_free(store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(deadlines_do_not_follow_the_wall_clock),
+        cmocka_unit_test(it_never_raises_sigpipe),
+        cmocka_unit_test(signal_handlers_and_the_mask_stay_as_they_are),
+        cmocka_unit_test(no_descriptor_leaks_over_exec_or_at_all),
+        cmocka_unit_test(nothing_is_written_to_stdout_and_stderr),
+        cmocka_unit_test(no_thread_is_started),
+    };
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}
