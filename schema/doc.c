@@ -110,13 +110,21 @@ static int compare_to_entry(const struct coat_doc *doc, uint64_t prefix, const c
     return compare_names(name, len, name_of(doc, f), f->name_len);
 }
 
-static int compare_entries(const void *context, const void *a, const void *b)
+static int compare_entry_names(const struct coat_doc *doc, const struct entry *a,
+                               const struct entry *b)
 {
-    const struct coat_doc *doc = context;
-    const struct entry *x = a;
-    const struct field *f = field_at(doc, x->field);
+    const struct field *f = field_at(doc, a->field);
 
-    return compare_to_entry(doc, x->prefix, (const char *)name_of(doc, f), f->name_len, b);
+    return compare_to_entry(doc, a->prefix, (const char *)name_of(doc, f), f->name_len, b);
+}
+
+/* For coat_sort; names that are equal stay in the order of their fields. */
+static int compare_entries(const void *doc, const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    int rc = compare_entry_names(doc, x, y);
+
+    return rc != 0 ? rc : (x->field > y->field) - (x->field < y->field);
 }
 
 /* The first entry that is not before the name; *found tells whether it is the name's. */
@@ -395,29 +403,35 @@ static int parse_field(struct coat_doc *doc, struct coat_checker *c)
     return coat_buf_append(&doc->fields, &f, sizeof f); /* has room */
 }
 
-/* All fields are there: index them. A name that is there twice has two entries side by side. */
+/* The first field that has the name of an earlier one, or NOWHERE. */
+static size_t find_twin(const struct coat_doc *doc)
+{
+    size_t count = field_count(doc), twin = NOWHERE;
+
+    for (size_t i = 1; is_indexed(doc) && i < count; i++)
+        if (compare_entry_names(doc, entry_at(doc, i - 1), entry_at(doc, i)) == 0 &&
+            entry_at(doc, i)->field < twin)
+            twin = entry_at(doc, i)->field;
+    for (size_t i = 1; !is_indexed(doc) && i < count && twin == NOWHERE; i++) {
+        const struct field *f = field_at(doc, i);
+
+        if (find(doc, (const char *)name_of(doc, f), f->name_len) < i)
+            twin = i;
+    }
+    return twin;
+}
+
+/* All fields are there: index them. */
 static int parse_index(struct coat_doc *doc, struct coat_checker *c)
 {
-    const struct field *twice = NULL;
-    size_t count = field_count(doc);
+    size_t twin;
 
     fill_index(doc);
-    if (is_indexed(doc)) {
-        for (size_t i = 1; i < count && twice == NULL; i++)
-            if (compare_entries(doc, entry_at(doc, i - 1), entry_at(doc, i)) == 0)
-                twice = field_at(doc, entry_at(doc, i)->field);
-    } else {
-        for (size_t i = 1; i < count && twice == NULL; i++) {
-            const struct field *f = field_at(doc, i);
-
-            if (find(doc, (const char *)name_of(doc, f), f->name_len) != i)
-                twice = f;
-        }
-    }
-    if (twice != NULL)
-        return coat_checker_corrupt(c, c->start + twice->key, "name of a field",
-                                    "is that of an earlier one");
-    return 0;
+    twin = find_twin(doc);
+    if (twin == NOWHERE)
+        return 0;
+    return coat_checker_corrupt(c, c->start + field_at(doc, twin)->key, "name of a field",
+                                "is that of an earlier one");
 }
 
 static int parse(struct coat_doc *doc, struct coat_checker *c)
