@@ -495,10 +495,14 @@ def test_embedded_is_refused_under_mod_wsgi(
     assert list(directory.iterdir()) == []
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root is refused")
-def test_embedded_is_refused_as_root_unless_allowed(directory: Path) -> None:
-    with pytest.raises(ConfigError, match="allow_root"):
-        Store(f"embedded:{directory}")
+def test_embedded_needs_allow_root_as_root_and_only_then(directory: Path) -> None:
+    url = f"embedded:{directory}"
+    if os.getuid() == 0:
+        with pytest.raises(ConfigError, match="allow_root"):
+            Store(url)
+    else:
+        with Store(url) as store:
+            store.stop_embedded()
 
 
 def test_embedded_without_an_installed_server_says_what_to_install(
