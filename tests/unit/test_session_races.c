@@ -1,0 +1,512 @@
+/*
+ * Several requests at once, against a small Redis in memory, under schedules drawn from a seed:
+ * commands are lost before or after they were carried out, or arrive long after everybody gave
+ * them up; keys end by themselves or lose their TTL. After every command the promises of
+ * docs/protocol.md are compared with what the requests were told:
+ *
+ *   - what was acknowledged is there, what was refused never comes, deletions included
+ *   - a session that is gone stays gone
+ *   - at most one of its ids works, and nobody saves with one that does not
+ *   - a principal is written once, and no key is without a TTL
+ *
+ * Each request writes a field of its own, so nobody may ever change it but its owner.
+ * COAT_TEST_SEEDS says how many schedules to run.
+ */
+#include "script_driver.h"
+
+enum { CLIENTS = 4, KEYS = 48, IDS = 96, LATE = 16, STEPS = 400, SEEDS = 400, TRIED = 16 };
+
+/* One key of our Redis, and what has been promised about it. */
+struct key {
+    char name[COAT_KEY_MAX];
+    size_t len;
+    int there;
+    int has_ttl;
+    struct stored rec;
+    int known;                           /* somebody was told its id */
+    unsigned char acknowledged[CLIENTS]; /* value of each client's field; 0: not there */
+    unsigned char tried[CLIENTS][TRIED]; /* and what it may be as well: fate unknown */
+    size_t tried_count[CLIENTS];
+    int rotation_unknown; /* an id may work that nobody was told */
+};
+
+struct client {
+    struct coat_session *s;
+    struct coat_step step;
+    int busy;
+    enum coat_session_op doing;
+    int changes_id;
+    unsigned char value; /* that its field has with the save under way */
+    int uncertain;       /* the last save: the same is tried again, or the session loaded again */
+    char held[COAT_SID_LEN + 1];
+};
+
+struct late {
+    struct stored args[COAT_ATTEMPT_ARGS];
+    size_t count;
+    struct coat_sid held; /* of its sender */
+};
+
+struct world {
+    struct coat_options options;
+    struct coat_store store;
+    uint64_t random;
+    unsigned seed;
+    int64_t now_ms;
+    struct key keys[KEYS];
+    size_t key_count;
+    struct {
+        char text[COAT_SID_LEN + 1];
+        struct coat_sid sid;
+        const struct key *key;
+    } ids[IDS]; /* that somebody was told, newest last */
+    size_t id_count;
+    struct client clients[CLIENTS];
+    struct late late[LATE];
+    size_t late_count;
+    unsigned char counter;
+    int changed;      /* a record, or what is known about it */
+    unsigned done[4]; /* loads, saves, destroys, unclear ones: to see that all of it happened */
+};
+
+static unsigned draw(struct world *w, unsigned below)
+{
+    w->random ^= w->random << 13;
+    w->random ^= w->random >> 7;
+    w->random ^= w->random << 17;
+    return (unsigned)(w->random >> 33) % below;
+}
+
+static void holds(const struct world *w, int truth, const char *what)
+{
+    if (!truth)
+        fail_msg("seed %u: %s", w->seed, what);
+}
+
+/* ---- Redis ---------------------------------------------------------------------------------- */
+
+static struct key *find_key(struct world *w, const void *name, size_t len)
+{
+    for (size_t i = 0; i < w->key_count; i++)
+        if (w->keys[i].len == len && memcmp(w->keys[i].name, name, len) == 0)
+            return &w->keys[i];
+    return NULL;
+}
+
+static int opens(const struct world *w, const struct key *key, const struct coat_sid *sid)
+{
+    unsigned char hash[COAT_HASH_LEN];
+    assert_int_equal(coat_sid_hash(sid, hash, NULL), 0);
+    return coat_head_opening((const struct coat_head *)key->rec.bytes, hash, w->now_ms, 0) ==
+           COAT_OPENS;
+}
+
+static void put(struct world *w, struct key *key, struct coat_arg record, int64_t ttl_ms)
+{
+    w->changed = 1;
+    holds(w, ttl_ms > 0 && ttl_ms <= 43200000, "a key is written with a TTL out of range");
+    key->rec = stored_copy(record);
+    key->there = key->has_ttl = 1;
+}
+
+static int64_t number(struct coat_arg arg)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%.*s", (int)arg.len, (const char *)arg.bytes);
+    return strtoll(text, NULL, 10);
+}
+
+static int is(struct coat_arg arg, const char *word)
+{
+    return arg.len == strlen(word) && memcmp(arg.bytes, word, arg.len) == 0;
+}
+
+static struct coat_reply run_set(struct world *w, const struct coat_arg *args)
+{
+    holds(w, is(args[3], "NX"), "a plain SET");
+    if (find_key(w, args[1].bytes, args[1].len))
+        return NIL; /* also one that is gone: no id is ever used twice, so this never happens */
+    assert_true(w->key_count < KEYS);
+    struct key *key = &w->keys[w->key_count++];
+    memset(key, 0, sizeof *key);
+    memcpy(key->name, args[1].bytes, args[1].len);
+    key->len = args[1].len;
+    put(w, key, args[2], number(args[5]));
+    return OK;
+}
+
+static struct coat_reply run_save(struct world *w, const struct coat_arg *args,
+                                  const struct coat_sid *held)
+{
+    struct key *key = find_key(w, args[3].bytes, args[3].len);
+    if (!key || !key->there)
+        return INTEGER(0);
+    if (memcmp(key->rec.bytes + 4, args[5].bytes, COAT_REVISION_LEN) != 0)
+        return STORED(&key->rec);
+    holds(w, opens(w, key, held), "a save by an id that does not work lands");
+    struct stored before = key->rec;
+    put(w, key, args[6], number(args[7]));
+    holds(w, before.bytes[119] == 0xc0 || memcmp(before.bytes + 119, key->rec.bytes + 119, 2) == 0,
+          "a principal is overwritten");
+    return INTEGER(1);
+}
+
+static struct coat_reply run_logout(struct world *w, const struct coat_arg *args)
+{
+    struct key *key = find_key(w, args[3].bytes, args[3].len);
+    if (!key || !key->there)
+        return INTEGER(0);
+    if (memcmp(key->rec.bytes + 46, args[5].bytes, COAT_HASH_LEN) != 0)
+        return INTEGER(-1);
+    key->there = 0;
+    return STORED(&key->rec);
+}
+
+static struct coat_reply run(struct world *w, const struct coat_command *command,
+                             const struct coat_sid *held)
+{
+    const struct coat_arg *args = command->args;
+    struct key *key = find_key(w, args[1].bytes, args[1].len);
+    int there = key && key->there;
+    if (is(args[0], "GET"))
+        return there ? STORED(&key->rec) : NIL;
+    if (is(args[0], "PTTL"))
+        return INTEGER(!there ? -2 : !key->has_ttl ? -1 : 1800000);
+    if (is(args[0], "PEXPIRE")) {
+        if (there)
+            key->has_ttl = 1;
+        return INTEGER(there);
+    }
+    if (is(args[0], "SET"))
+        return run_set(w, args);
+    if (is(args[0], "EVALSHA") && draw(w, 8) == 0)
+        return REFUSED("NOSCRIPT No matching script. Please use EVAL.");
+    if (is(args[1], coat_script_save.sha1) || is(args[1], coat_script_save.text))
+        return run_save(w, args, held);
+    return run_logout(w, args);
+}
+
+/* ---- What must hold, always ----------------------------------------------------------------- */
+
+static unsigned char stored_value(const struct key *key, int client)
+{
+    char name = (char)('a' + client);
+    struct coat_doc *doc = stored_fields(&key->rec);
+    const void *bytes;
+    size_t len;
+    unsigned char value = 0;
+    if (coat_doc_get(doc, &name, 1, &bytes, &len))
+        value = *(const unsigned char *)bytes;
+    coat_doc_free(doc);
+    return value;
+}
+
+static void check_fields(struct world *w, const struct key *key)
+{
+    for (int c = 0; c < CLIENTS; c++) {
+        unsigned char value = stored_value(key, c);
+        int right = value == key->acknowledged[c];
+        for (size_t i = 0; i < key->tried_count[c]; i++)
+            right |= value == key->tried[c][i];
+        holds(w, right, "a field is neither what was acknowledged nor what may have landed");
+    }
+}
+
+static void check_ids(struct world *w, const struct key *key)
+{
+    int working = 0;
+    for (size_t i = 0; i < w->id_count; i++)
+        working += w->ids[i].key == key && opens(w, key, &w->ids[i].sid);
+    holds(w, working <= 1, "two ids of a session work");
+    holds(w, working == 1 || key->rotation_unknown, "no id of a session works");
+}
+
+static void check_world(struct world *w)
+{
+    for (size_t i = 0; i < w->key_count; i++)
+        if (w->keys[i].there && w->keys[i].known) {
+            check_fields(w, &w->keys[i]);
+            check_ids(w, &w->keys[i]);
+        }
+}
+
+/* ---- The network ---------------------------------------------------------------------------- */
+
+static void delay(struct world *w, const struct coat_command *command, const struct coat_sid *held)
+{
+    if (w->late_count == LATE)
+        return; /* lost instead */
+    struct late *late = &w->late[w->late_count++];
+    late->count = command->count;
+    late->held = *held;
+    for (size_t i = 0; i < command->count; i++)
+        late->args[i] = stored_copy(command->args[i]);
+}
+
+static void arrive_late(struct world *w)
+{
+    if (w->late_count == 0)
+        return;
+    size_t which = draw(w, (unsigned)w->late_count);
+    struct late *late = &w->late[which];
+    struct coat_arg args[COAT_ATTEMPT_ARGS];
+    for (size_t i = 0; i < late->count; i++)
+        args[i] = (struct coat_arg){late->args[i].bytes, late->args[i].len};
+    run(w, &(struct coat_command){args, late->count}, &late->held);
+    *late = w->late[--w->late_count];
+}
+
+/* The event that a send of a client leads to. The first command alone can be late or lost. */
+static struct coat_event transmit(struct world *w, struct client *client,
+                                  struct coat_reply replies[2])
+{
+    static const struct coat_error WHY = {.code = COAT_EUNAVAILABLE, .text = "connection reset"};
+    enum { DELIVERED = 12, NOT_SENT, NOT_ARRIVED, NOT_ANSWERED, DELAYED, FATES };
+    const struct coat_command *commands = client->step.commands;
+    struct coat_event event = {.kind = COAT_EVENT_LOST, .why = &WHY, .final = draw(w, 6) == 0};
+    unsigned fate = draw(w, FATES);
+    event.maybe_sent = fate != NOT_SENT;
+    w->done[3] += event.maybe_sent && fate > DELIVERED;
+    if (fate == DELAYED)
+        delay(w, commands, &client->s->sid);
+    if (fate <= DELIVERED || fate == NOT_ANSWERED)
+        for (size_t i = 0; i < client->step.count; i++)
+            replies[i] = run(w, &commands[i], &client->s->sid);
+    if (fate <= DELIVERED)
+        event = (struct coat_event){
+            .kind = COAT_EVENT_REPLIES, .replies = replies, .count = client->step.count};
+    return event;
+}
+
+/* ---- The requests --------------------------------------------------------------------------- */
+
+static struct key *key_of(struct world *w, const struct client *client)
+{
+    return find_key(w, client->s->keys.record, client->s->keys.len);
+}
+
+static void step(struct world *w, struct client *client, struct coat_event event)
+{
+    struct coat_error err;
+    event.now_ms = w->now_ms;
+    client->s->op.step(&client->s->op, &event, &client->step, &err);
+}
+
+static void start(struct world *w, struct client *client, enum coat_session_op which)
+{
+    client->busy = 1;
+    client->doing = which;
+    coat_session_op(client->s, which);
+    step(w, client, (struct coat_event){.kind = COAT_EVENT_START});
+}
+
+/* Its field gets another value, or is deleted. */
+static void change(struct world *w, int c)
+{
+    struct client *client = &w->clients[c];
+    struct coat_doc *doc = coat_session_doc(client->s);
+    char name = (char)('a' + c);
+    w->counter = (unsigned char)(w->counter % 120 + 1);
+    client->value = w->counter % 4 == 0 ? 0 : w->counter;
+    if (client->value)
+        assert_int_equal(coat_doc_set(doc, &name, 1, &client->value, 1, NULL), 0);
+    else
+        assert_true(coat_doc_delete(doc, &name, 1, NULL) >= 0);
+}
+
+static void begin_save(struct world *w, int c)
+{
+    struct client *client = &w->clients[c];
+    struct key *key = coat_session_id(client->s) ? key_of(w, client) : NULL;
+    client->changes_id = client->s->pending.rotate || client->s->pending.login[0];
+    if (key) {
+        if (key->tried_count[c] == TRIED)
+            key->tried_count[c]--; /* a schedule that is that unlucky proves less */
+        key->tried[c][key->tried_count[c]++] = client->value;
+        key->rotation_unknown |= client->changes_id;
+    }
+    memcpy(client->held, client->s->id, sizeof client->held);
+    start(w, client, COAT_OP_SAVE);
+}
+
+static void begin_request(struct world *w, int c)
+{
+    struct client *client = &w->clients[c];
+    if (w->id_count == 0 || draw(w, 8) == 0) {
+        assert_int_equal(coat_session_new(&w->store, &client->s, NULL), 0);
+        return;
+    }
+    size_t newest = w->id_count < 6 ? w->id_count : 6; /* the others have ended, mostly */
+    const char *id = w->ids[w->id_count - 1 - draw(w, (unsigned)newest)].text;
+    assert_int_equal(coat_session_for_id(&w->store, id, COAT_SID_LEN, &client->s, NULL), 1);
+    start(w, client, COAT_OP_LOAD);
+}
+
+static void end_request(struct client *client)
+{
+    coat_session_close(client->s);
+    memset(client, 0, sizeof *client);
+}
+
+static void begin_operation(struct world *w, int c)
+{
+    struct client *client = &w->clients[c];
+    unsigned what = draw(w, 20);
+    if (!client->s) {
+        begin_request(w, c);
+    } else if (what < 2) {
+        end_request(client);
+    } else if (what < 3) {
+        start(w, client, COAT_OP_DESTROY);
+    } else {
+        if (what < 5)
+            assert_int_equal(coat_session_rotate(client->s, NULL), 0);
+        else if (what < 7)
+            assert_int_equal(coat_session_login(client->s, "u", NULL, 0, NULL), 0);
+        if (!client->uncertain)
+            change(w, c);
+        begin_save(w, c);
+    }
+}
+
+static void remember_id(struct world *w, const struct coat_session *s, const struct key *key)
+{
+    assert_true(w->id_count < IDS);
+    memcpy(w->ids[w->id_count].text, s->id, sizeof s->id);
+    w->ids[w->id_count].sid = s->sid;
+    w->ids[w->id_count++].key = key;
+}
+
+/* The client was told that it is stored, under this id. */
+static void acknowledged(struct world *w, int c)
+{
+    struct client *client = &w->clients[c];
+    if (!coat_session_id(client->s))
+        return;
+    struct key *key = key_of(w, client);
+    int is_new = !key->known;
+    assert_non_null(key);
+    if (strcmp(client->held, client->s->id) != 0) /* what it was held with before */
+        remember_id(w, client->s, key);
+    if (is_new)
+        for (int other = 0; other < CLIENTS; other++)
+            key->acknowledged[other] = stored_value(key, other);
+    key->known = 1;
+    key->acknowledged[c] = client->value;
+    key->tried_count[c] = 0;
+    if (client->changes_id)
+        key->rotation_unknown = 0;
+}
+
+static void saved(struct world *w, int c, int rc)
+{
+    struct client *client = &w->clients[c];
+    struct key *key = coat_session_id(client->s) ? key_of(w, client) : NULL;
+    holds(w,
+          rc == 0 || rc == COAT_EGONE || rc == COAT_EREPLACED || rc == COAT_EUNCERTAIN ||
+              rc == COAT_EUNAVAILABLE,
+          "a save ends in an unexpected way");
+    if (rc == 0)
+        acknowledged(w, c);
+    else if (key && rc != COAT_EUNCERTAIN && key->tried_count[c] > 0)
+        key->tried_count[c]--; /* it was told that this one has not landed, and never will */
+    client->uncertain = rc == COAT_EUNCERTAIN;
+    if (rc < 0 && draw(w, 2))
+        end_request(client); /* else it tries again, with what it has changed */
+}
+
+static void destroyed(struct world *w, int c, int rc, const char *key_name, size_t key_len)
+{
+    struct key *key = key_len ? find_key(w, key_name, key_len) : NULL;
+    if (rc >= 0 && key)
+        holds(w, !key->there, "a session is there after its logout has returned");
+    end_request(&w->clients[c]);
+}
+
+static void finish(struct world *w, int c)
+{
+    struct client *client = &w->clients[c];
+    int rc = client->step.rc;
+    client->busy = 0;
+    w->changed = 1;
+    w->done[client->doing] += rc >= 0;
+    if (client->doing == COAT_OP_SAVE)
+        saved(w, c, rc);
+    else if (client->doing == COAT_OP_DESTROY)
+        destroyed(w, c, rc, client->s->keys.record, client->s->keys.len);
+    else if (rc <= 0 || (rc == 2 && draw(w, 2)))
+        end_request(client);
+}
+
+/* ---- Schedules ------------------------------------------------------------------------------ */
+
+static void strike(struct world *w)
+{
+    struct key *key = w->key_count ? &w->keys[draw(w, (unsigned)w->key_count)] : NULL;
+    if (key && draw(w, 2))
+        key->has_ttl = 0;
+    else if (key && draw(w, 4) == 0)
+        key->there = 0;
+}
+
+static void run_schedule(struct world *w)
+{
+    for (int i = 0; i < STEPS && w->key_count < KEYS - CLIENTS && w->id_count < IDS - 1; i++) {
+        int c = (int)draw(w, CLIENTS);
+        struct client *client = &w->clients[c];
+        w->now_ms += draw(w, 500);
+        if (draw(w, 10) == 0)
+            arrive_late(w);
+        else if (draw(w, 60) == 0)
+            strike(w);
+        else if (!client->busy)
+            begin_operation(w, c);
+        else if (client->step.kind == COAT_STEP_DONE)
+            finish(w, c);
+        else {
+            struct coat_reply replies[2];
+            step(w, client, transmit(w, client, replies));
+        }
+        if (w->changed)
+            check_world(w);
+        w->changed = 0;
+    }
+}
+
+static void promises_hold_under_every_schedule(void **state)
+{
+    (void)state;
+    static struct world w;
+    unsigned done[4] = {0};
+    const char *wanted = getenv("COAT_TEST_SEEDS");
+    unsigned seeds = wanted ? (unsigned)strtoul(wanted, NULL, 10) : SEEDS;
+    for (unsigned seed = 1; seed <= seeds; seed++) {
+        static const struct coat_limits LIMITS = COAT_LIMITS_DEFAULT;
+        memset(&w, 0, sizeof w);
+        w.options = (struct coat_options){.prefix = (char *)PREFIX,
+                                          .idle_s = 1800,
+                                          .lifetime_s = 43200,
+                                          .stale_ms = 30000,
+                                          .touch_below = 0.9,
+                                          .limits = LIMITS};
+        w.store.options = &w.options;
+        w.seed = seed;
+        w.random = seed * UINT64_C(0x9e3779b97f4a7c15);
+        w.now_ms = NOW_MS;
+        run_schedule(&w);
+        for (int c = 0; c < CLIENTS; c++)
+            coat_session_close(w.clients[c].s);
+        for (int i = 0; i < 4; i++)
+            done[i] += w.done[i];
+    }
+    for (int i = 0; i < 4; i++)
+        assert_true(done[i] >= seeds); /* or the schedules prove nothing */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(promises_hold_under_every_schedule),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
