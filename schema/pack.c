@@ -463,7 +463,8 @@ static void end_dict(struct coat_packer *p, struct packing *s, const struct fram
 {
     size_t second;
 
-    if (coat_keys_equal(s->out.bytes, keys_of(s, f), f->announced / 2, &second)) {
+    if (f->announced > 2 &&
+        coat_keys_equal(s->out.bytes, keys_of(s, f), f->announced / 2, &second)) {
         coat_error_set(&s->err, COAT_ENOTSTORABLE,
                        "the dict has this key twice (1, True and 1.0 are one key)");
         coat_path_prepend_key(&s->err, s->out.bytes + second);

@@ -18,6 +18,7 @@
 #include "api/buf.h"
 #include "api/path.h"
 #include "api/wire.h"
+#include "fuzz/repack.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -47,53 +48,6 @@ static inline char *to_hex(const void *bytes, size_t len)
         hex[2 * i + 1] = "0123456789abcdef"[((const unsigned char *)bytes)[i] & 15];
     }
     return hex;
-}
-
-/* Pack again what a cursor reads: one value. */
-static inline void repack(struct coat_packer *p, struct coat_cursor *c)
-{
-    struct coat_item item;
-    size_t members;
-
-    assert_int_equal(coat_cursor_next(c, &item), 1);
-    members = item.kind == COAT_DICT ? 2 * item.count : item.count;
-    switch (item.kind) {
-    case COAT_NIL:
-        coat_pack_nil(p);
-        return;
-    case COAT_BOOL:
-        coat_pack_bool(p, item.truth);
-        return;
-    case COAT_INT:
-        if (item.is_big)
-            coat_pack_bigint(p, item.bytes, item.len);
-        else if (item.is_unsigned)
-            coat_pack_uint(p, item.u);
-        else
-            coat_pack_int(p, item.i);
-        return;
-    case COAT_FLOAT:
-        coat_pack_float(p, item.f);
-        return;
-    case COAT_TEXT:
-        coat_pack_text(p, (const char *)item.bytes, item.len);
-        return;
-    case COAT_BYTES:
-        coat_pack_bytes(p, item.bytes, item.len);
-        return;
-    case COAT_LIST:
-        coat_pack_list(p, item.count);
-        break;
-    case COAT_TUPLE:
-        coat_pack_tuple(p, item.count);
-        break;
-    case COAT_DICT:
-        coat_pack_dict(p, item.count);
-        break;
-    }
-    while (members-- > 0)
-        repack(p, c);
-    coat_pack_end(p);
 }
 
 /* Bytes that passed the check (equal keys too) are what the packer makes of their value. */
