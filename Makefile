@@ -96,6 +96,10 @@ build/obj/tests/%.o: $(srcdir)/tests/%.c build/config.mk
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_TESTS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# tests/fault/fault.h stands between these and their allocations.
+$(filter build/tests/fault/%,$(test_programs)): \
+	LDFLAGS_ALL += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
 $(test_programs): build/%: build/obj/%.o $(help_objects) build/libcoatcheck.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(help_objects) build/libcoatcheck.a -lcmocka \
