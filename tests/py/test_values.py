@@ -453,7 +453,7 @@ def test_the_deepest_value_fits_the_stack_of_a_thread() -> None:
     def run() -> None:
         outcome.append(dumps(loads(data, max_depth=None), max_depth=None))
 
-    size = threading.stack_size(512 * 1024)
+    size = threading.stack_size(4 << 20)
     try:
         thread = threading.Thread(target=run)
         thread.start()
