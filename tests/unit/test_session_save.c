@@ -483,6 +483,8 @@ static void their_record_is_merged_and_saved_upon(void **state)
     assert_field(t.s, "a", "2");
     assert_field(t.s, "b", "9");
     assert_int_equal(conflicts(&t), 0);
+    script_start(&t, COAT_OP_SAVE);
+    assert_int_equal(coat_session_merged(t.s), 0); /* it is of the last save only */
     script_release(&t);
 }
 
