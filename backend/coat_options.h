@@ -19,9 +19,15 @@
  *     username, password    as in the URL, without its escaping
  *     allow_root       "1": embedded: may start a server as root. 0
  *
- * Times are decimal seconds. The same names are URL parameters (?idle=600), and with the prefix
- * COATCHECK_ and in capitals environment variables. An option set by name wins over the URL's,
- * that over the environment's.
+ * Times are decimal seconds: idle from 1 to 2147483647 and lifetime from 1 to 34560000 (400 days),
+ * both whole; timeout and connect_timeout from 0.001 to 3600, stale from 0 to 3600.
+ * max_connections goes to 4096, touch_below from 0.001 to 1, max_bytes to 512 MiB, max_depth to
+ * 1024. A connect_timeout longer than timeout is cut down to it, unless both were set: then the
+ * store is not opened.
+ *
+ * The same names are URL parameters (?idle=600), and with the prefix COATCHECK_ and in capitals
+ * environment variables (an empty one counts as not set). An option set by name wins over the
+ * URL's, that over the environment's, in whatever order they are set.
  */
 #ifndef COAT_OPTIONS_H
 #define COAT_OPTIONS_H
