@@ -205,7 +205,7 @@ static int make_carry(const struct coat_session *s, const char *const *names, si
                       struct coat_doc **out, struct coat_error *err)
 {
     static const unsigned char NIL = 0xc0;
-    struct coat_doc *carry;
+    struct coat_doc *carry = NULL;
     int rc = coat_session_empty_doc(s, &carry, err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         const void *value;

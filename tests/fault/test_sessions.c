@@ -1,0 +1,197 @@
+/* Sessions when memory runs out: nothing leaks, and a failed operation leaves what was there. */
+#include "fault.h"
+#include "../unit/script_driver.h"
+
+/* A stored session that another request has changed since, and that request's record. */
+static struct script t;
+static struct stored rec, theirs;
+
+static void set_up(void)
+{
+    script_create(&t, &rec);
+    set_field(t.s, "a", "2");
+    theirs = STORED_SAVED(&rec, "x", "",
+                          "\x82\xa1"
+                          "b\xa1"
+                          "9\xa1"
+                          "c\xa1"
+                          "8");
+}
+
+/* Run the operation under way to its end, answering the nth send with the nth reply. */
+static int run(const struct coat_reply *replies)
+{
+    while (t.step.kind == COAT_STEP_SEND)
+        script_answer(&t, *replies++);
+    return t.step.rc;
+}
+
+/* No allocation fails until fault_countdown is set to the result again. */
+static size_t hold_faults(void)
+{
+    size_t nth = fault_countdown;
+    fault_countdown = 0;
+    return nth;
+}
+
+static int creating(void)
+{
+    struct coat_reply ok[] = {OK, OK, OK};
+    script_init(&t);
+    int rc = coat_session_new(&t.store, &t.s, NULL);
+    if (rc < 0)
+        return rc;
+    rc = coat_session_login(t.s, "user:42", NULL, 0, NULL);
+    if (rc == 0) {
+        script_start(&t, COAT_OP_SAVE);
+        rc = run(ok);
+    }
+    assert_int_equal(coat_session_id(t.s) != NULL, rc == 0);
+    script_release(&t);
+    return rc;
+}
+
+static void a_new_session_is_stored_or_stays_new(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(creating) >= 3);
+}
+
+static int loading(void)
+{
+    char id[COAT_SID_LEN + 1];
+    size_t nth = hold_faults();
+    set_up();
+    memcpy(id, coat_session_id(t.s), sizeof id);
+    script_release(&t);
+    fault_countdown = nth;
+
+    int rc = coat_session_for_id(&t.store, id, COAT_SID_LEN, &t.s, NULL);
+    if (rc < 0) {
+        assert_null(t.s);
+        return rc;
+    }
+    script_start(&t, COAT_OP_LOAD);
+    script_replies(&t, 2, STORED(&rec), INTEGER(1800000));
+    rc = t.step.rc;
+    if (rc == 1)
+        assert_field(t.s, "a", "1");
+    else
+        assert_null(coat_session_id(t.s));
+    script_release(&t);
+    return rc < 0 ? rc : 0;
+}
+
+static void a_session_is_loaded_or_not(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(loading) >= 4);
+}
+
+static int merging(void)
+{
+    size_t nth = hold_faults();
+    set_up();
+    struct coat_reply replies[] = {STORED(&theirs), INTEGER(1)};
+    fault_countdown = nth;
+
+    script_start(&t, COAT_OP_SAVE);
+    int rc = run(replies);
+    hold_faults();
+    assert_field(t.s, "a", "2");
+    assert_field(t.s, "b", rc == 0 ? "9" : NULL);
+    if (rc < 0) { /* as it was: the same save does it when there is memory again */
+        assert_int_equal(coat_session_modified(t.s), 1);
+        script_start(&t, COAT_OP_SAVE);
+        assert_int_equal(run(replies), 0);
+        assert_field(t.s, "b", "9");
+    }
+    script_release(&t);
+    return rc;
+}
+
+static int rotating(void)
+{
+    char old[COAT_SID_LEN + 1];
+    size_t nth = hold_faults();
+    set_up();
+    memcpy(old, coat_session_id(t.s), sizeof old);
+    assert_int_equal(coat_session_rotate(t.s, NULL), 0);
+    struct coat_reply replies[] = {INTEGER(1)};
+    fault_countdown = nth;
+
+    script_start(&t, COAT_OP_SAVE);
+    int rc = run(replies);
+    assert_int_equal(strcmp(old, coat_session_id(t.s)) == 0, rc < 0);
+    script_release(&t);
+    return rc;
+}
+
+static void a_save_lands_or_leaves_the_session_as_it_was(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(merging) >= 4);
+    assert_true(each_allocation_fails(rotating) >= 1);
+}
+
+static int logging_in(void)
+{
+    static const char *const carry[] = {"c"};
+    size_t nth = hold_faults();
+    set_up();
+    struct coat_reply replies[] = {STORED(&theirs), INTEGER(1)};
+    fault_countdown = nth;
+
+    int rc = coat_session_login(t.s, "user:42", carry, 1, NULL);
+    assert_int_equal(coat_session_principal(t.s) != NULL, rc == 0);
+    if (rc == 0) {
+        script_start(&t, COAT_OP_SAVE);
+        rc = run(replies);
+    }
+    hold_faults();
+    if (rc == 0) {
+        assert_field(t.s, "b", NULL);
+        assert_field(t.s, "c", "8");
+    }
+    script_release(&t);
+    return rc;
+}
+
+static void a_login_carries_what_it_may_or_fails(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(logging_in) >= 6);
+}
+
+static int destroying(void)
+{
+    size_t nth = hold_faults();
+    set_up();
+    struct coat_reply replies[] = {STORED(&rec)};
+    fault_countdown = nth;
+
+    script_start(&t, COAT_OP_DESTROY);
+    int rc = run(replies);
+    assert_int_equal(coat_session_id(t.s) == NULL, rc == 1);
+    script_release(&t);
+    return rc < 0 ? rc : 0;
+}
+
+/* It fails before the command is sent, so a logout that was carried out is never reported so. */
+static void a_session_is_destroyed_or_not(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(destroying) >= 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_session_is_stored_or_stays_new),
+        cmocka_unit_test(a_session_is_loaded_or_not),
+        cmocka_unit_test(a_save_lands_or_leaves_the_session_as_it_was),
+        cmocka_unit_test(a_login_carries_what_it_may_or_fails),
+        cmocka_unit_test(a_session_is_destroyed_or_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
