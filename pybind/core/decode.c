@@ -4,6 +4,8 @@
 #include "api/error.h"
 #include "api/wire.h"
 
+#include <stdbool.h>
+
 struct decoder {
     struct core_state *state;
     const unsigned char *start;
@@ -22,6 +24,34 @@ static PyObject *read_bigint(const unsigned char *bytes, size_t len)
 #else
     return _PyLong_FromByteArray(bytes, len, 0, 1);
 #endif
+}
+
+/* Whether none of the bytes is beyond ASCII. */
+static bool is_ascii(const unsigned char *bytes, size_t len)
+{
+    uint64_t seen = 0, word;
+    size_t i = 0;
+
+    for (; i + 8 <= len; i += 8) {
+        memcpy(&word, bytes + i, 8);
+        seen |= word;
+    }
+    for (; i < len; i++)
+        seen |= bytes[i];
+    return (seen & UINT64_C(0x8080808080808080)) == 0;
+}
+
+static PyObject *read_text(const unsigned char *utf8, size_t len)
+{
+    PyObject *text;
+
+    /* One character is an object that Python has already. */
+    if (len < 2 || !is_ascii(utf8, len))
+        return PyUnicode_DecodeUTF8((const char *)utf8, (Py_ssize_t)len, NULL);
+    text = PyUnicode_New((Py_ssize_t)len, 127);
+    if (text != NULL)
+        coat_wire_put_raw(PyUnicode_1BYTE_DATA(text), utf8, len);
+    return text;
 }
 
 static PyObject *read_list(struct decoder *d, const unsigned char **at, size_t count)
@@ -134,7 +164,7 @@ static PyObject *read_value(struct decoder *d, const unsigned char **at)
         return PyFloat_FromDouble(h.v.f);
     case COAT_TEXT:
         *at = content + h.len;
-        return PyUnicode_DecodeUTF8((const char *)content, (Py_ssize_t)h.len, NULL);
+        return read_text(content, h.len);
     case COAT_BYTES:
         *at = content + h.len;
         return PyBytes_FromStringAndSize((const char *)content, (Py_ssize_t)h.len);

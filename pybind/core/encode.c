@@ -126,17 +126,6 @@ static inline unsigned char *room_for(struct encoder *e, unsigned char *to, size
 
 /* ---- Scalars ------------------------------------------------------------------------------- */
 
-static unsigned char *put_ascii(struct encoder *e, unsigned char *to, PyObject *text)
-{
-    size_t len = (size_t)PyUnicode_GET_LENGTH(text);
-
-    to = room_for(e, to, len);
-    if (to == NULL)
-        return NULL;
-    to = coat_wire_put_text_head(to, len);
-    return coat_wire_put_raw(to, PyUnicode_1BYTE_DATA(text), len);
-}
-
 /* Asked beforehand, since an exception about it would be more than a text (refuse.h). */
 static bool has_surrogate(PyObject *text)
 {
@@ -153,8 +142,11 @@ static bool has_surrogate(PyObject *text)
     return false;
 }
 
-static unsigned char *put_text(struct encoder *e, unsigned char *to, PyObject *text,
-                               const struct core_place *at, bool is_key)
+/* A text that has to be put into UTF-8 first. Apart, since most have not. */
+static __attribute__((noinline)) unsigned char *put_other_text(struct encoder *e, unsigned char *to,
+                                                               PyObject *text,
+                                                               const struct core_place *at,
+                                                               bool is_key)
 {
     const char *utf8;
     Py_ssize_t len;
@@ -163,8 +155,6 @@ static unsigned char *put_text(struct encoder *e, unsigned char *to, PyObject *t
     if (PyUnicode_READY(text) < 0)
         return NULL;
 #endif
-    if (PyUnicode_IS_COMPACT_ASCII(text))
-        return put_ascii(e, to, text);
     if (has_surrogate(text))
         return is_key ? refuse_key(e, to, text, at, "it has a lone surrogate, so it is not UTF-8")
                       : refuse_because(e, to, text, at,
@@ -178,6 +168,21 @@ static unsigned char *put_text(struct encoder *e, unsigned char *to, PyObject *t
         return NULL;
     to = coat_wire_put_text_head(to, (size_t)len);
     return coat_wire_put_raw(to, utf8, (size_t)len);
+}
+
+static inline unsigned char *put_text(struct encoder *e, unsigned char *to, PyObject *text,
+                                      const struct core_place *at, bool is_key)
+{
+    size_t len;
+
+    if (!PyUnicode_IS_COMPACT_ASCII(text))
+        return put_other_text(e, to, text, at, is_key);
+    len = (size_t)PyUnicode_GET_LENGTH(text);
+    to = room_for(e, to, len);
+    if (to == NULL)
+        return NULL;
+    to = coat_wire_put_text_head(to, len);
+    return coat_wire_put_raw(to, PyUnicode_1BYTE_DATA(text), len);
 }
 
 static unsigned char *put_bytes(struct encoder *e, unsigned char *to, PyObject *bytes)

@@ -8,16 +8,79 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
 enum { CORE_KEYS = 512, CORE_KEY_MAX = 32 };
 
 struct core_keys {
     PyObject *slots[CORE_KEYS]; /* short ASCII texts, each where its bytes lead */
 };
 
-/* The text of checked UTF-8. New reference, or NULL with an exception. */
-PyObject *core_key(struct core_keys *keys, const unsigned char *utf8, size_t len);
+/* core_key for a text that is not remembered; remembers it where `slot` is given. */
+PyObject *core_key_make(PyObject **slot, const unsigned char *utf8, size_t len);
 
-/* Nothing to traverse: texts are in no cycles. */
 void core_keys_clear(struct core_keys *keys);
+
+/* The first and the last bytes of a text of 1 byte or more: all of it up to 16. */
+struct core_key_ends {
+    uint64_t head, tail;
+};
+
+static inline struct core_key_ends core_key_ends(const unsigned char *text, size_t len)
+{
+    struct core_key_ends ends = {0, 0};
+
+    if (len >= 8) {
+        memcpy(&ends.head, text, 8);
+        memcpy(&ends.tail, text + len - 8, 8);
+    } else if (len >= 4) {
+        memcpy(&ends.head, text, 4);
+        memcpy(&ends.tail, text + len - 4, 4);
+    } else {
+        ends.head = text[0];
+        ends.tail = (uint64_t)text[len / 2] << 8 | text[len - 1];
+    }
+    return ends;
+}
+
+/* Where a text belongs. Only speed depends on how well this spreads. */
+static inline size_t core_key_slot(struct core_key_ends ends, size_t len)
+{
+    uint64_t mix = ends.head ^ (ends.tail + len) * UINT64_C(0x9e3779b97f4a7c15);
+
+    return (size_t)((mix * UINT64_C(0xbf58476d1ce4e5b9)) >> 32) % CORE_KEYS;
+}
+
+/* The texts in the slots are ASCII, so their characters are their UTF-8. */
+static inline bool core_key_is(PyObject *key, struct core_key_ends ends, const unsigned char *utf8,
+                               size_t len)
+{
+    const unsigned char *text;
+    struct core_key_ends its;
+
+    if (key == NULL || (size_t)PyUnicode_GET_LENGTH(key) != len)
+        return false;
+    text = PyUnicode_1BYTE_DATA(key);
+    its = core_key_ends(text, len);
+    return its.head == ends.head && its.tail == ends.tail &&
+           (len <= 16 || memcmp(text + 8, utf8 + 8, len - 16) == 0);
+}
+
+/* The text of checked UTF-8. New reference, or NULL with an exception. */
+static inline PyObject *core_key(struct core_keys *keys, const unsigned char *utf8, size_t len)
+{
+    struct core_key_ends ends;
+    PyObject **slot;
+
+    if (len == 0 || len > CORE_KEY_MAX)
+        return core_key_make(NULL, utf8, len);
+    ends = core_key_ends(utf8, len);
+    slot = &keys->slots[core_key_slot(ends, len)];
+    if (core_key_is(*slot, ends, utf8, len))
+        return Py_NewRef(*slot);
+    return core_key_make(slot, utf8, len);
+}
 
 #endif
