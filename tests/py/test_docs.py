@@ -215,6 +215,23 @@ def test_the_c_example_is_the_one_that_is_built_against_the_installed_library() 
     assert block.code == (ROOT / "tests" / "install" / "example.c").read_text(encoding="utf-8")
 
 
+# ---- Lua ----------------------------------------------------------------------------------------
+
+
+def test_the_scripts_of_the_pages_are_those_that_run() -> None:
+    source = (ROOT / "backend" / "script.c").read_text(encoding="utf-8")
+    strings = [re.findall(r'"(.*)\\n"', text) for text in source.split("SCRIPT(")[2:]]
+    known = {bare("\n".join(lines)) for lines in strings}
+    unknown = [block.place for block in all_blocks("lua") if bare(block.code) not in known]
+    assert len(known) >= 2
+    assert not unknown
+
+
+def bare(script: str) -> str:
+    """A script without its comments and line breaks."""
+    return " ".join(re.sub(r"--.*", "", script).split())
+
+
 # ---- Shell --------------------------------------------------------------------------------------
 
 
