@@ -1,0 +1,721 @@
+/* Sessions on a real server: the scripts, the bytes, and requests at once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "api/call.h"
+#include "clock.h"
+#include "coatcheck.h"
+#include "live/server.h"
+#include "record.h"
+#include "script.h"
+#include "session.h"
+
+static struct live_server server;
+
+static int start_server(void **state)
+{
+    (void)state;
+    live_server_start(&server, 0, NULL);
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    (void)state;
+    live_server_stop(&server);
+    return 0;
+}
+
+/* A store for "shop:", with further options as name, value, ..., NULL. */
+static struct coat_store *open_store(const char *name, ...)
+{
+    struct coat_options *o;
+    struct coat_store *store;
+    va_list more;
+    assert_int_equal(coat_options_new(&o, NULL), 0);
+    assert_int_equal(coat_options_set(o, "url", server.url, NULL), 0);
+    assert_int_equal(coat_options_set(o, "prefix", "shop:", NULL), 0);
+    assert_int_equal(coat_options_set(o, "timeout", "20", NULL), 0);
+    va_start(more, name);
+    for (; name; name = va_arg(more, const char *))
+        assert_int_equal(coat_options_set(o, name, va_arg(more, const char *), NULL), 0);
+    va_end(more);
+    assert_int_equal(coat_store_open(&store, o, NULL), 0);
+    coat_options_free(o);
+    return store;
+}
+
+/* ---- Commands of the test's own ------------------------------------------------------------- */
+
+enum { ARGS_MAX = 32 };
+
+struct question {
+    struct coat_op op;
+    struct coat_arg args[ARGS_MAX];
+    struct coat_command command;
+    enum coat_reply_kind kind;
+    long long integer; /* of an array: its length */
+    char bytes[1024];
+    size_t len;
+};
+
+static void question_step(struct coat_op *op, const struct coat_event *event,
+                          struct coat_step *step, struct coat_error *err)
+{
+    struct question *q = (struct question *)op;
+    const struct coat_reply *reply = event->replies;
+    (void)err;
+    if (event->kind == COAT_EVENT_START) {
+        *step = (struct coat_step){.kind = COAT_STEP_SEND, .commands = &q->command, .count = 1};
+        return;
+    }
+    assert_int_equal(event->kind, COAT_EVENT_REPLIES);
+    q->kind = reply->kind;
+    q->integer = reply->kind == COAT_REPLY_ARRAY ? (long long)reply->count : reply->integer;
+    q->len = reply->len < sizeof q->bytes ? reply->len : sizeof q->bytes - 1;
+    if (q->len > 0)
+        memcpy(q->bytes, reply->bytes, q->len);
+    q->bytes[q->len] = 0;
+    *step = (struct coat_step){.kind = COAT_STEP_DONE};
+}
+
+static struct question ask_args(struct coat_store *store, const struct coat_arg *args, size_t count)
+{
+    struct question q = {.op = {question_step}};
+    assert_true(count <= ARGS_MAX);
+    memcpy(q.args, args, count * sizeof *args);
+    q.command = (struct coat_command){q.args, count};
+    assert_int_equal(coat_store_run(store, &q.op, NULL), 0);
+    return q;
+}
+
+/* A command in words, up to NULL. */
+static struct question ask(struct coat_store *store, ...)
+{
+    struct coat_arg args[ARGS_MAX];
+    const char *word;
+    size_t count = 0;
+    va_list words;
+    va_start(words, store);
+    while ((word = va_arg(words, const char *)) != NULL)
+        args[count++] = (struct coat_arg){word, strlen(word)};
+    va_end(words);
+    return ask_args(store, args, count);
+}
+
+/* The key of a session's record. */
+struct name {
+    char text[COAT_KEY_MAX + 1];
+};
+
+static struct name key_of(const struct coat_session *s)
+{
+    struct name name = {{0}};
+    memcpy(name.text, s->keys.record, s->keys.len);
+    return name;
+}
+
+/* ---- Ways to sessions ----------------------------------------------------------------------- */
+
+static void set(struct coat_session *s, const char *name, int number)
+{
+    struct coat_packer p;
+    coat_packer_init(&p, NULL);
+    coat_pack_int(&p, number);
+    assert_int_equal(coat_doc_put(coat_session_doc(s), name, &p, NULL), 0);
+    coat_packer_release(&p);
+}
+
+/* -1: not there. */
+static int get(struct coat_session *s, const char *name)
+{
+    struct coat_cursor c;
+    struct coat_item item;
+    if (!coat_doc_cursor(coat_session_doc(s), name, &c))
+        return -1;
+    assert_int_equal(coat_cursor_next(&c, &item), 1);
+    return (int)item.i;
+}
+
+/* A new session with a = 1, stored. */
+static struct coat_session *make(struct coat_store *store)
+{
+    struct coat_session *s;
+    assert_int_equal(coat_session_new(store, &s, NULL), 0);
+    set(s, "a", 1);
+    assert_int_equal(coat_session_save(s, NULL), 0);
+    return s;
+}
+
+static struct coat_session *load(struct coat_store *store, const char *id)
+{
+    struct coat_session *s;
+    assert_int_equal(coat_store_load(store, id, &s, NULL), 1);
+    return s;
+}
+
+/* What a load by this id returns. */
+static int try_load(struct coat_store *store, const char *id)
+{
+    struct coat_session *s;
+    int rc = coat_store_load(store, id, &s, NULL);
+    coat_session_close(s);
+    return rc;
+}
+
+/* ---- One session ---------------------------------------------------------------------------- */
+
+static void a_session_is_created_loaded_changed_and_destroyed(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *s = make(store), *again;
+    struct name key = key_of(s);
+    char id[COAT_SID_LEN + 1];
+    memcpy(id, coat_session_id(s), sizeof id);
+    assert_in_range(ask(store, "PTTL", key.text, NULL).integer, 1790000, 1800000);
+    again = load(store, id);
+    assert_int_equal(get(again, "a"), 1);
+    set(again, "a", 2);
+    assert_int_equal(coat_session_save(again, NULL), 0);
+    coat_session_close(again);
+    again = load(store, id);
+    assert_int_equal(get(again, "a"), 2);
+    assert_int_equal(coat_session_destroy(again, NULL), 1);
+    assert_int_equal(coat_session_destroy(again, NULL), 0);
+    coat_session_close(again);
+    assert_int_equal(try_load(store, id), 0);
+    assert_int_equal(coat_store_destroy(store, id, NULL), 0);
+    assert_int_equal(ask(store, "EXISTS", key.text, NULL).integer, 0);
+    coat_session_close(s);
+    coat_store_close(store);
+}
+
+static void two_requests_at_once_keep_each_others_fields(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *mine = make(store), *theirs = load(store, coat_session_id(mine));
+    set(mine, "m", 5);
+    set(theirs, "t", 6);
+    assert_int_equal(coat_doc_delete(coat_session_doc(theirs), "a", 1, NULL), 1);
+    assert_int_equal(coat_session_save(theirs, NULL), 0);
+    assert_int_equal(coat_session_save(mine, NULL), 0);
+    assert_int_equal(coat_session_merged(mine), 1);
+    assert_int_equal(get(mine, "a"), -1);
+    assert_int_equal(get(mine, "t"), 6);
+    assert_int_equal(get(mine, "m"), 5);
+    coat_session_close(mine);
+    coat_session_close(theirs);
+    coat_store_close(store);
+}
+
+static void req_24_after_a_logout_nobody_saves(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *s = make(store), *slow = load(store, coat_session_id(s));
+    struct name key = key_of(s);
+    set(slow, "a", 2);
+    assert_int_equal(coat_store_destroy(store, coat_session_id(s), NULL), 1);
+    assert_int_equal(coat_session_save(slow, NULL), COAT_EGONE);
+    assert_int_equal(ask(store, "EXISTS", key.text, NULL).integer, 0);
+    coat_session_close(s);
+    coat_session_close(slow);
+    coat_store_close(store);
+}
+
+static void req_11_after_a_login_exactly_the_new_id_works(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *s = make(store), *slow = load(store, coat_session_id(s));
+    char old[COAT_SID_LEN + 1];
+    memcpy(old, coat_session_id(s), sizeof old);
+    assert_int_equal(coat_session_login(s, "user:42", NULL, 0, NULL), 0);
+    assert_int_equal(coat_session_save(s, NULL), 0);
+    assert_int_equal(try_load(store, coat_session_id(s)), 1);
+    assert_int_equal(try_load(store, old), 2);
+
+    set(slow, "a", 2);
+    assert_int_equal(coat_session_save(slow, NULL), COAT_EREPLACED);
+    assert_int_equal(coat_session_destroy(slow, NULL), COAT_EREPLACED);
+    assert_int_equal(coat_store_destroy(store, old, NULL), 0);
+    coat_session_close(slow);
+    slow = load(store, coat_session_id(s));
+    assert_int_equal(get(slow, "a"), 1);
+    assert_string_equal(coat_session_principal(slow), "user:42");
+    coat_session_close(slow);
+    assert_int_equal(coat_session_destroy(s, NULL), 1);
+    coat_session_close(s);
+    coat_store_close(store);
+}
+
+static void req_21_a_ttl_that_was_taken_away_is_given_back(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *s = make(store);
+    struct name key = key_of(s);
+    assert_int_equal(ask(store, "PERSIST", key.text, NULL).integer, 1);
+    assert_int_equal(try_load(store, coat_session_id(s)), 1);
+    assert_in_range(ask(store, "PTTL", key.text, NULL).integer, 1790000, 1800000);
+    assert_int_equal(coat_store_count(store, COAT_COUNT_NO_TTL), 1);
+    coat_session_close(s);
+    coat_store_close(store);
+}
+
+static void the_idle_clock_is_renewed_by_a_request_that_only_reads(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *s = make(store), *reader;
+    struct name key = key_of(s);
+    assert_int_equal(ask(store, "PEXPIRE", key.text, "1500000", NULL).integer, 1);
+    reader = load(store, coat_session_id(s));
+    assert_int_equal(coat_session_save(reader, NULL), 0);
+    assert_in_range(ask(store, "PTTL", key.text, NULL).integer, 1790000, 1800000);
+    coat_session_close(reader);
+    coat_session_close(s);
+    coat_store_close(store);
+}
+
+static void scripts_that_the_server_forgot_are_sent_again(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *s = make(store);
+    ask(store, "SCRIPT", "FLUSH", NULL);
+    set(s, "a", 2);
+    assert_int_equal(coat_session_save(s, NULL), 0);
+    set(s, "a", 3);
+    assert_int_equal(coat_session_save(s, NULL), 0);
+    ask(store, "SCRIPT", "FLUSH", NULL);
+    assert_int_equal(coat_session_destroy(s, NULL), 1);
+    coat_session_close(s);
+    coat_store_close(store);
+}
+
+static void a_server_that_restarted_is_found_again(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *s = make(store);
+    live_server_kill(&server, 0);
+    live_server_again(&server, NULL);
+    set(s, "a", 2);
+    assert_int_equal(coat_session_save(s, NULL), COAT_EGONE); /* its data is gone, as we see */
+    assert_int_equal(coat_store_ping(store, NULL), 0);
+    coat_session_close(s);
+    coat_store_close(store);
+}
+
+/* ---- What lies there ------------------------------------------------------------------------ */
+
+static void req_45_nothing_that_is_stored_opens_a_session(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *s = make(store);
+    struct name key = key_of(s);
+    struct question q = ask(store, "GET", key.text, NULL);
+    unsigned char bytes[COAT_SID_HALF * 2];
+    assert_null(memmem(q.bytes, q.len, &s->sid, COAT_SID_HALF));
+    assert_null(memmem(q.bytes, q.len, s->sid.verifier, COAT_SID_HALF));
+    /* every 32 bytes of key and record, presented as an id */
+    memcpy(q.bytes + q.len, key.text, strlen(key.text));
+    for (size_t i = 0; i + sizeof bytes <= q.len + strlen(key.text); i++) {
+        struct coat_sid sid;
+        char id[COAT_SID_LEN + 1];
+        memcpy(&sid, q.bytes + i, sizeof sid);
+        coat_sid_write(&sid, id);
+        assert_int_equal(try_load(store, id), 0);
+    }
+    coat_session_close(s);
+    coat_store_close(store);
+}
+
+static void foreign_and_damaged_values_are_left_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *command, *value;
+        int rc;
+    } ROW[] = {{"SET", "nonsense", COAT_ECORRUPT},
+               {"SET", "\x99\x02 of a later release", COAT_EFORMAT},
+               {"LPUSH", "x", COAT_ECORRUPT}};
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
+        struct coat_store *store = open_store(NULL, NULL);
+        struct coat_session *s = make(store), *out;
+        struct coat_error err;
+        struct name key = key_of(s);
+        ask(store, "DEL", key.text, NULL);
+        ask(store, ROW[i].command, key.text, ROW[i].value, NULL);
+        assert_int_equal(coat_store_load(store, coat_session_id(s), &out, &err), ROW[i].rc);
+        assert_null(out);
+        set(s, "a", 2);
+        assert_int_equal(coat_session_save(s, &err), ROW[i].rc);
+        assert_int_equal(ask(store, "EXISTS", key.text, NULL).integer, 1);
+        assert_int_equal(coat_store_count(store, COAT_COUNT_CORRUPT),
+                         ROW[i].rc == COAT_ECORRUPT ? 2 : 0);
+        coat_session_close(s);
+        coat_store_close(store);
+    }
+}
+
+static void a_record_under_another_key_is_foreign(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *mine = make(store), *other = make(store), *out;
+    struct name from = key_of(mine), to = key_of(other);
+    assert_int_equal(ask(store, "COPY", from.text, to.text, "REPLACE", NULL).integer, 1);
+    assert_int_equal(coat_store_load(store, coat_session_id(other), &out, NULL), COAT_EFOREIGN);
+    coat_session_close(mine);
+    coat_session_close(other);
+    coat_store_close(store);
+}
+
+/* ---- A server that refuses ------------------------------------------------------------------ */
+
+static void when_memory_is_full_only_writing_fails(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_session *s = make(store), *fresh;
+    struct coat_error err;
+    ask(store, "CONFIG", "SET", "maxmemory", "1", NULL);
+    set(s, "a", 2);
+    assert_int_equal(coat_session_save(s, &err), COAT_EUNAVAILABLE);
+    assert_string_equal(err.reason, "OOM");
+    assert_int_equal(coat_session_new(store, &fresh, NULL), 0);
+    set(fresh, "a", 1);
+    assert_int_equal(coat_session_save(fresh, &err), COAT_EUNAVAILABLE);
+    assert_string_equal(err.reason, "OOM");
+    assert_int_equal(try_load(store, coat_session_id(s)), 1);
+    assert_int_equal(coat_session_destroy(s, NULL), 1);
+    ask(store, "CONFIG", "SET", "maxmemory", "0", NULL);
+    assert_int_equal(coat_session_save(fresh, NULL), 0);
+    coat_session_close(s);
+    coat_session_close(fresh);
+    coat_store_close(store);
+}
+
+/* What a user with these rules is told when saving and when destroying. */
+static void check_denied(struct coat_store *admin, const char *rule)
+{
+    struct coat_error err;
+    ask(admin, "ACL", "SETUSER", "app", "reset", "on", ">secret", "~shop:*", "+@all", rule, NULL);
+    struct coat_store *store = open_store("username", "app", "password", "secret", NULL);
+    struct coat_session *s = make(admin), *mine;
+    if (coat_store_load(store, coat_session_id(s), &mine, NULL) == 1) {
+        set(mine, "a", 2);
+        assert_int_equal(coat_session_save(mine, &err), COAT_EDENIED);
+        assert_string_equal(err.reason, "NOPERM");
+        coat_session_close(mine);
+    }
+    coat_session_close(s);
+    coat_store_close(store);
+}
+
+static void a_missing_permission_is_denied_also_within_a_script(void **state)
+{
+    (void)state;
+    struct coat_store *admin = open_store(NULL, NULL);
+    check_denied(admin, "-evalsha");
+    check_denied(admin, "-getrange");
+    check_denied(admin, "-set");
+    ask(admin, "ACL", "DELUSER", "app", NULL);
+    coat_store_close(admin);
+}
+
+/* These commands and this pattern are enough: what an administrator is told to allow. */
+static void req_67_a_user_with_few_permissions_is_enough(void **state)
+{
+    (void)state;
+    struct coat_store *admin = open_store(NULL, NULL);
+    ask(admin, "ACL", "SETUSER", "app", "reset", "on", ">secret", "~shop:*", "-@all", "+get",
+        "+set", "+del", "+pttl", "+pexpire", "+getrange", "+eval", "+evalsha", "+ping", NULL);
+    struct coat_store *store = open_store("username", "app", "password", "secret", NULL);
+    struct coat_session *s = make(store);
+    assert_int_equal(coat_session_login(s, "user:42", NULL, 0, NULL), 0);
+    assert_int_equal(coat_session_save(s, NULL), 0);
+    assert_int_equal(try_load(store, coat_session_id(s)), 1);
+    assert_int_equal(coat_session_destroy(s, NULL), 1);
+    assert_int_equal(coat_store_ping(store, NULL), 0);
+    coat_session_close(s);
+    coat_store_close(store);
+    ask(admin, "ACL", "DELUSER", "app", NULL);
+    coat_store_close(admin);
+}
+
+/* ---- The scripts, each on its own ----------------------------------------------------------- */
+
+static struct question eval(struct coat_store *store, const struct coat_script *script,
+                            const char *keys, ...)
+{
+    struct coat_arg args[ARGS_MAX] = {{"EVAL", 4}, {script->text, script->len}, {keys, 1}};
+    const char *word;
+    size_t count = 3;
+    va_list words;
+    va_start(words, keys);
+    while ((word = va_arg(words, const char *)) != NULL)
+        args[count++] = (struct coat_arg){word, strlen(word)};
+    va_end(words);
+    return ask_args(store, args, count);
+}
+
+/* A whole record for somebody. */
+static void put_record(struct coat_store *store, const char *key, const char *principal)
+{
+    unsigned char record[512];
+    struct coat_head head;
+    const unsigned char tag[] = "tagtagta", hash[] = "sixteen bytes of";
+    coat_head_init(&head, tag, hash, 1, 2, 3);
+    coat_head_revise(&head, (const unsigned char *)"revision");
+    unsigned char *end = coat_record_write(record, &head, principal);
+    *end++ = 0x80;
+    struct coat_arg args[] = {{"SET", 3}, {key, strlen(key)}, {record, (size_t)(end - record)}};
+    ask_args(store, args, 3);
+}
+
+static void save_does_nothing_without_its_lock(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    put_record(store, "s:{h}", "");
+    assert_int_equal(eval(store, &coat_script_save, "2", "s:{h}", "l:{h}", "revision", "new",
+                          "1000", "token", NULL)
+                         .integer,
+                     -1);
+    ask(store, "SET", "l:{h}", "token", NULL);
+    assert_int_equal(eval(store, &coat_script_save, "2", "s:{h}", "l:{h}", "revision", "new",
+                          "1000", "token", NULL)
+                         .integer,
+                     1);
+    assert_string_equal(ask(store, "GET", "s:{h}", NULL).bytes, "new");
+    coat_store_close(store);
+}
+
+static void logout_spares_what_is_no_record(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    ask(store, "SET", "s:{h}", "something that is shorter than the head of a record, much shorter",
+        NULL);
+    assert_int_equal(
+        eval(store, &coat_script_logout, "2", "s:{h}", "l:{h}", "sixteen bytes of", "1", NULL)
+            .integer,
+        -1);
+    assert_int_equal(ask(store, "EXISTS", "s:{h}", NULL).integer, 1);
+    coat_store_close(store);
+}
+
+/* until as the script sees it, at the time 1000: does the other id log out? */
+static void logout_knows_ids_offered_and_in_their_grace(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned char first;
+        unsigned time;
+        int opens;
+    } ROW[] = {{0xc0, 1, 1}, {0x00, 1001, 1}, {0x00, 1000, 0}, {0x80, 1001, 0}, {0x00, 0, 0}};
+    struct coat_store *store = open_store(NULL, NULL);
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
+        unsigned char ids[24] = "sixteen-bytes-ot";
+        ids[16] = ROW[i].first;
+        ids[22] = (unsigned char)(ROW[i].time >> 8);
+        ids[23] = (unsigned char)(ROW[i].time & 255);
+        put_record(store, "s:{h}", "");
+        ask_args(store,
+                 (struct coat_arg[]){{"SETRANGE", 8}, {"s:{h}", 5}, {"62", 2}, {ids, sizeof ids}},
+                 4);
+        struct question q = eval(store, &coat_script_logout, "2", "s:{h}", "l:{h}",
+                                 "sixteen-bytes-ot", "1000", NULL);
+        assert_int_equal(q.kind, ROW[i].opens ? COAT_REPLY_BULK : COAT_REPLY_INTEGER);
+        assert_int_equal(ask(store, "EXISTS", "s:{h}", NULL).integer, !ROW[i].opens);
+    }
+    coat_store_close(store);
+}
+
+static void end_spares_another_principal(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    static const struct {
+        const char *principal;
+        int expected;
+    } ROW[] = {{"user", 1}, {"", 1}, {"userx", -1}, {"use", -1}};
+    ask(store, "DEL", "s:{h}", "l:{h}", NULL);
+    assert_int_equal(eval(store, &coat_script_end, "2", "s:{h}", "l:{h}", "\xa4user", NULL).integer,
+                     0);
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
+        put_record(store, "s:{h}", ROW[i].principal);
+        assert_int_equal(
+            eval(store, &coat_script_end, "2", "s:{h}", "l:{h}", "\xa4user", NULL).integer,
+            ROW[i].expected);
+    }
+    coat_store_close(store);
+}
+
+static void enter_keeps_the_cap_and_the_highest_score(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    char soon[24], later[24], past[24];
+    snprintf(soon, sizeof soon, "%lld", (long long)coat_wall_ms() + 50000);
+    snprintf(later, sizeof later, "%lld", (long long)coat_wall_ms() + 90000);
+    snprintf(past, sizeof past, "%lld", (long long)coat_wall_ms() - 5);
+    const struct coat_script *enter = &coat_script_enter;
+    assert_int_equal(eval(store, enter, "1", "p:{P}", "a", soon, "2", NULL).integer, 1);
+    assert_int_equal(eval(store, enter, "1", "p:{P}", "b", later, "2", NULL).integer, 1);
+    assert_in_range(ask(store, "PTTL", "p:{P}", NULL).integer, 60000, 90000);
+    struct question full = eval(store, enter, "1", "p:{P}", "c", soon, "2", NULL);
+    assert_int_equal(full.kind, COAT_REPLY_ARRAY);
+    assert_int_equal(full.integer, 2);
+    assert_int_equal(eval(store, enter, "1", "p:{P}", "c", soon, "2", "a", NULL).integer, 1);
+    assert_in_range(ask(store, "PTTL", "p:{P}", NULL).integer, 60000, 90000);
+    ask(store, "ZADD", "p:{P}", past, "dead", NULL);
+    assert_int_equal(eval(store, enter, "1", "p:{P}", "c", soon, "2", NULL).integer, 1);
+    assert_int_equal(ask(store, "ZCARD", "p:{P}", NULL).integer, 2);
+    assert_int_equal(eval(store, enter, "1", "p:{P}", "d", soon, "0", NULL).integer, 1);
+    coat_store_close(store);
+}
+
+static void unlock_wants_the_token(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL, NULL);
+    ask(store, "SET", "l:{h}", "mine", NULL);
+    assert_int_equal(eval(store, &coat_script_unlock, "1", "l:{h}", "yours", NULL).integer, 0);
+    assert_int_equal(eval(store, &coat_script_unlock, "1", "l:{h}", "mine", NULL).integer, 1);
+    assert_int_equal(eval(store, &coat_script_unlock, "1", "l:{h}", "mine", NULL).integer, 0);
+    coat_store_close(store);
+}
+
+/* ---- Many at once --------------------------------------------------------------------------- */
+
+enum { THREADS = 4, SAVES = 40 };
+
+struct worker {
+    pthread_t thread;
+    struct coat_store *store;
+    char id[COAT_SID_LEN + 1];
+    char field[2];
+    int saved, last; /* how often, and what is in its field then */
+    int rc;          /* of the call that ended it */
+};
+
+/* Each saves a field of its own, half of them always from one handle. */
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct coat_session *s = NULL;
+    for (int i = 1; i <= SAVES; i++) {
+        if (!s && (w->rc = coat_store_load(w->store, w->id, &s, NULL)) != 1)
+            return NULL;
+        struct coat_packer p;
+        coat_packer_init(&p, NULL);
+        coat_pack_int(&p, i);
+        coat_doc_put(coat_session_doc(s), w->field, &p, NULL);
+        coat_packer_release(&p);
+        w->rc = coat_session_save(s, NULL);
+        if (w->rc < 0)
+            break;
+        w->saved++;
+        w->last = i;
+        if (w->field[0] % 2) {
+            coat_session_close(s);
+            s = NULL;
+        }
+    }
+    coat_session_close(s);
+    return NULL;
+}
+
+static void start_workers(struct worker *workers, struct coat_store *store, const char *id)
+{
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){.store = store, .field = {(char)('a' + i)}};
+        memcpy(workers[i].id, id, sizeof workers[i].id);
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+}
+
+static void no_save_is_lost_among_many(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store("timeout", "60", NULL);
+    struct coat_session *s = make(store);
+    struct worker workers[THREADS];
+    start_workers(workers, store, coat_session_id(s));
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(workers[i].thread, NULL);
+    struct coat_session *last = load(store, coat_session_id(s));
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(workers[i].saved, SAVES);
+        assert_int_equal(get(last, workers[i].field), SAVES);
+    }
+    assert_int_equal(coat_store_count(store, COAT_COUNT_CONFLICT), 0);
+    coat_session_close(last);
+    coat_session_close(s);
+    coat_store_close(store);
+}
+
+static void req_24_a_logout_in_the_middle_ends_them_all(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store("timeout", "60", NULL);
+    for (int round = 0; round < 5; round++) {
+        struct coat_session *s = make(store);
+        struct name key = key_of(s);
+        struct worker workers[THREADS];
+        start_workers(workers, store, coat_session_id(s));
+        assert_int_equal(coat_session_destroy(s, NULL), 1);
+        assert_int_equal(ask(store, "EXISTS", key.text, NULL).integer, 0);
+        for (int i = 0; i < THREADS; i++) {
+            pthread_join(workers[i].thread, NULL);
+            assert_true(workers[i].rc == COAT_EGONE || workers[i].rc == 0);
+        }
+        assert_int_equal(ask(store, "EXISTS", key.text, NULL).integer, 0);
+        coat_session_close(s);
+    }
+    coat_store_close(store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_session_is_created_loaded_changed_and_destroyed),
+        cmocka_unit_test(two_requests_at_once_keep_each_others_fields),
+        cmocka_unit_test(req_24_after_a_logout_nobody_saves),
+        cmocka_unit_test(req_11_after_a_login_exactly_the_new_id_works),
+        cmocka_unit_test(req_21_a_ttl_that_was_taken_away_is_given_back),
+        cmocka_unit_test(the_idle_clock_is_renewed_by_a_request_that_only_reads),
+        cmocka_unit_test(scripts_that_the_server_forgot_are_sent_again),
+        cmocka_unit_test(a_server_that_restarted_is_found_again),
+        cmocka_unit_test(req_45_nothing_that_is_stored_opens_a_session),
+        cmocka_unit_test(foreign_and_damaged_values_are_left_alone),
+        cmocka_unit_test(a_record_under_another_key_is_foreign),
+        cmocka_unit_test(when_memory_is_full_only_writing_fails),
+        cmocka_unit_test(a_missing_permission_is_denied_also_within_a_script),
+        cmocka_unit_test(req_67_a_user_with_few_permissions_is_enough),
+        cmocka_unit_test(save_does_nothing_without_its_lock),
+        cmocka_unit_test(logout_spares_what_is_no_record),
+        cmocka_unit_test(logout_knows_ids_offered_and_in_their_grace),
+        cmocka_unit_test(end_spares_another_principal),
+        cmocka_unit_test(enter_keeps_the_cap_and_the_highest_score),
+        cmocka_unit_test(unlock_wants_the_token),
+        cmocka_unit_test(no_save_is_lost_among_many),
+        cmocka_unit_test(req_24_a_logout_in_the_middle_ends_them_all),
+    };
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}
