@@ -54,7 +54,10 @@ struct coat_limits {
         64, (size_t)1 << 20, 16384, 262144                                                         \
     }
 
-/* Keys in one dict that are neither text nor bytes: their hashes are not seeded in Python. */
+/*
+ * Keys in one dict that are neither text nor bytes: their hashes are not seeded in Python. One
+ * more is COAT_ELIMIT with the reason "max_odd_keys", whatever the other limits.
+ */
 #define COAT_ODD_KEYS_MAX ((size_t)4096)
 
 /* ---- Writing ------------------------------------------------------------------------------ */

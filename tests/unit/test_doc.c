@@ -393,6 +393,27 @@ static void a_value_of_the_document_itself_can_be_set(void **state)
     assert_none("a");
 }
 
+static void a_name_of_the_document_itself_can_be_set(void **state)
+{
+    const void *value;
+    const char *name;
+    size_t len, name_len, at = 0;
+    char long_name[301];
+
+    (void)state;
+    memset(long_name, 'x', sizeof long_name);
+    long_name[300] = '\0';
+    set(long_name, "01");
+    assert_int_equal(coat_doc_next(doc, &at, &name, &name_len, &value, &len), 1);
+    for (size_t shorter = 1; shorter < 100; shorter++) {
+        assert_int_equal(coat_doc_set(doc, name, name_len - shorter, "\xc0", 1, NULL), 0);
+        long_name[300 - shorter] = '\0';
+        assert_value(long_name, "c0");
+        at = 0;
+        assert_int_equal(coat_doc_next(doc, &at, &name, &name_len, &value, &len), 1);
+    }
+}
+
 /* ---- Limits -------------------------------------------------------------------------------- */
 
 static void limited(size_t depth, size_t bytes, size_t fields, size_t items)
@@ -675,26 +696,51 @@ static void a_name_that_is_there_twice_is_found_among_many(void **state)
     }
 }
 
+/* The first and the last field are near each other, in the bytes and in the order. */
+static void assert_compact(void)
+{
+    const void *first, *last;
+    const char *name;
+    size_t at = 0, name_len, len, steps;
+
+    assert_int_equal(coat_doc_next(doc, &at, &name, &name_len, &first, &len), 1);
+    do
+        steps = at;
+    while (coat_doc_next(doc, &at, &name, &name_len, &last, &len));
+    assert_in_range((uintptr_t)last - (uintptr_t)first + 10000, 0, 20000);
+    assert_in_range(steps, 1, 100);
+}
+
 /* Names come and go for ever, and what they leave behind does not pile up. */
 static void garbage_is_cleared_away(void **state)
 {
     char name[24];
-    const void *first, *later;
-    size_t len;
 
     (void)state;
     set("stays", "c0");
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 50000; i++) {
         snprintf(name, sizeof name, "name %d", i);
         assert_int_equal(coat_doc_set(doc, name, strlen(name), "\xa3xyz", 4, NULL), 0);
         assert_int_equal(delete (name), 1);
     }
-    assert_int_equal(coat_doc_get(doc, "stays", 5, &first, &len), 1);
     set("after", "c0");
-    assert_int_equal(coat_doc_get(doc, "after", 5, &later, &len), 1);
-    /* both in one buffer, which has stayed small */
-    assert_in_range((const unsigned char *)later - (const unsigned char *)first, 0, 20000);
+    assert_compact();
     assert_written("82a57374617973c0a56166746572c0");
+}
+
+static void garbage_of_commits_is_cleared_away(void **state)
+{
+    (void)state;
+    set("stays", "c0");
+    for (int i = 0; i < 50000; i++) {
+        unsigned char value[9];
+        size_t len = (size_t)(coat_wire_put_int(value, i) - value);
+
+        assert_int_equal(coat_doc_set(doc, "counter", 7, value, len, NULL), 0);
+        assert_int_equal(coat_doc_commit(doc, NULL), 0);
+    }
+    assert_compact();
+    assert_written("82a57374617973c0a7636f756e746572cdc34f");
 }
 
 static void freeing_nothing_is_legal(void **state)
@@ -721,12 +767,14 @@ int main(void)
         TEST(a_bad_value_leaves_the_document_as_it_was),
         TEST(a_packed_value_is_put),
         TEST(a_value_of_the_document_itself_can_be_set),
+        TEST(a_name_of_the_document_itself_can_be_set),
         TEST(every_limit_holds_to_the_last_one),
         TEST(limits_hold_when_parsing),
         TEST(a_document_is_what_a_plain_model_is),
         TEST(thousands_of_fields_are_found),
         TEST(a_name_that_is_there_twice_is_found_among_many),
         TEST(garbage_is_cleared_away),
+        TEST(garbage_of_commits_is_cleared_away),
         TEST(freeing_nothing_is_legal),
     };
 

@@ -351,6 +351,13 @@ static void equal_keys_are_refused_at_the_end(void **state)
     coat_pack_nil(&packer);
     coat_pack_end(&packer);
     assert_failed(COAT_ENOTSTORABLE, "[0][True]", "twice");
+    coat_pack_dict(&packer, 2);
+    coat_pack_str(&packer, "a");
+    coat_pack_nil(&packer);
+    coat_pack_str(&packer, "a");
+    coat_pack_nil(&packer);
+    coat_pack_end(&packer);
+    assert_failed(COAT_ENOTSTORABLE, "['a']", "twice");
 }
 
 static void keys_of_inner_dicts_are_their_own(void **state)
@@ -547,6 +554,13 @@ static void a_tuple_may_fill_the_limit_on_bytes_exactly(void **state)
         coat_pack_end(&packer);
         assert_int_equal(packer.code, COAT_ELIMIT);
     }
+    coat_packer_release(&packer);
+    coat_packer_init(&packer, &(struct coat_limits){2, 4, 0, 9});
+    coat_pack_list(&packer, 2);
+    coat_pack_tuple(&packer, 0);
+    coat_pack_end(&packer);
+    coat_pack_nil(&packer);
+    assert_failed(COAT_ELIMIT, "[1]", "max_bytes");
     coat_packer_release(&packer);
     coat_packer_init(&packer, &(struct coat_limits){2, 6, 0, 9});
     coat_pack_tuple(&packer, 1);
