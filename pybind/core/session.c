@@ -521,11 +521,14 @@ static PyObject *get_id(PyObject *object, void *Py_UNUSED(closure))
     return look(s) < 0 ? NULL : text_or_none(coat_session_id(s->session));
 }
 
+/* Also after the store was closed, once it is known: logs and repr() ask for it. */
 static PyObject *get_public_id(PyObject *object, void *Py_UNUSED(closure))
 {
     struct core_session *s = (struct core_session *)object;
 
-    return look(s) < 0 ? NULL : text_or_none(coat_session_public_id(s->session));
+    if ((s->session == NULL || s->busy) && look(s) < 0)
+        return NULL;
+    return text_or_none(coat_session_public_id(s->session));
 }
 
 static PyObject *get_principal(PyObject *object, void *Py_UNUSED(closure))

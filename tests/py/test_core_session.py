@@ -34,6 +34,14 @@ def load(store: Store, session_id: str) -> Session:
     return session
 
 
+def busy(session: Session) -> bool:
+    try:
+        len(session)
+    except RuntimeError:
+        return True
+    return False
+
+
 # ---- Live objects --------------------------------------------------------------------------------
 
 
@@ -187,6 +195,21 @@ def test_a_session_has_limits_and_says_which(redis_server: RedisServer) -> None:
             session.save()
         session["grows"].clear()
         assert dict(load(store, session.save() or "")) == {"fits": [[[1]]], "grows": []}
+
+
+def test_a_value_that_the_others_leave_no_room_for_is_refused(redis_server: RedisServer) -> None:
+    with Store(redis_server.url, prefix="t:", max_bytes=1000) as store:
+        session = store.new()
+        session["other"] = "x" * 400
+        session["cart"] = cart = ["small"]
+        for name in ("cart", "new"):
+            with pytest.raises(LimitExceeded) as refusal:
+                session[name] = ["x" * 400]
+            assert refusal.value.limit == "max_bytes"
+        assert list(session) == ["other", "cart"]
+        assert session["cart"] is cart
+        cart.append("kept")
+        assert load(store, session.save() or "")["cart"] == ["small", "kept"]
 
 
 def test_the_depth_that_can_be_assigned_can_be_loaded(redis_server: RedisServer) -> None:
@@ -394,14 +417,7 @@ def test_a_session_in_a_call_cannot_be_touched_by_another_thread(
     redis_server.pause()
     finish = in_thread(session.save)
 
-    def refused() -> bool:
-        try:
-            len(session)
-        except RuntimeError:
-            return True
-        return False
-
-    wait_for(refused, "the session to be busy")
+    wait_for(lambda: busy(session), "the session to be busy")
     for use in (
         lambda: session["a"],
         lambda: session.__setitem__("a", 1),
@@ -445,6 +461,28 @@ def test_a_closed_store_ends_the_use_of_its_sessions(redis_server: RedisServer) 
                  lambda: store.destroy("x"), lambda: store.session(None)):  # fmt: skip
         with pytest.raises(ValueError, match="closed"):
             call()
+
+
+def test_a_store_may_be_closed_while_a_call_is_under_way(redis_server: RedisServer) -> None:
+    store = Store(redis_server.url, prefix="t:", timeout=30)
+    session_id = stored(store, a=1)
+    redis_server.pause()
+    session = store.new()
+    session["a"] = 1
+    calls = [in_thread(store.ping), in_thread(lambda: store.load(session_id))]
+    save = in_thread(session.save)
+    wait_for(lambda: busy(session), "the session to be busy")
+    store.close()
+    redis_server.resume()
+    assert calls[0]() is None
+    assert isinstance(calls[1](), Session)
+    assert save() is not None
+    with pytest.raises(ValueError, match="closed"):
+        len(session)
+    assert session.public_id is not None
+    session = calls = save = None  # type: ignore[assignment]
+    gc.collect()
+    wait_for(lambda: b"connected_clients:1\r" in redis_server.cli("INFO", "clients"), "closing")
 
 
 def test_a_session_keeps_its_store_alive(redis_server: RedisServer) -> None:

@@ -614,7 +614,9 @@ def test_a_count_that_the_bytes_cannot_back_allocates_nothing() -> None:
 
 
 def test_a_key_in_the_cache_is_compared_and_not_trusted() -> None:
-    names = [f"{a}{b}{c}" for a in "abcdefgh" for b in "0123456789" for c in "uvwxyz"]
+    ends_alike = [f"the-same-{middle}-the-same" for middle in ("", *"abc", "ab", "ba", "abcd")]
+    short = [f"{a}{b}{c}" for a in "abcdefgh" for b in "0123456789" for c in "uvwxyz"]
+    lengths = ["x" * n for n in range(70)]
     for _ in range(2):
-        value = {name: i for i, name in enumerate(names)}
+        value = {name: i for i, name in enumerate(ends_alike + short + lengths)}
         assert same(loads(dumps(value)), value)
