@@ -21,13 +21,18 @@ static void ended(struct coat_session *s, struct coat_step *step, int rc)
     coat_session_done(s, step, rc);
 }
 
-/* A dead id ends nothing. Whoever has just loaded by it must hear that. */
+/* A dead id ends nothing, and whoever has loaded by it must hear that. */
 static void not_opened(struct coat_session *s, struct coat_step *step, struct coat_error *err)
 {
-    int loaded = s->state != COAT_SESSION_UNLOADED;
-    if (!loaded)
-        coat_store_note(s->store, COAT_COUNT_DEAD_ID);
-    coat_session_done(s, step, loaded ? replaced(s, err) : 0);
+    if (s->state != COAT_SESSION_UNLOADED) {
+        coat_session_done(s, step, replaced(s, err));
+        return;
+    }
+    struct coat_doc *empty = s->work.doc;
+    s->work.doc = NULL;
+    coat_store_note(s->store, COAT_COUNT_DEAD_ID);
+    coat_session_reset(s, COAT_SESSION_STALE, empty);
+    coat_session_done(s, step, 0);
 }
 
 static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step,

@@ -72,7 +72,11 @@ struct coat_op {
 enum coat_session_op {
     COAT_OP_LOAD,   /* a session from coat_session_for_id. rc: as coat_store_load (0, 1, 2) */
     COAT_OP_SAVE,   /* rc: as coat_session_save */
-    COAT_OP_DESTROY /* rc: as coat_session_destroy */
+    /*
+     * rc: as coat_session_destroy. A session that was not loaded, by a dead id: 0, and from then
+     * on it is stale, so that no cookie is set: the id may have been replaced a moment ago.
+     */
+    COAT_OP_DESTROY
 };
 struct coat_op *coat_session_op(struct coat_session *s, enum coat_session_op which);
 

@@ -137,6 +137,7 @@ static void an_unknown_id_ends_nothing_and_is_counted(void **state)
     script_answer(&t, INTEGER(0));
     script_done(&t, 0);
     assert_int_equal(coat_store_count(&t.store, COAT_COUNT_UNKNOWN_ID), 1);
+    assert_int_equal(coat_session_stale(t.s), 0);
     script_release(&t);
 }
 
@@ -149,6 +150,7 @@ static void a_dead_id_ends_nothing_and_is_counted(void **state)
     script_answer(&t, INTEGER(-1));
     script_done(&t, 0);
     assert_int_equal(coat_store_count(&t.store, COAT_COUNT_DEAD_ID), 1);
+    assert_int_equal(coat_session_stale(t.s), 1); /* perhaps: then no cookie may be set for it */
     script_release(&t);
 }
 
