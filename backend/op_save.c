@@ -30,11 +30,6 @@ static int replaced(const struct coat_session *s, struct coat_error *err)
                           s->keys.public_id);
 }
 
-static void fail(struct coat_session *s, struct coat_step *step, int rc)
-{
-    coat_session_done(s, step, rc);
-}
-
 static void note_conflicts(struct coat_session *s)
 {
     for (; s->work.conflicts > 0; s->work.conflicts--)
@@ -135,7 +130,7 @@ static void create(struct coat_session *s, int64_t now_ms, struct coat_step *ste
     if (rc == 0)
         rc = write_record(s, err);
     if (rc < 0) {
-        fail(s, step, rc);
+        coat_session_done(s, step, rc);
         return;
     }
     work->phase = CREATING;
@@ -176,19 +171,20 @@ static void create_answered(struct coat_session *s, const struct coat_event *eve
     work->attempt.sends = COAT_ATTEMPT_SENDS; /* the same id is not sent twice */
     int rc = coat_attempt_take(&work->attempt, event, step, err);
     if (rc < 0)
-        fail(s, step, rc);
+        coat_session_done(s, step, rc);
     else if (event->replies->kind == COAT_REPLY_STATUS)
         landed(s, step);
     else if (event->replies->kind != COAT_REPLY_NIL)
-        fail(s, step, coat_attempt_foreign(err));
+        coat_session_done(s, step, coat_attempt_foreign(err));
     else if (again)
         create(s, now_ms, step, err);
     else
-        fail(s, step,
-             coat_error_because(err, COAT_EUNAVAILABLE, "random",
-                                "%d new session ids in a row were taken: the random numbers of "
-                                "this host repeat, or something else writes under this prefix",
-                                CREATE_TRIES));
+        coat_session_done(
+            s, step,
+            coat_error_because(err, COAT_EUNAVAILABLE, "random",
+                               "%d new session ids in a row were taken: the random numbers of "
+                               "this host repeat, or something else writes under this prefix",
+                               CREATE_TRIES));
 }
 
 /* ---- Write by compare-and-set -------------------------------------------------------------- */
@@ -209,7 +205,7 @@ static void ended(struct coat_session *s, int64_t now_ms, struct coat_step *step
     if (s->pending.login[0])
         begin_create(s, now_ms, step, err);
     else
-        fail(s, step, gone(s, err));
+        coat_session_done(s, step, gone(s, err));
 }
 
 /* The next attempt, on work->base. */
@@ -230,7 +226,7 @@ static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *
     if (rc == 0)
         rc = write_record(s, err);
     if (rc < 0) {
-        fail(s, step, rc);
+        coat_session_done(s, step, rc);
         return;
     }
     work->phase = WRITING;
@@ -291,7 +287,7 @@ static void theirs_came(struct coat_session *s, const struct coat_event *event, 
     if (rc < 0) {
         if (work->attempt.unclear && rc != COAT_EFOREIGN)
             rc = coat_attempt_uncertain("what lies there now is not a record of ours", err);
-        fail(s, step, rc);
+        coat_session_done(s, step, rc);
         return;
     }
     if (is_mine(work, &theirs.head)) {
@@ -299,16 +295,17 @@ static void theirs_came(struct coat_session *s, const struct coat_event *event, 
         return;
     }
     if (work->attempt.unclear && !coat_head_knows(&theirs.head, work->base.revisions[0])) {
-        fail(s, step, coat_attempt_uncertain("others have saved too often since", err));
+        coat_session_done(s, step,
+                          coat_attempt_uncertain("others have saved too often since", err));
         return;
     }
     if (coat_head_opening(&theirs.head, work->hash, now_ms, 0) != COAT_OPENS) {
-        fail(s, step, replaced(s, err));
+        coat_session_done(s, step, replaced(s, err));
         return;
     }
     rc = same_principal(s, &theirs) ? merge(s, &theirs, err) : gone(s, err);
     if (rc < 0) {
-        fail(s, step, rc);
+        coat_session_done(s, step, rc);
         return;
     }
     work->base = theirs.head;
@@ -324,7 +321,7 @@ static void write_answered(struct coat_session *s, const struct coat_event *even
         return;
     const struct coat_reply *reply = event->replies;
     if (rc < 0)
-        fail(s, step, rc);
+        coat_session_done(s, step, rc);
     else if (reply->kind == COAT_REPLY_BULK)
         theirs_came(s, event, now_ms, step, err);
     else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == DONE) /* 2 */
@@ -332,7 +329,7 @@ static void write_answered(struct coat_session *s, const struct coat_event *even
     else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == GONE)
         ended(s, now_ms, step, err);
     else
-        fail(s, step, coat_attempt_foreign(err));
+        coat_session_done(s, step, coat_attempt_foreign(err));
 }
 
 /* The ids for the loop: the one that I hold, and the one that a login or rotation will give. */
@@ -353,7 +350,7 @@ static void begin_write(struct coat_session *s, int64_t now_ms, struct coat_step
 {
     int rc = prepare_ids(s, err);
     if (rc < 0) {
-        fail(s, step, rc);
+        coat_session_done(s, step, rc);
         return;
     }
     s->work.base = s->head;
@@ -395,7 +392,7 @@ static void touch_answered(struct coat_session *s, const struct coat_event *even
     else if (rc > 0 && event->replies->integer == 0)
         rc = gone(s, err);
     if (rc < 0) {
-        fail(s, step, rc);
+        coat_session_done(s, step, rc);
         return;
     }
     coat_session_note_ttl(s, s->work.ttl_ms, s->work.asked_ms);
@@ -410,7 +407,8 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
     int stored = s->state == COAT_SESSION_STORED;
     s->merged = 0;
     if (s->state == COAT_SESSION_UNLOADED)
-        fail(s, step, coat_error_set(err, COAT_EUSAGE, "save: load the session first"));
+        coat_session_done(s, step,
+                          coat_error_set(err, COAT_EUSAGE, "save: load the session first"));
     else if (coat_session_modified(s) && stored)
         begin_write(s, now_ms, step, err);
     else if (coat_session_modified(s))
