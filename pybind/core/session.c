@@ -414,10 +414,10 @@ static const char *c_string(PyObject *text, const char *what)
     const char *utf8;
     Py_ssize_t len;
 
-    if (!PyUnicode_CheckExact(text))
-        return PyErr_Format(PyExc_TypeError, "%s must be a str, not %.80s", what,
-                            Py_TYPE(text)->tp_name),
-               NULL;
+    if (!PyUnicode_CheckExact(text)) {
+        PyErr_Format(PyExc_TypeError, "%s must be a str, not %.80s", what, Py_TYPE(text)->tp_name);
+        return NULL;
+    }
     utf8 = PyUnicode_AsUTF8AndSize(text, &len);
     if (utf8 != NULL && strlen(utf8) != (size_t)len) {
         PyErr_Format(PyExc_ValueError, "%s must not contain a null character", what);
