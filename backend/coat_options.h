@@ -16,7 +16,7 @@
  *     on_conflict      when this request and another changed the same field: "mine", "theirs" or
  *                      "raise". mine
  *     max_bytes, max_depth, max_fields, max_items    limits of a session; "none" lifts one
- *                      (max_bytes is for its whole record: the fields get 376 less)
+ *                      (max_bytes is for its fields; a record is at most 376 longer)
  *     username, password    as in the URL, without its escaping
  *     allow_root       "1": embedded: may start a server as root. 0
  *

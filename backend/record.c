@@ -240,7 +240,7 @@ static int parse_principal(struct coat_record *record, const unsigned char *byte
     return 0;
 }
 
-int coat_record_parse(struct coat_record *record, const void *bytes, size_t len, size_t max_bytes,
+int coat_record_parse(struct coat_record *record, const void *bytes, size_t len,
                       struct coat_error *err)
 {
     int rc = check_format(bytes, len, err);
@@ -248,23 +248,10 @@ int coat_record_parse(struct coat_record *record, const void *bytes, size_t len,
         return rc;
     if (len < COAT_HEAD_LEN)
         return corrupt(err, len, "it ends within its head");
-    if (len > max_bytes)
-        return coat_error_because(err, COAT_ELIMIT, "max_bytes",
-                                  "a session record has %zu bytes, and max_bytes is %zu", len,
-                                  max_bytes);
     memcpy(&record->head, bytes, COAT_HEAD_LEN);
     if ((rc = check_heads(&record->head, err)) < 0 || (rc = check_values(&record->head, err)) < 0)
         return rc;
     return parse_principal(record, bytes, len, err);
-}
-
-struct coat_limits coat_record_field_limits(const struct coat_limits *limits)
-{
-    struct coat_limits fields = *limits;
-    if (fields.max_bytes != SIZE_MAX)
-        fields.max_bytes -= fields.max_bytes < COAT_RECORD_OVERHEAD ? fields.max_bytes
-                                                                    : (size_t)COAT_RECORD_OVERHEAD;
-    return fields;
 }
 
 /* The msgpack head of a principal: 1 or 2 bytes, returns how many. */

@@ -22,8 +22,7 @@ enum {
     COAT_REVISION_LEN = 8,
     COAT_REVISIONS = 5, /* a record's own, then the 4 before it, newest first */
     COAT_PRINCIPAL_MAX = 255,
-    COAT_HEAD_LEN = 119,
-    COAT_RECORD_OVERHEAD = COAT_HEAD_LEN + 2 + COAT_PRINCIPAL_MAX /* most that is not fields */
+    COAT_HEAD_LEN = 119
 };
 
 /* All times, in records and out, stay below this: a double and a script hold them exactly. */
@@ -71,16 +70,10 @@ struct coat_record {
 
 /*
  * Take a record apart and check everything but the fields. 0; COAT_EFORMAT: of a newer format;
- * COAT_ECORRUPT: not a record, with the offset; COAT_ELIMIT: more than max_bytes (SIZE_MAX: none).
+ * COAT_ECORRUPT: not a record, with the offset.
  */
-int coat_record_parse(struct coat_record *record, const void *bytes, size_t len, size_t max_bytes,
+int coat_record_parse(struct coat_record *record, const void *bytes, size_t len,
                       struct coat_error *err);
-
-/*
- * The limits of a document whose record is to stay within `limits`: max_bytes is for the whole
- * record, so the fields get what the rest leaves at worst.
- */
-struct coat_limits coat_record_field_limits(const struct coat_limits *limits);
 
 /* How long a record with this principal ("": none) and so many bytes of fields is. No overflow:
  * fields lie in memory. */

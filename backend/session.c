@@ -78,8 +78,7 @@ void coat_session_identify(struct coat_session *s, const struct coat_sid *sid,
 int coat_session_empty_doc(const struct coat_session *s, struct coat_doc **doc,
                            struct coat_error *err)
 {
-    struct coat_limits limits = coat_record_field_limits(&s->store->options->limits);
-    return coat_doc_new(doc, &limits, err);
+    return coat_doc_new(doc, &s->store->options->limits, err);
 }
 
 /* Says whose record it is. Returns rc. */
@@ -97,8 +96,7 @@ static int name_record(const struct coat_session *s, int rc, struct coat_error *
 int coat_session_read_record(const struct coat_session *s, const struct coat_reply *reply,
                              struct coat_record *record, struct coat_error *err)
 {
-    int rc = coat_record_parse(record, reply->bytes, reply->len,
-                               s->store->options->limits.max_bytes, err);
+    int rc = coat_record_parse(record, reply->bytes, reply->len, err);
     if (rc < 0)
         return name_record(s, rc, err);
     if (memcmp(record->head.tag, s->keys.tag, COAT_TAG_LEN) != 0)
@@ -109,8 +107,8 @@ int coat_session_read_record(const struct coat_session *s, const struct coat_rep
 int coat_session_read_fields(const struct coat_session *s, const struct coat_record *record,
                              struct coat_doc **doc, struct coat_error *err)
 {
-    struct coat_limits limits = coat_record_field_limits(&s->store->options->limits);
-    int rc = coat_doc_parse(doc, record->fields, record->fields_len, &limits, err);
+    int rc =
+        coat_doc_parse(doc, record->fields, record->fields_len, &s->store->options->limits, err);
     if (rc == 0)
         return 0;
     if (err && rc == COAT_ECORRUPT)

@@ -70,8 +70,8 @@ struct coat_op {
  * touched otherwise; an abandoned one needs no cleaning up, coat_session_close is always legal.
  */
 enum coat_session_op {
-    COAT_OP_LOAD,   /* a session from coat_session_for_id. rc: as coat_store_load (0, 1, 2) */
-    COAT_OP_SAVE,   /* rc: as coat_session_save */
+    COAT_OP_LOAD, /* a session from coat_session_for_id. rc: as coat_store_load (0, 1, 2) */
+    COAT_OP_SAVE, /* rc: as coat_session_save */
     /*
      * rc: as coat_session_destroy. A session that was not loaded, by a dead id: 0, and from then
      * on it is stale, so that no cookie is set: the id may have been replaced a moment ago.

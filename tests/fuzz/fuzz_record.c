@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct coat_record record;
     struct coat_error err;
-    if (coat_record_parse(&record, bytes, len, SIZE_MAX, &err) < 0) {
+    if (coat_record_parse(&record, bytes, len, &err) < 0) {
         must(err.code == COAT_ECORRUPT || err.code == COAT_EFORMAT);
         must(err.text[0] && err.offset <= len);
         return 0;

@@ -198,7 +198,7 @@ def test_a_session_has_limits_and_says_which(redis_server: RedisServer) -> None:
 
 
 def test_a_value_that_the_others_leave_no_room_for_is_refused(redis_server: RedisServer) -> None:
-    with Store(redis_server.url, prefix="t:", max_bytes=1000) as store:
+    with Store(redis_server.url, prefix="t:", max_bytes=700) as store:
         session = store.new()
         session["other"] = "x" * 400
         session["cart"] = cart = ["small"]

@@ -258,7 +258,7 @@ static inline struct coat_doc *stored_fields(const struct stored *rec)
 {
     struct coat_record record;
     struct coat_doc *doc;
-    assert_int_equal(coat_record_parse(&record, rec->bytes, rec->len, SIZE_MAX, NULL), 0);
+    assert_int_equal(coat_record_parse(&record, rec->bytes, rec->len, NULL), 0);
     assert_int_equal(coat_doc_parse(&doc, record.fields, record.fields_len, NULL, NULL), 0);
     return doc;
 }

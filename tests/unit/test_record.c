@@ -71,7 +71,7 @@ static void a_record_comes_back_as_it_was_written(void **state)
     unsigned char buf[512];
     struct coat_record r;
     size_t len = make_record(buf, "user:42", "\x80", 1);
-    assert_int_equal(coat_record_parse(&r, buf, len, SIZE_MAX, NULL), 0);
+    assert_int_equal(coat_record_parse(&r, buf, len, NULL), 0);
     struct coat_head head = make_head();
     assert_memory_equal(&r.head, &head, sizeof head);
     assert_int_equal(r.principal_len, 7);
@@ -93,7 +93,7 @@ static void principals_of_every_length_come_back(void **state)
         struct coat_record r;
         memset(principal, 'p', n);
         size_t len = make_record(buf, principal, "\x80", 1);
-        assert_int_equal(coat_record_parse(&r, buf, len, SIZE_MAX, NULL), 0);
+        assert_int_equal(coat_record_parse(&r, buf, len, NULL), 0);
         assert_int_equal(r.principal_len, n);
         assert_true(n == 0 ? r.principal == NULL : memcmp(r.principal, principal, n) == 0);
     }
@@ -109,8 +109,7 @@ static void no_record_cut_short_is_accepted(void **state)
         struct coat_record r;
         struct coat_error err;
         memcpy(exact + sizeof exact - n, buf, n); /* for the sanitizer: nothing is behind it */
-        assert_int_equal(coat_record_parse(&r, exact + sizeof exact - n, n, SIZE_MAX, &err),
-                         COAT_ECORRUPT);
+        assert_int_equal(coat_record_parse(&r, exact + sizeof exact - n, n, &err), COAT_ECORRUPT);
         assert_true(err.offset <= n);
     }
 }
@@ -136,9 +135,9 @@ static void wrong_bytes_are_told_by_their_offset(void **state)
         struct coat_error err;
         size_t len = make_record(buf, "user:42", "\x80", 1);
         buf[ROW[i].at] = ROW[i].byte;
-        assert_int_equal(coat_record_parse(&r, buf, len, SIZE_MAX, &err), COAT_ECORRUPT);
+        assert_int_equal(coat_record_parse(&r, buf, len, &err), COAT_ECORRUPT);
         assert_int_equal(err.offset, ROW[i].offset);
-        assert_int_equal(coat_record_parse(&r, buf, len, SIZE_MAX, NULL), COAT_ECORRUPT);
+        assert_int_equal(coat_record_parse(&r, buf, len, NULL), COAT_ECORRUPT);
     }
 }
 
@@ -149,7 +148,7 @@ static void a_record_without_a_revision_is_none(void **state)
     struct coat_record r;
     size_t len = make_record(buf, "", "\x80", 1);
     memset(buf + 4, 0, 8);
-    assert_int_equal(coat_record_parse(&r, buf, len, SIZE_MAX, NULL), COAT_ECORRUPT);
+    assert_int_equal(coat_record_parse(&r, buf, len, NULL), COAT_ECORRUPT);
 }
 
 static void a_principal_must_be_in_its_smallest_form(void **state)
@@ -160,7 +159,7 @@ static void a_principal_must_be_in_its_smallest_form(void **state)
     struct coat_record r;
     memcpy(buf, &head, sizeof head);
     memcpy(buf + COAT_HEAD_LEN, "\xd9\x01p\x80", 4);
-    assert_int_equal(coat_record_parse(&r, buf, sizeof buf, SIZE_MAX, NULL), COAT_ECORRUPT);
+    assert_int_equal(coat_record_parse(&r, buf, sizeof buf, NULL), COAT_ECORRUPT);
 }
 
 static void a_newer_format_is_refused_by_name(void **state)
@@ -168,32 +167,9 @@ static void a_newer_format_is_refused_by_name(void **state)
     (void)state;
     struct coat_record r;
     struct coat_error err;
-    assert_int_equal(coat_record_parse(&r, "\x9b\x02", 2, SIZE_MAX, &err), COAT_EFORMAT);
+    assert_int_equal(coat_record_parse(&r, "\x9b\x02", 2, &err), COAT_EFORMAT);
     assert_non_null(strstr(err.text, "format 2"));
     assert_non_null(strstr(err.text, "format 1"));
-}
-
-static void req_57_a_record_beyond_the_limit_is_refused(void **state)
-{
-    (void)state;
-    unsigned char buf[512];
-    struct coat_record r;
-    struct coat_error err;
-    size_t len = make_record(buf, "user:42", "\x80", 1);
-    assert_int_equal(coat_record_parse(&r, buf, len, len, NULL), 0);
-    assert_int_equal(coat_record_parse(&r, buf, len, len - 1, &err), COAT_ELIMIT);
-    assert_string_equal(err.reason, "max_bytes");
-}
-
-static void fields_get_what_the_rest_of_a_record_leaves(void **state)
-{
-    (void)state;
-    struct coat_limits limits = {.max_bytes = 1000};
-    assert_int_equal(coat_record_field_limits(&limits).max_bytes, 1000 - 376);
-    limits.max_bytes = 10;
-    assert_int_equal(coat_record_field_limits(&limits).max_bytes, 0);
-    limits.max_bytes = SIZE_MAX;
-    assert_true(coat_record_field_limits(&limits).max_bytes == SIZE_MAX);
 }
 
 static void a_principal_is_text_of_1_to_255_bytes(void **state)
@@ -360,8 +336,6 @@ int main(void)
         cmocka_unit_test(a_record_without_a_revision_is_none),
         cmocka_unit_test(a_principal_must_be_in_its_smallest_form),
         cmocka_unit_test(a_newer_format_is_refused_by_name),
-        cmocka_unit_test(req_57_a_record_beyond_the_limit_is_refused),
-        cmocka_unit_test(fields_get_what_the_rest_of_a_record_leaves),
         cmocka_unit_test(a_principal_is_text_of_1_to_255_bytes),
         cmocka_unit_test(a_record_knows_its_revision_and_the_four_before),
         cmocka_unit_test(ids_open_stay_stale_or_are_dead),
