@@ -13,7 +13,7 @@ class Error(Exception):
 class NotStorable(Error, TypeError):
     """A value that is not plain data, so it cannot be stored."""
 
-    #: Where it is in what was to be stored, as in ``['cart'][2]``; empty for the whole value.
+    #: Where it is in what was to be stored, as in ``session['cart'][2]`` or ``value[0]``.
     path: str = ""
     #: Its type with the module, as in ``decimal.Decimal``.
     type: str = ""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
 from . import _core
+from .exceptions import Error
 
 log = logging.getLogger("coatcheck")
 
@@ -29,7 +30,7 @@ class Session(_core.Session, MutableMapping[str, Any]):
 
     @property
     def created(self) -> datetime | None:
-        """When it was created, or last logged in to; None while it is not stored."""
+        """When it was created; None while it is not stored. A login does not change it."""
         return _from_ms(self.created_ms)
 
     @property
@@ -114,9 +115,11 @@ class Session(_core.Session, MutableMapping[str, Any]):
         # Must not load what nobody has looked at, nor show the id or what is stored.
         if not self.accessed:
             return "<Session, not looked at>"
-        if self.public_id is None:
-            return "<Session, new>"
-        return f"<Session {self.public_id}>"
+        try:
+            public_id = self.public_id
+        except (Error, RuntimeError, ValueError):  # not loaded; in use by another thread; closed
+            return "<Session, not usable now>"
+        return "<Session, new>" if public_id is None else f"<Session {public_id}>"
 
     def _too_late(self, what: str) -> None:
         if self._headers_sent:

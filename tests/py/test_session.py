@@ -533,3 +533,12 @@ def test_a_failed_load_may_give_an_empty_session_that_cannot_be_written() -> Non
             with pytest.raises(StoreUnavailable):
                 change()
     assert len(asked) == 1
+
+
+def test_repr_never_raises() -> None:
+    store = Store("unix:/nowhere/redis.sock", prefix="t:")
+    session = store.session("A" * 43)
+    with pytest.raises(StoreUnavailable):
+        session.get("looked at")
+    store.close()
+    assert repr(session) == "<Session, not usable now>"
