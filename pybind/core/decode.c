@@ -106,20 +106,37 @@ static int read_entry(struct decoder *d, const unsigned char **at, PyObject *dic
 }
 
 /* Apart, so that the error does not take its room on every level of the recursion. */
-static __attribute__((noinline)) PyObject *equal_keys(const struct decoder *d, size_t offset)
+static __attribute__((noinline)) PyObject *equal_key(const struct decoder *d, size_t offset)
 {
     struct coat_error err;
 
     coat_error_set(&err, COAT_ECORRUPT,
-                   "these bytes are damaged or not ours: the dict at byte %zu has two equal keys",
+                   "these bytes are damaged or not ours: the key at byte %zu equals an earlier one",
                    offset);
     err.offset = offset;
     return core_raise(d->state, &err, "value");
 }
 
-static PyObject *read_dict(struct decoder *d, const unsigned char **at, const unsigned char *start,
-                           size_t count)
+/* The pairs at `at` have made a dict with fewer, so they are read again, to find the key. */
+static __attribute__((noinline)) PyObject *refuse_dict(struct decoder *d, const unsigned char *at)
 {
+    const unsigned char *key = at;
+    PyObject *dict = PyDict_New();
+
+    for (Py_ssize_t i = 0; dict != NULL && PyDict_GET_SIZE(dict) == i; i++) {
+        key = at;
+        if (read_entry(d, &at, dict) < 0)
+            Py_CLEAR(dict);
+    }
+    if (dict == NULL)
+        return NULL;
+    Py_DECREF(dict);
+    return equal_key(d, (size_t)(key - d->start));
+}
+
+static PyObject *read_dict(struct decoder *d, const unsigned char **at, size_t count)
+{
+    const unsigned char *first = *at;
     PyObject *dict = PyDict_New();
 
     for (size_t i = 0; i < count && dict != NULL; i++) {
@@ -129,7 +146,7 @@ static PyObject *read_dict(struct decoder *d, const unsigned char **at, const un
     if (dict == NULL || (size_t)PyDict_GET_SIZE(dict) == count)
         return dict;
     Py_DECREF(dict);
-    return equal_keys(d, (size_t)(start - d->start));
+    return refuse_dict(d, first);
 }
 
 static PyObject *read_int(const struct coat_wire_head *h, const unsigned char *digits)
@@ -148,7 +165,7 @@ static PyObject *read_int(const struct coat_wire_head *h, const unsigned char *d
 static PyObject *read_value(struct decoder *d, const unsigned char **at)
 {
     struct coat_wire_head h;
-    const unsigned char *start = *at, *content = coat_wire_read(start, NULL, 0, &h);
+    const unsigned char *content = coat_wire_read(*at, NULL, 0, &h);
 
     *at = content;
     switch (h.kind) {
@@ -173,7 +190,7 @@ static PyObject *read_value(struct decoder *d, const unsigned char **at)
     case COAT_TUPLE:
         return read_tuple(d, at, h.len);
     case COAT_DICT:
-        return read_dict(d, at, start, h.len);
+        return read_dict(d, at, h.len);
     }
     Py_UNREACHABLE();
 }

@@ -74,6 +74,7 @@ static const struct {
     {"dict_items", "store list(value)"},
     {"array.array", "store value.tolist()"},
     {"collections.deque", "store list(value)"},
+    {"django.utils.safestring.SafeString", "store str.__str__(value)"}, /* its own keeps the type */
     {"str", "store str(value)"},
     {"bytes", "store bytes(value)"},
     {"int", "store int(value)"},
@@ -134,10 +135,41 @@ static void append_ascii(PyObject **text, const char *more)
     append(text, PyUnicode_FromString(more));
 }
 
+/* Whether an exact int is one of 64 bits: repr() refuses those of very many digits. */
+static int has_64_bits(PyObject *number)
+{
+    PyObject *low;
+    int overflow, same;
+
+    PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (overflow <= 0)
+        return overflow == 0;
+    low = PyLong_FromUnsignedLongLong(PyLong_AsUnsignedLongLongMask(number));
+    same = low != NULL && PyObject_RichCompareBool(number, low, Py_EQ) == 1;
+    Py_XDECREF(low);
+    return same;
+}
+
+/* A key that was refused may be of any type, and its repr() code of its own. */
+static int has_plain_repr(PyObject *key)
+{
+    if (PyLong_CheckExact(key))
+        return has_64_bits(key);
+    return key == Py_None || PyBool_Check(key) || PyFloat_CheckExact(key) ||
+           PyBytes_CheckExact(key) || PyUnicode_CheckExact(key);
+}
+
 static PyObject *shown(PyObject *key)
 {
     PyObject *start, *repr;
 
+    if (!has_plain_repr(key)) {
+        PyObject *name = name_of(Py_TYPE(key));
+
+        repr = name == NULL ? NULL : PyUnicode_FromFormat("<%U>", name);
+        Py_XDECREF(name);
+        return repr;
+    }
     if (!PyUnicode_CheckExact(key) || PyUnicode_GET_LENGTH(key) <= KEY_SHOWN)
         return PyObject_Repr(key);
     start = PyUnicode_Substring(key, 0, KEY_SHOWN);
@@ -146,7 +178,7 @@ static PyObject *shown(PyObject *key)
     return repr;
 }
 
-/* As repr() shows it. repr() of a tuple would make more than texts. */
+/* As repr() shows it, where that is safe. repr() of a tuple would make more than texts. */
 static void append_key(PyObject **text, PyObject *key)
 {
     if (*text == NULL)

@@ -566,11 +566,11 @@ def test_limits_are_ints_from_0_or_none(call: Callable[..., Any]) -> None:
         ("c7080200ffffffffffffffff", 0),
         ("819101c0", 1),
         ("81cb7ff8000000000000c0", 1),
-        ("82a161c0a161c0", 0),
-        ("8201c0c3c0", 0),
-        ("8201c0cb3ff0000000000000c0", 0),
-        ("82cb0000000000000000c0cb8000000000000000c0", 0),
-        ("9281a0c082a161c0a161c0", 4),
+        ("82a161c0a161c0", 4),
+        ("8201c0c3c0", 3),
+        ("8201c0cb3ff0000000000000c0", 3),
+        ("82cb0000000000000000c0cb8000000000000000c0", 11),
+        ("9281a0c082a161c0a161c0", 8),
     ],
 )
 def test_bytes_that_are_not_ours_are_corrupt(data: str, offset: int) -> None:
