@@ -40,11 +40,16 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
 {
     struct coat_work *work = &s->work;
     struct coat_attempt *a = &work->attempt;
-    int rc = coat_sid_hash(&s->sid, work->hash, err);
+    int stored = s->state != COAT_SESSION_NEW;
+    int rc = stored ? coat_sid_hash(&s->sid, work->hash, err) : 0;
     if (rc == 0)
         rc = coat_session_empty_doc(s, &work->doc, err); /* while it can still fail */
     if (rc < 0) {
         coat_session_done(s, step, rc);
+        return;
+    }
+    if (!stored) {
+        ended(s, step, 0);
         return;
     }
     coat_attempt_begin(a, COAT_WRITES, s->keys.record, s->keys.len);
@@ -88,8 +93,6 @@ void coat_destroy_step(struct coat_op *op, const struct coat_event *event, struc
             coat_session_done(s, step, rc);
         else if (rc > 0)
             answered(s, event->replies, step, err);
-    } else if (s->state == COAT_SESSION_NEW) {
-        coat_session_done(s, step, 0);
     } else if (s->state == COAT_SESSION_STALE) {
         coat_session_done(s, step, replaced(s, err));
     } else {

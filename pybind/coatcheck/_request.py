@@ -228,18 +228,7 @@ class Visit:
         elif session.id is not None:
             self._set = session.id if session.id != self._id else None
         elif session._ended is not None:
-            self._clear = session._ended or not self._was_replaced()
-            self._silent = not self._clear
-
-    def _was_replaced(self) -> bool:
-        """Whether a logout found nothing because a login has just given the session a new id,
-        whose cookie must not be cleared."""
-        if self._id is None:
-            return False
-        try:
-            return self._rules.store.load(self._id) is not None
-        except Error:
-            return True
+            self._clear = True
 
     def _cookies(self) -> list[str]:
         cookie = self._rules.cookie

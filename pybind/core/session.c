@@ -352,38 +352,24 @@ static PyObject *save(PyObject *object, PyObject *Py_UNUSED(ignored))
     return text_or_none(coat_session_id(s->session));
 }
 
-/* Become an empty new session. */
-static void start_anew(struct core_session *s, struct coat_session *fresh)
-{
-    coat_session_close(s->session);
-    s->session = fresh;
-    s->names_version++;
-    Py_CLEAR(s->id);
-    Py_CLEAR(s->on_error);
-    PyDict_Clear(s->fields);
-}
-
-/* One that is not loaded yet need not be, to be ended. 1, 0, or -1. */
-static int destroy_presented(struct core_session *s)
+/* The session of the id that was presented, not loaded; a new one where that is none. Or NULL. */
+static struct coat_session *presented(struct core_session *s)
 {
     struct coat_session *session = NULL;
-    int rc = core_store_session_for(s->store, s->id, &session);
+    int rc = s->id == NULL ? 0 : core_store_session_for(s->store, s->id, &session);
 
-    if (rc > 0)
-        rc = run(s, session, COAT_OP_DESTROY);
-    coat_session_close(session);
-    return rc;
+    return rc > 0 || (rc == 0 && new_empty(s, &session) == 0) ? session : NULL;
 }
 
 /*
- * Afterwards the object is an empty new session: what is written to it then gets an id of its own,
- * as a visitor expects who goes on after logging out.
+ * Afterwards it is empty and new: what is written to it then gets an id of its own, as a visitor
+ * expects who goes on after logging out. Or it is stale: see COAT_OP_DESTROY.
  */
 static PyObject *destroy(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     struct core_session *s = (struct core_session *)object;
-    struct coat_session *fresh;
-    int rc = 0;
+    struct coat_session *session;
+    int rc;
 
     if (ready(s) < 0)
         return NULL;
@@ -392,17 +378,20 @@ static PyObject *destroy(PyObject *object, PyObject *Py_UNUSED(ignored))
         raise_failure(s);
         return NULL;
     }
-    if (new_empty(s, &fresh) < 0)
+    session = s->session != NULL ? s->session : presented(s);
+    if (session == NULL)
         return NULL;
-    if (s->session != NULL)
-        rc = run(s, s->session, COAT_OP_DESTROY);
-    else if (s->id != NULL)
-        rc = destroy_presented(s);
+    rc = run(s, session, COAT_OP_DESTROY);
     if (rc < 0) {
-        coat_session_close(fresh);
+        if (session != s->session)
+            coat_session_close(session);
         return NULL;
     }
-    start_anew(s, fresh);
+    s->session = session;
+    s->names_version++;
+    Py_CLEAR(s->id);
+    Py_CLEAR(s->on_error);
+    PyDict_Clear(s->fields);
     return PyBool_FromLong(rc);
 }
 

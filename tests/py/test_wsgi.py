@@ -1026,15 +1026,23 @@ def test_a_view_that_saves_a_session_that_ended_is_a_409_unless_it_handles_it(
 
 
 def logging_out(session: Session, path: str) -> Any:
-    """Logs out: /logout at once, /look-and-logout after the session was looked at."""
+    """Logs out: /logout at once, /logout-and-goodbye with something to store afterwards,
+    /look-and-logout after the session was looked at."""
     if path == "/login":
         return logged_in_elsewhere(session)
     if path == "/look-and-logout":
         session.get("color")
-    return session.destroy() if "logout" in path else put(session, path)
+    if "logout" not in path:
+        return put(session, path)
+    ended = session.destroy()
+    if path == "/logout-and-goodbye":
+        session["goodbye"] = "Ada"
+    return ended
 
 
-@pytest.mark.parametrize(("path", "status"), [("/logout", 200), ("/look-and-logout", 409)])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/logout", 200), ("/logout-and-goodbye", 200), ("/look-and-logout", 409)]
+)
 def test_a_logout_by_an_id_replaced_before_ends_nothing_and_sets_no_cookie(
     serve: Serve, path: str, status: int
 ) -> None:

@@ -99,13 +99,18 @@ static void a_stale_session_says_so_without_a_command(void **state)
     script_release(&t);
 }
 
-static void a_new_session_has_nothing_to_destroy(void **state)
+static void a_new_session_has_only_its_fields_to_drop(void **state)
 {
     (void)state;
     struct script t;
     script_new(&t);
+    set_field(t.s, "a", "1");
+    assert_int_equal(coat_session_login(t.s, "user:42", NULL, 0, NULL), 0);
     script_start(&t, COAT_OP_DESTROY);
     script_done(&t, 0);
+    assert_int_equal(coat_doc_count(coat_session_doc(t.s)), 0);
+    assert_null(coat_session_principal(t.s));
+    assert_int_equal(coat_session_modified(t.s), 0);
     script_release(&t);
 }
 
@@ -244,7 +249,7 @@ int main(void)
         cmocka_unit_test(a_session_that_was_gone_already_is_0),
         cmocka_unit_test(a_replaced_id_destroys_nothing_and_says_so),
         cmocka_unit_test(a_stale_session_says_so_without_a_command),
-        cmocka_unit_test(a_new_session_has_nothing_to_destroy),
+        cmocka_unit_test(a_new_session_has_only_its_fields_to_drop),
         cmocka_unit_test(an_id_is_enough),
         cmocka_unit_test(an_unknown_id_ends_nothing_and_is_counted),
         cmocka_unit_test(a_dead_id_ends_nothing_and_is_counted),
