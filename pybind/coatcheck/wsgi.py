@@ -123,7 +123,10 @@ class _Response:
             if is_file or isinstance(self._body, (list, tuple)):
                 # Nothing of the application's runs any more, and the server knows better ways to
                 # send these than chunk by chunk.
-                self._commit()
+                if self._started:  # by write
+                    self._visit.finish()
+                else:
+                    self._commit()
                 return self._body
         except Exception as exc:
             return self._answer(exc)
@@ -139,6 +142,11 @@ class _Response:
             self._visit.finish()
         except Exception as exc:
             yield from self._answer(exc)
+        except GeneratorExit:  # nobody asks for the rest: close() saves
+            raise
+        except BaseException:
+            self._visit.abandon()
+            raise
 
     def close(self) -> None:
         try:
@@ -187,10 +195,11 @@ class _Response:
 
     def _answer(self, exc: Exception) -> Iterable[bytes]:
         """Our answer to a request that failed; raises the exception again where there is none."""
-        self._close_body()
         refusal = None if self._started else self._visit.refusal(exc)
         if refusal is None:
             self._visit.abandon()
+        self._close_body()
+        if refusal is None:
             raise exc
         if refusal.status == 503 and self._substitute is not None:
             self._environ["coatcheck.error"] = exc

@@ -1169,6 +1169,37 @@ def test_what_was_changed_until_the_client_hung_up_is_saved(serve: Serve) -> Non
     assert browser.get("/").body == b"{'color': 'blue'}"
 
 
+@pytest.mark.parametrize("failure", [ValueError, SystemExit])
+@pytest.mark.parametrize("close_fails", [False, True])
+def test_what_a_body_changed_before_it_failed_is_not_saved(
+    serve: Serve, failure: type[BaseException], close_fails: bool
+) -> None:
+    class Failing:
+        def __init__(self, session: Session) -> None:
+            self.session = session
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"one"
+            self.session["color"] = "blue"
+            raise failure
+
+        def close(self) -> None:
+            if close_fails:
+                raise RuntimeError
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] != "/fail":
+            return application(put)(environ, start_response)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return Failing(environ["coatcheck.session"])
+
+    browser = Browser(SessionMiddleware(app, serve(put).app.store))
+    browser.get("/color/red")
+    with pytest.raises((failure, RuntimeError)):
+        browser.get("/fail")
+    assert browser.get("/").body == b"{'color': 'red'}"
+
+
 def test_a_body_that_nobody_asks_for_is_closed_and_saves_nothing(serve: Serve) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         environ["coatcheck.session"]["color"] = "red"
@@ -1347,6 +1378,24 @@ def test_write_commits_with_the_first_call(serve: Serve) -> None:
     response = browser.get()
     assert response.body == b"onetwothree"
     assert len(response.cookies) == 1
+
+
+def test_what_was_changed_after_write_is_saved_also_where_a_list_follows(serve: Serve) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        session = environ["coatcheck.session"]
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        if environ["PATH_INFO"] == "/first":
+            session["color"] = "red"
+        write(str(dict(session)).encode())
+        session["color"] = "blue"
+        return [b""]
+
+    browser = Browser(SessionMiddleware(app, serve(put).app.store))
+    browser.get("/first")
+    assert browser.get().body == b"{'color': 'blue'}"
+    browser.jar.clear()
+    with pytest.raises(RuntimeError, match="save after the response headers left"):
+        browser.get()
 
 
 @pytest.mark.parametrize("swallow", [False, True])
