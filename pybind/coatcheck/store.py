@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from datetime import timedelta
@@ -20,6 +21,9 @@ Seconds = float | timedelta
 
 # Options for which None is a setting of its own: no such limit.
 _NONE_LIFTS = frozenset({"idle", "max_bytes", "max_depth", "max_fields", "max_items"})
+
+# What no C string of UTF-8 can hold.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class StoreOptions(TypedDict, total=False):
@@ -99,6 +103,12 @@ def _text(name: str, value: Any) -> str | None:
     if value is None:
         return "none" if name in _NONE_LIFTS else None
     if isinstance(value, str):
+        if _NO_TEXT.search(value):
+            # Not a UnicodeEncodeError, which would carry what may be a password.
+            raise ConfigError(
+                f"option {name}: its text holds a null character or a lone surrogate, which no"
+                " setting may; leave it out"
+            )
         return value
     if isinstance(value, timedelta):
         value = value.total_seconds()

@@ -125,6 +125,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"idle": [1]}, "idle: list is not a setting"),
     ({"password": b"sesame"}, "password: bytes is not a setting"),
     ({"url": b"redis://localhost"}, "url: bytes is not a setting"),
+    ({"url": "redis://local\0host"}, "url: its text holds a null character"),
+    ({"username": "\ud800"}, "username: its text holds a null character or a lone surrogate"),
 ]
 
 
@@ -163,6 +165,14 @@ def test_a_password_is_in_no_message(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Store(text, prefix="test:")
     assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["sesame\0", "sesame\udc80"])
+def test_a_password_that_cannot_be_one_is_in_no_exception(password: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Store(NOWHERE, prefix="test:", password=password)
+    assert "sesame" not in repr(caught.value)
+    assert caught.value.__context__ is None
 
 
 def test_a_url_given_twice_is_an_error() -> None:
