@@ -210,13 +210,14 @@ static int keep_only(struct core_session *s,
 
     if (kept == NULL)
         return -1;
-    s->fields = kept; /* whatever the finalizers of Python objects do, `all` stays as it is */
+    s->fields = Py_NewRef(kept); /* whatever finalizers do, `all` and `kept` stay with us */
     s->names_version++;
     while (rc == 0 && PyDict_Next(all, &at, &name, &value)) {
         int keep = keeps(s, name, value);
 
         rc = keep < 0 ? -1 : keep == 0 ? 0 : PyDict_SetItem(kept, name, value);
     }
+    Py_DECREF(kept);
     Py_DECREF(all);
     return rc;
 }

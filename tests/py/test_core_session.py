@@ -435,6 +435,35 @@ def test_a_session_in_a_call_cannot_be_touched_by_another_thread(
     assert session["a"] == [1, 2]
 
 
+def test_a_merge_survives_code_that_runs_in_its_middle_and_prunes(
+    store: Store, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A finalizer could do so too, when the collector runs where a refusal is made.
+    session = load(store, stored(store, cart=[1], own=0))
+    other = load(store, session.id or "")
+    other["theirs"] = 1
+    other.save()
+    cart = session["cart"]
+    session["own"] = 1
+    bystanders: list[dict[str, int]] = []
+
+    def prune(self: NotStorable, *args: object) -> None:
+        Exception.__init__(self, *args)
+        session.login("user:1", carry=[])
+        bystanders.extend({} for _ in range(100))
+
+    redis_server.pause()
+    finish = in_thread(session.save)
+    wait_for(lambda: busy(session), "the save")
+    cart.append(object())
+    monkeypatch.setattr(NotStorable, "__init__", prune)
+    redis_server.resume()
+    finish()
+    assert len(bystanders) == 100
+    assert not any(bystanders), "the fields went into somebody else's dict"
+    assert dict(session) == {}
+
+
 def test_threads_go_on_while_one_waits(redis_server: RedisServer) -> None:
     store = Store(redis_server.url, prefix="t:", timeout=30)
     session_id = stored(store, a=1)
