@@ -72,8 +72,8 @@ int coat_attempt_uncertain(const char *why, struct coat_error *err)
 {
     return coat_error_because(err, COAT_EUNCERTAIN, "lost",
                               "the reply to a write was lost, and whether it was done cannot be "
-                              "told; load the session again to see%s%.120s%s",
-                              why ? " (" : "", why ? why : "", why ? ")" : "");
+                              "told; load the session again to see (%.120s)",
+                              why);
 }
 
 int coat_attempt_foreign(struct coat_error *err)
@@ -91,15 +91,11 @@ static int lost(struct coat_attempt *a, const struct coat_event *event, struct c
         coat_attempt_send(a, step);
         return 0;
     }
-    const struct coat_error *why = event->why;
     if (a->unclear && a->effect == COAT_WRITES)
-        return coat_attempt_uncertain(why ? why->text : NULL, err);
-    if (!why)
-        return coat_error_because(err, COAT_EUNAVAILABLE, "lost",
-                                  "the server did not answer; try again");
+        return coat_attempt_uncertain(event->why->text, err);
     if (err)
-        *err = *why;
-    return why->code;
+        *err = *event->why;
+    return event->why->code;
 }
 
 /* The script is not known there yet, so it surely has not run: this is no repeat. */

@@ -69,7 +69,7 @@ void coat_attempt_send(struct coat_attempt *a, struct coat_step *step);
 int coat_attempt_take(struct coat_attempt *a, const struct coat_event *event,
                       struct coat_step *step, struct coat_error *err);
 
-/* COAT_EUNCERTAIN; why: one more sentence, or NULL. */
+/* COAT_EUNCERTAIN; why: what happened, for the message. */
 int coat_attempt_uncertain(const char *why, struct coat_error *err);
 
 /* COAT_EFOREIGN: the reply cannot be one to this command. */

@@ -55,15 +55,17 @@ COAT_API int coat_session_login(struct coat_session *s, const char *principal,
 COAT_API int coat_session_rotate(struct coat_session *s, struct coat_error *err);
 
 /*
- * End it at once, for every request that holds its id. 1, or 0 if it was gone already; then it is
- * a new, empty session, which gets another id if something is stored. Otherwise it is as it was:
+ * End it at once, for every request that holds its id. 1, or 0 if it was gone already (a reply was
+ * lost and the call repeated: perhaps by this very call); then it is a new, empty session, which
+ * gets another id if something is stored. Otherwise it is as it was:
  *   COAT_EREPLACED    its id was replaced meanwhile: it lives on under the new one
  *   COAT_EUNCERTAIN   the reply was lost, and whether it was ended cannot be told
  * or a failure of coat_store.h.
  */
 COAT_API int coat_session_destroy(struct coat_session *s, struct coat_error *err);
 
-/* Its own idle timeout from the next save on; 0: until the deadline. 0, COAT_EUSAGE if > 2^31. */
+/* Its own idle timeout from the next save on; 0: until the deadline. 0, COAT_EUSAGE beyond 2^31-1.
+ */
 COAT_API int coat_session_set_idle(struct coat_session *s, int64_t idle_s, struct coat_error *err);
 
 /* The id for the cookie, 43 characters. A secret. NULL while the session is not stored. */

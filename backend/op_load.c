@@ -24,16 +24,9 @@ static void read_record(struct coat_session *s, struct coat_step *step)
 static void repair(struct coat_session *s, const struct coat_head *head, int64_t now_ms,
                    struct coat_step *step)
 {
-    struct coat_attempt *a = &s->work.attempt;
     int64_t ttl_ms = coat_head_ttl_ms(head, now_ms);
     s->work.phase = REPAIRING;
-    s->work.ttl_ms = ttl_ms > 0 ? ttl_ms : 2 * COAT_CLOCK_BOUND_MS;
-    s->work.asked_ms = now_ms;
-    coat_attempt_begin(a, COAT_READS, s->keys.record, s->keys.len);
-    coat_attempt_command(a, "PEXPIRE");
-    coat_attempt_arg(a, s->keys.record, s->keys.len);
-    coat_attempt_number(a, s->work.ttl_ms);
-    coat_attempt_send(a, step);
+    coat_session_expire(s, ttl_ms > 0 ? ttl_ms : 2 * COAT_CLOCK_BOUND_MS, now_ms, step);
 }
 
 /* The session is the one in the record. 1, or why not. */

@@ -370,15 +370,8 @@ static int touch_is_due(const struct coat_session *s, int64_t now_ms)
 
 static void touch(struct coat_session *s, int64_t now_ms, struct coat_step *step)
 {
-    struct coat_attempt *a = &s->work.attempt;
     s->work.phase = TOUCHING;
-    s->work.ttl_ms = coat_head_ttl_ms(&s->head, now_ms);
-    s->work.asked_ms = now_ms;
-    coat_attempt_begin(a, COAT_READS, s->keys.record, s->keys.len);
-    coat_attempt_command(a, "PEXPIRE");
-    coat_attempt_arg(a, s->keys.record, s->keys.len);
-    coat_attempt_number(a, s->work.ttl_ms);
-    coat_attempt_send(a, step);
+    coat_session_expire(s, coat_head_ttl_ms(&s->head, now_ms), now_ms, step);
 }
 
 static void touch_answered(struct coat_session *s, const struct coat_event *event,

@@ -8,11 +8,11 @@
 
 #include "api/error.h"
 #include "api/utf8.h"
+#include "record.h"
 #include "url.h"
 
 #define ENV_PREFIX "COATCHECK_"
 #define NO_NONE    INT64_MIN /* struct option.none: "none" is no value */
-#define PREFIX_MAX 64
 
 /*
  * Everything that is known about an option. A parser stores the value of `text` at `field`: 0, or
@@ -161,8 +161,8 @@ static int has_control(const char *utf8)
 static int parse_prefix(const struct option *option, const char *text, void *field)
 {
     size_t len = strlen(text);
-    if (len == 0 || len > PREFIX_MAX || strpbrk(text, "{}") || coat_utf8_valid(text, len) != len ||
-        has_control(text))
+    if (len == 0 || len > COAT_PREFIX_MAX || strpbrk(text, "{}") ||
+        coat_utf8_valid(text, len) != len || has_control(text))
         return COAT_ECONFIG;
     return parse_text(option, text, field);
 }
@@ -179,7 +179,7 @@ static const struct option table[] = {
     {"url", NULL, NULL, 0, 0, 0, NO_NONE, ""},
     {"prefix", NULL, parse_prefix, FIELD(prefix), 0, 0, NO_NONE,
      "1 to 64 bytes of UTF-8 without braces and control characters, for example shop:"},
-    {"idle", "1800", parse_seconds, FIELD(idle_s), 1, INT32_MAX, 0,
+    {"idle", "1800", parse_seconds, FIELD(idle_s), 1, COAT_IDLE_MAX_S, 0,
      "whole seconds from 1 to 2147483647, or none"},
     {"lifetime", "43200", parse_seconds, FIELD(lifetime_s), 1, 34560000, NO_NONE,
      "whole seconds from 1 to 34560000 (400 days)"},

@@ -28,7 +28,7 @@ enum {
 /* All times, in records and out, stay below this: a double and a script hold them exactly. */
 #define COAT_MS_MAX ((int64_t)1 << 53)
 
-#define COAT_IDLE_MAX_S ((int64_t)1 << 31)
+#define COAT_IDLE_MAX_S ((int64_t)INT32_MAX)
 
 /* A time, or a sum of times, forced into 0 <= ms < COAT_MS_MAX. Both at most 2^62 in size. */
 int64_t coat_ms_add(int64_t a, int64_t b);

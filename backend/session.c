@@ -67,6 +67,19 @@ void coat_session_note_ttl(struct coat_session *s, int64_t ttl_ms, int64_t at_ms
     s->left_at_ms = at_ms;
 }
 
+void coat_session_expire(struct coat_session *s, int64_t ttl_ms, int64_t now_ms,
+                         struct coat_step *step)
+{
+    struct coat_attempt *a = &s->work.attempt;
+    s->work.ttl_ms = ttl_ms;
+    s->work.asked_ms = now_ms;
+    coat_attempt_begin(a, COAT_READS, s->keys.record, s->keys.len);
+    coat_attempt_command(a, "PEXPIRE");
+    coat_attempt_arg(a, s->keys.record, s->keys.len);
+    coat_attempt_number(a, ttl_ms);
+    coat_attempt_send(a, step);
+}
+
 void coat_session_identify(struct coat_session *s, const struct coat_sid *sid,
                            const struct coat_keys *keys)
 {
@@ -261,9 +274,9 @@ int coat_session_set_idle(struct coat_session *s, int64_t idle_s, struct coat_er
         return coat_error_set(err, COAT_EUSAGE, "set_idle: load the session first");
     if (idle_s < 0 || idle_s > COAT_IDLE_MAX_S)
         return coat_error_set(err, COAT_EUSAGE,
-                              "set_idle: an idle timeout is 0 (until the deadline) to 2^31 "
+                              "set_idle: an idle timeout is 0 (until the deadline) to %lld "
                               "seconds, and this is %lld",
-                              (long long)idle_s);
+                              (long long)COAT_IDLE_MAX_S, (long long)idle_s);
     s->pending.idle_s = idle_s;
     return 0;
 }

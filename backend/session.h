@@ -100,6 +100,10 @@ void coat_session_reset(struct coat_session *s, enum coat_session_state state,
 void coat_session_adopt(struct coat_session *s, const struct coat_head *head, const char *principal,
                         size_t principal_len, struct coat_doc *doc);
 
+/* Send PEXPIRE; work->ttl_ms and asked_ms are for coat_session_note_ttl when it was answered. */
+void coat_session_expire(struct coat_session *s, int64_t ttl_ms, int64_t now_ms,
+                         struct coat_step *step);
+
 /* The key has this TTL at this time. */
 void coat_session_note_ttl(struct coat_session *s, int64_t ttl_ms, int64_t at_ms);
 

@@ -41,7 +41,7 @@ struct coat_event {
     size_t count;
     int maybe_sent;               /* LOST: 0 if the server surely has not seen the commands */
     int final;                    /* LOST: no further SEND will be tried: say DONE */
-    const struct coat_error *why; /* LOST: COAT_EUNAVAILABLE, COAT_ETIMEOUT, COAT_EDENIED, ... */
+    const struct coat_error *why; /* LOST, never NULL: COAT_EUNAVAILABLE, COAT_ETIMEOUT, ... */
 };
 
 /* What an operation tells its driver. */
