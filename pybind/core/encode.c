@@ -1,9 +1,12 @@
 #include "encode.h"
 
 #include "module.h"
+#include "text.h"
 #include "api/wire.h"
 
 #include <stdbool.h>
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* Scratch that has grown beyond this is not used again. */
 enum { SCRATCH_KEPT = 1 << 21 };
@@ -11,6 +14,7 @@ enum { SCRATCH_KEPT = 1 << 21 };
 struct encoder {
     struct coat_buf *buf;     /* its len counts only when it grows */
     const unsigned char *end; /* of the room in it */
+    struct core_layout layout;
     struct coat_limits limits;
     size_t items_left;
     const char *root;
@@ -23,8 +27,8 @@ struct encoder {
  * The functions below write a value at `to` and return the byte after it, or NULL where the walk
  * ends: then there is a refusal, or MemoryError is set. `depth` is how many containers are open.
  */
-static unsigned char *put_value(struct encoder *e, unsigned char *to, PyObject *value,
-                                const struct core_place *at, size_t depth);
+ALWAYS_INLINE unsigned char *put_value(struct encoder *e, unsigned char *to, PyObject *value,
+                                       const struct core_place *at, size_t depth);
 static unsigned char *put_key(struct encoder *e, unsigned char *to, PyObject *key,
                               const struct core_place *at, size_t depth);
 
@@ -97,10 +101,12 @@ static unsigned char *refuse_bytes(struct encoder *e)
 
 /* ---- Room ---------------------------------------------------------------------------------- */
 
-static unsigned char *grow(struct encoder *e, unsigned char *to, size_t more)
+/* Room for `more` bytes at `to`, of which `least` will surely be written. */
+static __attribute__((noinline)) unsigned char *grow(struct encoder *e, unsigned char *to,
+                                                     size_t more, size_t least)
 {
     e->buf->len = (size_t)(to - e->buf->bytes);
-    if (e->buf->len > e->limits.max_bytes)
+    if (e->buf->len > e->limits.max_bytes || least > e->limits.max_bytes - e->buf->len)
         return refuse_bytes(e);
     if (coat_buf_grow(e->buf, more) < 0) {
         PyErr_NoMemory();
@@ -111,66 +117,67 @@ static unsigned char *grow(struct encoder *e, unsigned char *to, size_t more)
 }
 
 /* Room for `more` bytes at `to`, which may move. */
-static inline unsigned char *room(struct encoder *e, unsigned char *to, size_t more)
+ALWAYS_INLINE unsigned char *room(struct encoder *e, unsigned char *to, size_t more)
 {
-    return more <= (size_t)(e->end - to) ? to : grow(e, to, more);
+    return more <= (size_t)(e->end - to) ? to : grow(e, to, more, 0);
 }
 
-/* The same for the head and the content of a text or bytes. */
-static inline unsigned char *room_for(struct encoder *e, unsigned char *to, size_t len)
+/* The same for a head and between `least` and `most` bytes of content. */
+ALWAYS_INLINE unsigned char *room_for(struct encoder *e, unsigned char *to, size_t least,
+                                      size_t most)
 {
-    if (len > e->limits.max_bytes)
-        return refuse_bytes(e);
-    return room(e, to, COAT_WIRE_HEAD_MAX + len);
+    size_t more = COAT_WIRE_HEAD_MAX + most;
+
+    return more <= (size_t)(e->end - to) ? to : grow(e, to, more, least);
 }
 
 /* ---- Scalars ------------------------------------------------------------------------------- */
 
-/* Asked beforehand, since an exception about it would be more than a text (refuse.h). */
-static bool has_surrogate(PyObject *text)
+static unsigned char *refuse_text(struct encoder *e, unsigned char *to, PyObject *text,
+                                  const struct core_place *at, bool is_key)
 {
-    Py_ssize_t len = PyUnicode_GET_LENGTH(text);
-    int kind = (int)PyUnicode_KIND(text);
-    const void *data = PyUnicode_DATA(text);
-
-    if (kind == PyUnicode_1BYTE_KIND)
-        return false;
-    for (Py_ssize_t i = 0; i < len; i++) {
-        if (Py_UNICODE_IS_SURROGATE(PyUnicode_READ(kind, data, i)))
-            return true;
-    }
-    return false;
+    return is_key ? refuse_key(e, to, text, at, "it has a lone surrogate, so it is not UTF-8")
+                  : refuse_because(e, to, text, at,
+                                   "str with a lone surrogate is not storable (store "
+                                   "value.encode('utf-8', 'surrogatepass'))");
 }
 
-/* A text that has to be put into UTF-8 first. Apart, since most have not. */
+/*
+ * A text beyond ASCII. Apart, since most are not. Where its head ends is known only when it is
+ * written, so it may have to be moved.
+ */
 static __attribute__((noinline)) unsigned char *put_other_text(struct encoder *e, unsigned char *to,
                                                                PyObject *text,
                                                                const struct core_place *at,
                                                                bool is_key)
 {
+    size_t least = (size_t)PyUnicode_GET_LENGTH(text), most, len = 0;
     const char *utf8;
-    Py_ssize_t len;
+    unsigned char *content, *end;
 
 #if PY_VERSION_HEX < 0x030c0000
     if (PyUnicode_READY(text) < 0)
         return NULL;
 #endif
-    if (has_surrogate(text))
-        return is_key ? refuse_key(e, to, text, at, "it has a lone surrogate, so it is not UTF-8")
-                      : refuse_because(e, to, text, at,
-                                       "str with a lone surrogate is not storable (store "
-                                       "value.encode('utf-8', 'surrogatepass'))");
-    utf8 = PyUnicode_AsUTF8AndSize(text, &len);
-    if (utf8 == NULL)
-        return NULL;
-    to = room_for(e, to, (size_t)len);
+    utf8 = core_text_utf8(&e->layout, text, &len);
+    most = utf8 != NULL ? len : least * core_text_most(text);
+    to = room_for(e, to, least, most);
     if (to == NULL)
         return NULL;
-    to = coat_wire_put_text_head(to, (size_t)len);
-    return coat_wire_put_raw(to, utf8, (size_t)len);
+    if (utf8 != NULL)
+        return coat_wire_put_raw(coat_wire_put_text_head(to, len), utf8, len);
+    content = coat_wire_put_text_head(to, most);
+    end = core_text_write(content, text);
+    if (end == NULL)
+        return refuse_text(e, to, text, at, is_key);
+    len = (size_t)(end - content);
+    to = coat_wire_put_text_head(to, len);
+    if (to != content)
+        memmove(to, content, len);
+    return to + len;
 }
 
-static inline unsigned char *put_text(struct encoder *e, unsigned char *to, PyObject *text,
+ALWAYS_INLINE unsigned char *put_text(struct encoder *e, unsigned char *to, PyObject *text,
                                       const struct core_place *at, bool is_key)
 {
     size_t len;
@@ -178,18 +185,18 @@ static inline unsigned char *put_text(struct encoder *e, unsigned char *to, PyOb
     if (!PyUnicode_IS_COMPACT_ASCII(text))
         return put_other_text(e, to, text, at, is_key);
     len = (size_t)PyUnicode_GET_LENGTH(text);
-    to = room_for(e, to, len);
+    to = room_for(e, to, len, len);
     if (to == NULL)
         return NULL;
     to = coat_wire_put_text_head(to, len);
-    return coat_wire_put_raw(to, PyUnicode_1BYTE_DATA(text), len);
+    return coat_wire_put_raw(to, ((PyASCIIObject *)text) + 1, len);
 }
 
 static unsigned char *put_bytes(struct encoder *e, unsigned char *to, PyObject *bytes)
 {
     size_t len = (size_t)PyBytes_GET_SIZE(bytes);
 
-    to = room_for(e, to, len);
+    to = room_for(e, to, len, len);
     if (to == NULL)
         return NULL;
     to = coat_wire_put_bytes_head(to, len);
@@ -226,7 +233,7 @@ static unsigned char *put_bigint(struct encoder *e, unsigned char *to, PyObject 
     size_t len = bigint_room(number), spare;
     unsigned char *digits;
 
-    to = room_for(e, to, len);
+    to = room_for(e, to, len, len);
     if (to == NULL)
         return NULL;
     digits = to + COAT_WIRE_HEAD_MAX;
@@ -242,13 +249,25 @@ static unsigned char *put_bigint(struct encoder *e, unsigned char *to, PyObject 
     return to + len;
 }
 
-static unsigned char *put_int(struct encoder *e, unsigned char *to, PyObject *number)
+/* An int whose value has to be asked for. */
+static __attribute__((noinline)) unsigned char *put_other_int(struct encoder *e, unsigned char *to,
+                                                              PyObject *number)
 {
     int overflow;
     long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
 
     if (overflow != 0)
         return put_bigint(e, to, number);
+    to = room(e, to, COAT_WIRE_SCALAR_MAX);
+    return to == NULL ? NULL : coat_wire_put_int(to, value);
+}
+
+ALWAYS_INLINE unsigned char *put_int(struct encoder *e, unsigned char *to, PyObject *number)
+{
+    int64_t value;
+
+    if (!core_int_value(&e->layout, number, &value))
+        return put_other_int(e, to, number);
     to = room(e, to, COAT_WIRE_SCALAR_MAX);
     return to == NULL ? NULL : coat_wire_put_int(to, value);
 }
@@ -307,36 +326,76 @@ static unsigned char *put_tuple(struct encoder *e, unsigned char *to, PyObject *
     return coat_wire_tuple_end(e->buf->bytes + start, to);
 }
 
+struct dict_walk {
+    struct core_place at;
+    size_t depth; /* of its members */
+    size_t odd;   /* keys that are neither text nor bytes */
+};
+
+ALWAYS_INLINE unsigned char *put_entry(struct encoder *e, unsigned char *to, PyObject *key,
+                                       PyObject *value, struct dict_walk *w)
+{
+    w->at.key = key;
+    if (PyUnicode_CheckExact(key)) {
+        to = put_text(e, to, key, w->at.up, true);
+    } else {
+        w->odd += !PyBytes_CheckExact(key);
+        to = put_key(e, to, key, w->at.up, w->depth);
+    }
+    return to == NULL ? NULL : put_value(e, to, value, &w->at, w->depth);
+}
+
+/* With the public API only. */
+static unsigned char *put_entries(struct encoder *e, unsigned char *to, PyObject *dict,
+                                  struct dict_walk *w)
+{
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+
+    while (to != NULL && PyDict_Next(dict, &at, &key, &value))
+        to = put_entry(e, to, key, value, w);
+    return to;
+}
+
 static unsigned char *put_dict(struct encoder *e, unsigned char *to, PyObject *dict,
                                const struct core_place *up, size_t depth)
 {
-    struct core_place at = {up, NULL, 0};
-    size_t count = (size_t)PyDict_GET_SIZE(dict), odd = 0;
-    Py_ssize_t position = 0;
-    PyObject *value;
+    struct dict_walk w = {{up, NULL, 0}, depth + 1, 0};
+    size_t count = (size_t)PyDict_GET_SIZE(dict);
+    struct core_entries entries;
 
     if (!may_open(e, up, 2 * count, depth) || (to = room(e, to, COAT_WIRE_HEAD_MAX)) == NULL)
         return NULL;
     to = coat_wire_put_dict_head(to, count);
-    while (PyDict_Next(dict, &position, &at.key, &value)) {
-        if (PyUnicode_CheckExact(at.key)) {
-            to = put_text(e, to, at.key, up, true);
-        } else {
-            odd += !PyBytes_CheckExact(at.key);
-            to = put_key(e, to, at.key, up, depth + 1);
-        }
-        if (to == NULL || (to = put_value(e, to, value, &at, depth + 1)) == NULL)
-            return NULL;
+    if (core_dict_entries(&e->layout, dict, &entries)) {
+        for (; entries.at < entries.end && to != NULL; entries.at += entries.stride)
+            if (entries.at[1] != NULL)
+                to = put_entry(e, to, entries.at[0], entries.at[1], &w);
+    } else {
+        to = put_entries(e, to, dict, &w);
     }
-    if (odd > COAT_ODD_KEYS_MAX)
-        return refuse_limit(e, up, CORE_MAX_ODD_KEYS, COAT_ODD_KEYS_MAX);
+    if (w.odd > COAT_ODD_KEYS_MAX)
+        return to == NULL ? NULL : refuse_limit(e, up, CORE_MAX_ODD_KEYS, COAT_ODD_KEYS_MAX);
     return to;
 }
 
 /* ---- Values and keys ----------------------------------------------------------------------- */
 
-static unsigned char *put_value(struct encoder *e, unsigned char *to, PyObject *value,
+/* What is not as frequent as texts and ints. */
+static unsigned char *put_other(struct encoder *e, unsigned char *to, PyObject *value,
                                 const struct core_place *at, size_t depth)
+{
+    PyTypeObject *type = Py_TYPE(value);
+
+    if (type == &PyTuple_Type)
+        return put_tuple(e, to, value, at, depth, false);
+    if (type == &PyBytes_Type)
+        return put_bytes(e, to, value);
+    return refuse_value(e, to, value, at);
+}
+
+ALWAYS_INLINE unsigned char *put_value(struct encoder *e, unsigned char *to, PyObject *value,
+                                       const struct core_place *at, size_t depth)
 {
     PyTypeObject *type = Py_TYPE(value);
 
@@ -348,12 +407,8 @@ static unsigned char *put_value(struct encoder *e, unsigned char *to, PyObject *
         return put_dict(e, to, value, at, depth);
     if (type == &PyList_Type)
         return put_list(e, to, value, at, depth);
-    if (type == &PyTuple_Type)
-        return put_tuple(e, to, value, at, depth, false);
-    if (type == &PyBytes_Type)
-        return put_bytes(e, to, value);
     if (type != &PyFloat_Type && type != &PyBool_Type && value != Py_None)
-        return refuse_value(e, to, value, at);
+        return put_other(e, to, value, at, depth);
     to = room(e, to, COAT_WIRE_SCALAR_MAX);
     if (to == NULL)
         return NULL;
@@ -367,7 +422,11 @@ static bool is_big(PyObject *number)
 {
     unsigned char digits[16];
     size_t spare;
+    int overflow;
 
+    PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (overflow == 0)
+        return false;
     if (bigint_room(number) > sizeof digits || bigint_write(number, digits, sizeof digits) < 0)
         return true;
     spare = coat_wire_bigint_spare(digits, sizeof digits);
@@ -411,6 +470,7 @@ static void begin(struct encoder *e, struct core_state *state, const struct coat
     if (e->limits.max_depth > COAT_DEPTH_MAX)
         e->limits.max_depth = COAT_DEPTH_MAX;
     e->items_left = limits->max_items;
+    e->layout = state->layout;
     e->root = root;
     e->collects = collects;
     e->refusals = NULL;

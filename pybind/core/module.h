@@ -11,12 +11,14 @@
 #include "api/buf.h"
 #include "errors.h"
 #include "keys.h"
+#include "layout.h"
 
 struct core_state {
     PyObject *exceptions[CORE_EXCEPTIONS];
     PyTypeObject *store_type;
     PyTypeObject *session_type;
     PyTypeObject *names_type;
+    struct core_layout layout;
     struct core_keys keys;
     struct coat_buf scratch; /* of the encoder: see encode.h */
 };

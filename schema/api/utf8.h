@@ -45,4 +45,29 @@ static inline size_t coat_utf8_valid(const void *text, size_t len)
     return coat_is_ascii(text, len) ? len : coat_utf8_walk(text, len);
 }
 
+/* Writes a character that UTF-8 has, so no surrogate, in 1 to 4 bytes; returns the byte after. */
+static inline unsigned char *coat_utf8_put(unsigned char *to, uint32_t c)
+{
+    if (c < 0x80) {
+        *to = (unsigned char)c;
+        return to + 1;
+    }
+    if (c < 0x800) {
+        to[0] = (unsigned char)(0xc0 | c >> 6);
+        to[1] = (unsigned char)(0x80 | (c & 0x3f));
+        return to + 2;
+    }
+    if (c < 0x10000) {
+        to[0] = (unsigned char)(0xe0 | c >> 12);
+        to[1] = (unsigned char)(0x80 | (c >> 6 & 0x3f));
+        to[2] = (unsigned char)(0x80 | (c & 0x3f));
+        return to + 3;
+    }
+    to[0] = (unsigned char)(0xf0 | c >> 18);
+    to[1] = (unsigned char)(0x80 | (c >> 12 & 0x3f));
+    to[2] = (unsigned char)(0x80 | (c >> 6 & 0x3f));
+    to[3] = (unsigned char)(0x80 | (c & 0x3f));
+    return to + 4;
+}
+
 #endif

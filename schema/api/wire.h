@@ -142,27 +142,32 @@ COAT_WIRE_INLINE unsigned char *coat_wire_put_ext_head(unsigned char *to, int ty
     return to;
 }
 
+/* A copy of `width` bytes from either end of content that has as many, and at most twice as many.
+ */
+#define COAT_WIRE_COPY_ENDS(to, from, len, width)                                                  \
+    do {                                                                                           \
+        unsigned char head_[width], tail_[width];                                                  \
+        memcpy(head_, from, width);                                                                \
+        memcpy(tail_, (from) + (len) - (width), width);                                            \
+        memcpy(to, head_, width);                                                                  \
+        memcpy((to) + (len) - (width), tail_, width);                                              \
+    } while (0)
+
 /* Copy content. Most is short, and short copies are cheaper here than by a call. */
 COAT_WIRE_INLINE unsigned char *coat_wire_put_raw(unsigned char *to, const void *bytes, size_t len)
 {
     const unsigned char *from = bytes;
 
-    if (len > 16) {
+    if (len > 64) {
         memcpy(to, from, len);
+    } else if (len > 32) {
+        COAT_WIRE_COPY_ENDS(to, from, len, 32);
+    } else if (len > 16) {
+        COAT_WIRE_COPY_ENDS(to, from, len, 16);
     } else if (len >= 8) {
-        uint64_t head, tail;
-
-        memcpy(&head, from, 8);
-        memcpy(&tail, from + len - 8, 8);
-        memcpy(to, &head, 8);
-        memcpy(to + len - 8, &tail, 8);
+        COAT_WIRE_COPY_ENDS(to, from, len, 8);
     } else if (len >= 4) {
-        uint32_t head, tail;
-
-        memcpy(&head, from, 4);
-        memcpy(&tail, from + len - 4, 4);
-        memcpy(to, &head, 4);
-        memcpy(to + len - 4, &tail, 4);
+        COAT_WIRE_COPY_ENDS(to, from, len, 4);
     } else if (len > 0) {
         to[0] = from[0];
         to[len / 2] = from[len / 2];
