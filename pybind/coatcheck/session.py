@@ -13,6 +13,8 @@ from .exceptions import Error
 log = logging.getLogger("coatcheck")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# A record may hold a later time, after a clock went astray; a datetime may not.
+_LAST_MS = 253_402_300_799_999
 
 
 class Session(_core.Session, MutableMapping[str, Any]):
@@ -130,4 +132,4 @@ class Session(_core.Session, MutableMapping[str, Any]):
 
 
 def _from_ms(ms: int) -> datetime | None:
-    return _EPOCH + timedelta(milliseconds=ms) if ms else None
+    return _EPOCH + timedelta(milliseconds=min(ms, _LAST_MS)) if ms else None

@@ -248,6 +248,19 @@ def test_its_repr_loads_nothing() -> None:
         assert repr(nowhere.session("A" * 43)) == "<Session, not looked at>"
 
 
+def test_a_deadline_beyond_the_last_datetime_is_the_last(
+    store: Store, redis_server: RedisServer
+) -> None:
+    session = store.new()
+    session["a"] = 1
+    session_id = session.save()
+    (key,) = redis_server.records()
+    redis_server.cli("SETRANGE", key, 96, (2**53 - 1).to_bytes(8, "big"))
+    loaded = store.load(session_id or "")
+    assert loaded is not None and loaded.deadline_ms == 2**53 - 1
+    assert loaded.deadline == datetime(9999, 12, 31, 23, 59, 59, 999000, timezone.utc)
+
+
 @pytest.mark.parametrize("name", ["id", "new", "modified", "principal", "created", "public_id"])
 def test_what_it_tells_cannot_be_set(session: Session, name: str) -> None:
     with pytest.raises(AttributeError):
