@@ -248,7 +248,7 @@ static size_t distance(const char *a, const char *b)
 static int unknown(const char *name, int shown, struct coat_error *err)
 {
     size_t len = strlen(name);
-    if (len > 24 || strspn(name, "abcdefghijklmnopqrstuvwxyz_") != len)
+    if (len == 0 || len > 24 || strspn(name, "abcdefghijklmnopqrstuvwxyz_") != len)
         return coat_error_set(err, COAT_ECONFIG,
                               "there is no such option; the URL's parameters and the options "
                               "are lower-case words such as idle or max_bytes");

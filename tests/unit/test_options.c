@@ -249,6 +249,7 @@ static void strange_names_are_not_repeated(void **state)
 {
     struct coat_error err;
     assert_int_equal(coat_options_set(*state, "", "1", &err), COAT_ECONFIG);
+    assert_non_null(strstr(err.text, "no such option"));
     assert_int_equal(coat_options_set(*state, "Idle\n", "1", &err), COAT_ECONFIG);
     assert_null(strstr(err.text, "\n"));
     char name[1000];
