@@ -7,12 +7,15 @@
 
 #include "api/error.h"
 
-/* What the scripts rely on. */
+/* What the scripts and other readers rely on; the table in docs/protocol.md. */
 _Static_assert(sizeof(struct coat_head) == COAT_HEAD_LEN, "no padding");
 _Static_assert(offsetof(struct coat_head, revisions) == 4, "SAVE: GETRANGE 4 11");
 _Static_assert(offsetof(struct coat_head, current) == 46, "LOGOUT: GETRANGE 46 85");
 _Static_assert(offsetof(struct coat_head, other) == 46 + 16, "LOGOUT: sub(17, 32)");
 _Static_assert(offsetof(struct coat_head, until) == 46 + 32, "LOGOUT: sub(33)");
+_Static_assert(offsetof(struct coat_head, format) == 1, "the record format");
+_Static_assert(offsetof(struct coat_head, created) == 87, "the record format");
+_Static_assert(offsetof(struct coat_head, deadline) == 96, "the record format");
 _Static_assert(offsetof(struct coat_head, tag) == 106, "the record format");
 _Static_assert(offsetof(struct coat_head, idle) == 115, "the record format");
 

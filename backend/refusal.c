@@ -36,6 +36,9 @@ static const struct meaning MEANINGS[] = {
      "the server is a replica that has lost its master: point the url at the master"},
     {"CLUSTERDOWN", "CLUSTERDOWN", COAT_EUNAVAILABLE,
      "the cluster does not serve now: see CLUSTER INFO"},
+    {"MOVED", "MOVED", COAT_EUNAVAILABLE,
+     "the server belongs to a cluster, which this version cannot use: point the url at a server "
+     "that stands alone"},
     {"MISCONF", "MISCONF", COAT_EUNAVAILABLE,
      "the server refuses writes because it cannot save to disk: see its log"},
     {"NOREPLICAS", "NOREPLICAS", COAT_EUNAVAILABLE,

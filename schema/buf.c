@@ -23,15 +23,6 @@ int coat_buf_grow(struct coat_buf *b, size_t more)
     return 0;
 }
 
-unsigned char *coat_buf_steal(struct coat_buf *b, size_t *len)
-{
-    unsigned char *bytes = b->bytes;
-
-    *len = b->len;
-    *b = (struct coat_buf)COAT_BUF_INIT;
-    return bytes;
-}
-
 void coat_buf_release(struct coat_buf *b)
 {
     free(b->bytes);

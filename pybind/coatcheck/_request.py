@@ -70,7 +70,9 @@ class Rules:
     ) -> None:
         _one_of("on_corrupt", on_corrupt, "new", "raise")
         if not callable(on_unavailable):
-            _one_of("on_unavailable", on_unavailable, "503", "raise", "anonymous", "a callable")
+            _one_of(
+                "on_unavailable", on_unavailable, "503", "raise", "anonymous", also="a callable"
+            )
         _one_of("on_gone", on_gone, "drop", "error")
         _one_of("cache_control", cache_control, "auto", None)
         if not isinstance(cookie, Cookie):
@@ -270,9 +272,10 @@ class _Load:
         raise exc
 
 
-def _one_of(name: str, value: object, *choices: object) -> None:
+def _one_of(name: str, value: object, *choices: object, also: str | None = None) -> None:
     if value not in choices:
-        raise ConfigError(f"{name}={value!r}: must be {' or '.join(repr(c) for c in choices)}")
+        words = [*map(repr, choices), *([also] if also else [])]
+        raise ConfigError(f"{name}={value!r}: must be {' or '.join(words)}")
 
 
 def _try_again() -> Refusal:

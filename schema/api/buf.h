@@ -79,10 +79,6 @@ static inline void coat_buf_clear(struct coat_buf *b)
     b->len = 0;
 }
 
-/* The memory, now the caller's to free(), with b->len bytes in it; the buffer is empty. May be
- * NULL where nothing was ever reserved. */
-unsigned char *coat_buf_steal(struct coat_buf *b, size_t *len);
-
 /* Free the memory: an empty buffer, fit for use. Any number of times. */
 void coat_buf_release(struct coat_buf *b);
 

@@ -1560,6 +1560,7 @@ def test_browsers_at_once_keep_to_their_own_sessions(serve: Serve) -> None:
     [
         ({"on_corrupt": "ignore"}, "on_corrupt='ignore': must be 'new' or 'raise'"),
         ({"on_unavailable": "500"}, "on_unavailable='500'"),
+        ({"on_unavailable": "a callable"}, "or a callable"),
         ({"on_gone": "raise"}, "on_gone='raise'"),
         ({"cache_control": "public"}, "cache_control='public'"),
         ({"cookie": "session"}, "give a coatcheck.Cookie"),

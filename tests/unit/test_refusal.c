@@ -98,12 +98,23 @@ static void a_word_is_compared_whole(void **state)
     assert_int_equal(coat_refusal_is(&status, "NOSCRIPT"), 0);
 }
 
+static void a_cluster_is_called_one(void **state)
+{
+    (void)state;
+    struct coat_reply reply = error("MOVED 3999 127.0.0.1:6381");
+    struct coat_error err;
+    assert_int_equal(coat_refusal(&reply, &err), COAT_EUNAVAILABLE);
+    assert_string_equal(err.reason, "MOVED");
+    assert_non_null(strstr(err.text, "cluster"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_error_has_its_code_and_word),
         cmocka_unit_test(what_the_server_quotes_is_not_repeated),
         cmocka_unit_test(a_word_is_compared_whole),
+        cmocka_unit_test(a_cluster_is_called_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
