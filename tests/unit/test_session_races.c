@@ -37,6 +37,7 @@ struct client {
     enum coat_session_op doing;
     int changes_id;
     unsigned char value; /* that its field has with the save under way */
+    int changed;         /* that save changes it: deleting what is not there does not */
     int uncertain;       /* the last save: the same is tried again, or the session loaded again */
     char held[COAT_SID_LEN + 1];
 };
@@ -319,12 +320,14 @@ static void begin_save(struct world *w, int c)
     struct client *client = &w->clients[c];
     struct key *key = coat_session_id(client->s) ? key_of(w, client) : NULL;
     client->changes_id = client->s->pending.rotate || client->s->pending.login[0];
-    if (key) {
+    client->changed = coat_doc_modified(coat_session_doc(client->s));
+    if (key && client->changed) {
         if (key->tried_count[c] == TRIED)
             key->tried_count[c]--; /* a schedule that is that unlucky proves less */
         key->tried[c][key->tried_count[c]++] = client->value;
-        key->rotation_unknown |= client->changes_id;
     }
+    if (key)
+        key->rotation_unknown |= client->changes_id;
     memcpy(client->held, client->s->id, sizeof client->held);
     start(w, client, COAT_OP_SAVE);
 }
@@ -392,8 +395,10 @@ static void acknowledged(struct world *w, int c)
         for (int other = 0; other < CLIENTS; other++)
             key->acknowledged[other] = stored_value(key, other);
     key->known = 1;
-    key->acknowledged[c] = client->value;
-    key->tried_count[c] = 0;
+    if (client->changed) {
+        key->acknowledged[c] = client->value;
+        key->tried_count[c] = 0;
+    }
     if (client->changes_id)
         key->rotation_unknown = 0;
 }
@@ -408,7 +413,7 @@ static void saved(struct world *w, int c, int rc)
           "a save ends in an unexpected way");
     if (rc == 0)
         acknowledged(w, c);
-    else if (key && rc != COAT_EUNCERTAIN && key->tried_count[c] > 0)
+    else if (key && client->changed && rc != COAT_EUNCERTAIN && key->tried_count[c] > 0)
         key->tried_count[c]--; /* it was told that this one has not landed, and never will */
     client->uncertain = rc == COAT_EUNCERTAIN;
     if (rc < 0 && draw(w, 2))
