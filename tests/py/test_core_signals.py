@@ -111,5 +111,5 @@ def test_a_signal_that_raises_nothing_neither_ends_nor_prolongs_a_wait(
         pytest.raises(StoreTimeout),
     ):
         store.ping()
-    assert 0.5 <= time.monotonic() - began < 5
+    assert 0.49 <= time.monotonic() - began < 5  # milliseconds are counted whole
     assert len(seen) > 1
