@@ -77,7 +77,9 @@ class Session(_core.Session, MutableMapping[str, Any]):
     def destroy(self) -> bool:
         """End it at once, for every request that holds its id; False if it was gone already.
 
-        Afterwards it is a new, empty session, which gets another id if something is stored.
+        Afterwards it is a new, empty session, which gets another id if something is stored. Where a
+        login had replaced the id that a request came with, nothing was ended: one that was not
+        loaded is then `stale`, for one that was loaded SessionGone is raised.
         """
         public_id = self.public_id if self.accessed else "that was not loaded"
         self._ended = super().destroy()

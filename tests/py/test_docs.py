@@ -290,6 +290,15 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 # ---- Tables, links, versions --------------------------------------------------------------------
 
 
+def test_the_architecture_page_names_every_file_and_no_other() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    folders = [ROOT / folder for folder in ("schema", "backend", "pybind/core", "pybind/coatcheck")]
+    files = [file for folder in folders for file in folder.rglob("*.*")]
+    assert named == {file.stem for file in files if file.suffix in {".c", ".h", ".py"}}
+
+
 @each_page
 def test_every_link_leads_somewhere(page: Path) -> None:
     lost = []
