@@ -21,43 +21,9 @@ import pytest
 from coatcheck import Corrupt, LimitExceeded, NotStorable, check, dumps, loads
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equal, of identical types all the way down, float bits and the order of keys included."""
-    if type(a) is not type(b):
-        return False
-    if type(a) is float:
-        return struct.pack(">d", a) == struct.pack(">d", b)
-    if type(a) in (list, tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    if type(a) is dict:
-        return len(a) == len(b) and all(map(same, a.items(), b.items()))
-    return a == b
-
+from values import same, scalars, values
 
 # ---- What is stored comes back -------------------------------------------------------------------
-
-ints = st.integers() | st.integers(-(2**66), 2**66) | st.integers(-(2**600), 2**600)
-floats = st.floats() | st.integers(0, 2**64 - 1).map(
-    lambda bits: struct.unpack(">d", struct.pack(">Q", bits))[0]
-)
-scalars = st.none() | st.booleans() | ints | floats | st.text() | st.binary()
-keys = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text()
-    | st.binary(),
-    lambda inner: st.lists(inner, max_size=4).map(tuple),
-    max_leaves=4,
-)
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(keys, inner),
-    max_leaves=40,
-)
 
 
 @given(values)

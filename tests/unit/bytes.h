@@ -22,18 +22,43 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-/* "81a161c0" into bytes, "." is none; the caller frees them. Of exact size, so that ASan sees. */
-static inline unsigned char *unhex(const char *hex, size_t *len)
+/* The bytes of such a text, into `to` unless it is NULL: how many. */
+static inline size_t unhex_into(unsigned char *to, const char *text)
 {
-    size_t digits = strspn(hex, "0123456789abcdef");
-    unsigned char *bytes = malloc(digits / 2 + (digits == 0));
+    size_t len = 0, digits;
 
-    assert_non_null(bytes);
-    for (*len = 0; *len < digits / 2; ++*len) {
-        char pair[3] = {hex[2 * *len], hex[2 * *len + 1], '\0'};
+    for (; (digits = strspn(text, "0123456789abcdef")) > 0; text += *text == ' ') {
+        const char *end = text + digits;
+        size_t last = 1;
 
-        bytes[*len] = (unsigned char)strtoul(pair, NULL, 16);
+        assert_true(digits % 2 == 0);
+        if (*end == '*')
+            last = strtoul(end + 1, (char **)&end, 10);
+        for (; digits > 0; digits -= 2, text += 2) {
+            char pair[3] = {text[0], text[1], '\0'};
+            size_t times = digits == 2 ? last : 1;
+
+            if (to != NULL)
+                memset(to + len, (int)strtoul(pair, NULL, 16), times);
+            len += times;
+        }
+        text = end;
     }
+    return len;
+}
+
+/*
+ * "81a161c0" into bytes; spaces between bytes mean nothing, "00*5" is five times 00, "." is none.
+ * The caller frees them. Of exact size, so that ASan sees.
+ */
+static inline unsigned char *unhex(const char *text, size_t *len)
+{
+    unsigned char *bytes;
+
+    *len = unhex_into(NULL, text);
+    bytes = malloc(*len + (*len == 0));
+    assert_non_null(bytes);
+    unhex_into(bytes, text);
     return bytes;
 }
 
@@ -92,17 +117,25 @@ static inline FILE *open_data(const char *name)
     return f;
 }
 
-/* The next line that is neither empty nor a comment: 1, and what stands before and after its tab.
- */
+/* Ends a cell of a row, and returns the next. */
+static inline char *next_cell(char *cell)
+{
+    char *tab = strchr(cell, '\t');
+
+    assert_non_null(tab);
+    *tab = '\0';
+    return tab + 1;
+}
+
+/* The next line that is neither empty nor a comment: 1, with its first cell in `line`, and the rest
+ * of it. */
 static inline int next_row(FILE *f, char *line, size_t size, char **second)
 {
     while (fgets(line, (int)size, f) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         if (line[0] == '\0' || line[0] == '#')
             continue;
-        *second = strchr(line, '\t');
-        assert_non_null(*second);
-        *(*second)++ = '\0';
+        *second = next_cell(line);
         return 1;
     }
     return 0;

@@ -299,18 +299,22 @@ static void an_empty_tuple_and_tuples_within_tuples(void **state)
 
 static void every_good_value_packs_to_its_bytes(void **state)
 {
-    FILE *f = open_data("good.txt");
+    static const char *const files[] = {"good.txt", "long.txt"};
     char line[1024], *value;
     size_t len;
 
     (void)state;
-    while (next_row(f, line, sizeof line, &value)) {
-        unsigned char *bytes = unhex(line, &len);
+    for (size_t i = 0; i < COUNT(files); i++) {
+        FILE *f = open_data(files[i]);
 
-        assert_repacks(bytes, len);
-        free(bytes);
+        while (next_row(f, line, sizeof line, &value)) {
+            unsigned char *bytes = unhex(line, &len);
+
+            assert_repacks(bytes, len);
+            free(bytes);
+        }
+        fclose(f);
     }
-    fclose(f);
 }
 
 /* ---- Keys ---------------------------------------------------------------------------------- */
