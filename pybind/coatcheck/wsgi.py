@@ -115,11 +115,15 @@ class _Response:
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
         wrap_file = self._environ.get("wsgi.file_wrapper")
-        if wrap_file is not None:
+        # A class stays where it is: servers ask whether the body is an instance of it.
+        if wrap_file is not None and not isinstance(wrap_file, type):
             self._environ["wsgi.file_wrapper"] = self._remember_file(wrap_file)
         try:
             self._body = app(self._environ, self.start)
-            is_file = self._file is not None and self._body is self._file
+            if isinstance(wrap_file, type):
+                is_file = isinstance(self._body, wrap_file)
+            else:
+                is_file = self._file is not None and self._body is self._file
             if is_file or isinstance(self._body, (list, tuple)):
                 # Nothing of the application's runs any more, and the server knows better ways to
                 # send these than chunk by chunk.

@@ -1454,6 +1454,27 @@ def test_a_wrapped_file_is_passed_through_for_the_server_to_send(
     assert "Set-Cookie" in dict(started[0][1])
 
 
+@pytest.mark.parametrize("kind", ["list", "file", "generator"])
+def test_a_server_can_ask_whether_the_body_is_of_its_class_for_files(
+    store: Store, kind: str
+) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        environ["coatcheck.session"]["a"] = 1
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        if kind == "file":
+            return environ["wsgi.file_wrapper"](io.BytesIO(b"file"))
+        return [b"text"] if kind == "list" else (chunk for chunk in [b"text"])
+
+    environ = Browser(app).environ()
+    environ["wsgi.file_wrapper"] = FileWrapper
+    started: list[Any] = []
+    body = SessionMiddleware(app, store)(environ, lambda *args: started.append(args))
+    # As gunicorn does.
+    assert isinstance(body, environ["wsgi.file_wrapper"]) == (kind == "file")
+    assert b"".join(body) == (b"file" if kind == "file" else b"text")
+    assert "Set-Cookie" in dict(started[0][1])
+
+
 def test_a_wrapped_file_is_closed_where_the_503_goes_out_instead(
     store: Store, redis_server: RedisServer
 ) -> None:
