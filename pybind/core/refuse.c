@@ -40,7 +40,7 @@ static PyObject *name_of(PyTypeObject *type)
     module = module_of(type);
     name = ((PyHeapTypeObject *)type)->ht_qualname;
     if (module == NULL || is_ascii_text(module, "builtins"))
-        return PyUnicode_FromFormat("%U", name);
+        return PyUnicode_FromObject(name); /* a copy, if somebody set it to a subclass of str */
     return PyUnicode_FromFormat("%U.%U", module, name);
 }
 
@@ -58,6 +58,7 @@ static const struct {
     {"decimal.Decimal", "store str(value)"},
     {"fractions.Fraction", "store str(value)"},
     {"uuid.UUID", "store str(value)"},
+    {"ipaddress._IPAddressBase", "store str(value)"},
     {"pathlib.PurePath", "store str(value)"},
     {"pathlib._local.PurePath", "store str(value)"},
     {"numpy.generic", "store value.item()"},
@@ -72,8 +73,11 @@ static const struct {
     {"dict_keys", "store list(value)"},
     {"dict_values", "store list(value)"},
     {"dict_items", "store list(value)"},
+    {"mappingproxy", "store dict(value)"},
+    {"frozendict.frozendict", "store dict(value)"},
     {"array.array", "store value.tolist()"},
     {"collections.deque", "store list(value)"},
+    {"django.utils.functional.Promise", "store str(value)"}, /* a text that is translated lazily */
     {"django.utils.safestring.SafeString", "store str.__str__(value)"}, /* its own keeps the type */
     {"str", "store str(value)"},
     {"bytes", "store bytes(value)"},
