@@ -31,20 +31,27 @@ static size_t sequence(const unsigned char *s, size_t len)
     return 0;
 }
 
-size_t coat_utf8_walk(const void *text, size_t len)
+size_t coat_utf8_walk(const void *text, size_t len, struct coat_utf8_extent *x)
 {
     const unsigned char *s = text;
-    size_t at = 0;
+    unsigned char top = 0;
+    size_t at = 0, chars = 0;
 
     while (at < len) {
         size_t step = sequence(s + at, len - at);
 
         if (step == 0)
             break;
+        if (s[at] > top)
+            top = s[at];
+        chars++;
         at += step;
         /* Back to the long strides where ASCII goes on. */
-        while (step == 1 && len - at >= 8 && coat_is_ascii(s + at, 8))
+        while (step == 1 && len - at >= 8 && coat_is_ascii(s + at, 8)) {
+            chars += 8;
             at += 8;
+        }
     }
+    *x = (struct coat_utf8_extent){chars, top};
     return at;
 }

@@ -1,21 +1,39 @@
 #include "decode.h"
 
 #include "module.h"
+#include "text.h"
 #include "api/error.h"
+#include "api/utf8.h"
+#include "api/value.h"
 #include "api/wire.h"
 
 #include <stdbool.h>
 
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/*
+ * The rules are those of wire.h, utf8.h and coat_check; what they say about bytes that break them,
+ * coat_check says: here it is only noticed that they do.
+ */
 struct decoder {
     struct core_state *state;
-    const unsigned char *start;
+    const unsigned char *end;
+    size_t left;       /* values that containers may still announce */
+    size_t depth_left; /* containers that may still be opened within each other */
 };
 
 /*
- * The functions below read on at *at and leave it after the value. Depth and counts were bounded
- * by the check. New reference, or NULL with an exception.
+ * The functions below read what is at `at` and return the byte after it, with a new reference in
+ * *out. NULL: an exception is set, or the bytes are not ours, and *out is not set.
  */
-static PyObject *read_value(struct decoder *d, const unsigned char **at);
+static const unsigned char *read_list(struct decoder *d, const unsigned char *at, size_t count,
+                                      PyObject **out);
+static const unsigned char *read_tuple(struct decoder *d, const unsigned char *at,
+                                       const struct coat_wire_head *h, bool is_key, PyObject **out);
+static const unsigned char *read_dict(struct decoder *d, const unsigned char *at, size_t count,
+                                      PyObject **out);
+
+/* ---- Scalars ------------------------------------------------------------------------------- */
 
 static PyObject *read_bigint(const unsigned char *bytes, size_t len)
 {
@@ -26,130 +44,7 @@ static PyObject *read_bigint(const unsigned char *bytes, size_t len)
 #endif
 }
 
-/* Whether none of the bytes is beyond ASCII. */
-static bool is_ascii(const unsigned char *bytes, size_t len)
-{
-    uint64_t seen = 0, word;
-    size_t i = 0;
-
-    for (; i + 8 <= len; i += 8) {
-        memcpy(&word, bytes + i, 8);
-        seen |= word;
-    }
-    for (; i < len; i++)
-        seen |= bytes[i];
-    return (seen & UINT64_C(0x8080808080808080)) == 0;
-}
-
-static PyObject *read_text(const unsigned char *utf8, size_t len)
-{
-    PyObject *text;
-
-    /* One character is an object that Python has already. */
-    if (len < 2 || !is_ascii(utf8, len))
-        return PyUnicode_DecodeUTF8((const char *)utf8, (Py_ssize_t)len, NULL);
-    text = PyUnicode_New((Py_ssize_t)len, 127);
-    if (text != NULL)
-        coat_wire_put_raw(PyUnicode_1BYTE_DATA(text), utf8, len);
-    return text;
-}
-
-static PyObject *read_list(struct decoder *d, const unsigned char **at, size_t count)
-{
-    PyObject *list = PyList_New((Py_ssize_t)count);
-
-    for (size_t i = 0; i < count && list != NULL; i++) {
-        PyObject *member = read_value(d, at);
-
-        if (member == NULL)
-            Py_CLEAR(list);
-        else
-            PyList_SET_ITEM(list, (Py_ssize_t)i, member);
-    }
-    return list;
-}
-
-static PyObject *read_tuple(struct decoder *d, const unsigned char **at, size_t count)
-{
-    PyObject *tuple = PyTuple_New((Py_ssize_t)count);
-
-    for (size_t i = 0; i < count && tuple != NULL; i++) {
-        PyObject *member = read_value(d, at);
-
-        if (member == NULL)
-            Py_CLEAR(tuple);
-        else
-            PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, member);
-    }
-    return tuple;
-}
-
-static PyObject *read_key(struct decoder *d, const unsigned char **at)
-{
-    struct coat_wire_head h;
-    const unsigned char *content = coat_wire_read(*at, NULL, 0, &h);
-
-    if (h.kind != COAT_TEXT)
-        return read_value(d, at);
-    *at = content + h.len;
-    return core_key(&d->state->keys, content, h.len);
-}
-
-static int read_entry(struct decoder *d, const unsigned char **at, PyObject *dict)
-{
-    PyObject *key = read_key(d, at), *value = key == NULL ? NULL : read_value(d, at);
-    int rc = value == NULL ? -1 : PyDict_SetItem(dict, key, value);
-
-    Py_XDECREF(key);
-    Py_XDECREF(value);
-    return rc;
-}
-
-/* Apart, so that the error does not take its room on every level of the recursion. */
-static __attribute__((noinline)) PyObject *equal_key(const struct decoder *d, size_t offset)
-{
-    struct coat_error err;
-
-    coat_error_set(&err, COAT_ECORRUPT,
-                   "these bytes are damaged or not ours: the key at byte %zu equals an earlier one",
-                   offset);
-    err.offset = offset;
-    return core_raise(d->state, &err, "value");
-}
-
-/* The pairs at `at` have made a dict with fewer, so they are read again, to find the key. */
-static __attribute__((noinline)) PyObject *refuse_dict(struct decoder *d, const unsigned char *at)
-{
-    const unsigned char *key = at;
-    PyObject *dict = PyDict_New();
-
-    for (Py_ssize_t i = 0; dict != NULL && PyDict_GET_SIZE(dict) == i; i++) {
-        key = at;
-        if (read_entry(d, &at, dict) < 0)
-            Py_CLEAR(dict);
-    }
-    if (dict == NULL)
-        return NULL;
-    Py_DECREF(dict);
-    return equal_key(d, (size_t)(key - d->start));
-}
-
-static PyObject *read_dict(struct decoder *d, const unsigned char **at, size_t count)
-{
-    const unsigned char *first = *at;
-    PyObject *dict = PyDict_New();
-
-    for (size_t i = 0; i < count && dict != NULL; i++) {
-        if (read_entry(d, at, dict) < 0)
-            Py_CLEAR(dict);
-    }
-    if (dict == NULL || (size_t)PyDict_GET_SIZE(dict) == count)
-        return dict;
-    Py_DECREF(dict);
-    return refuse_dict(d, first);
-}
-
-static PyObject *read_int(const struct coat_wire_head *h, const unsigned char *digits)
+ALWAYS_INLINE PyObject *read_int(const struct coat_wire_head *h, const unsigned char *digits)
 {
     switch (h->form) {
     case COAT_WIRE_INT_SIGNED:
@@ -162,47 +57,337 @@ static PyObject *read_int(const struct coat_wire_head *h, const unsigned char *d
     return read_bigint(digits, h->len);
 }
 
-static PyObject *read_value(struct decoder *d, const unsigned char **at)
+ALWAYS_INLINE PyObject *read_text(const unsigned char *utf8, size_t len)
 {
-    struct coat_wire_head h;
-    const unsigned char *content = coat_wire_read(*at, NULL, 0, &h);
+    PyObject *text;
 
-    *at = content;
-    switch (h.kind) {
-    case COAT_NIL:
-        Py_RETURN_NONE;
-    case COAT_BOOL:
-        return PyBool_FromLong(h.v.truth);
-    case COAT_INT:
-        if (h.form == COAT_WIRE_INT_BIG)
-            *at = content + h.len;
-        return read_int(&h, content);
-    case COAT_FLOAT:
-        return PyFloat_FromDouble(h.v.f);
-    case COAT_TEXT:
-        *at = content + h.len;
-        return read_text(content, h.len);
-    case COAT_BYTES:
-        *at = content + h.len;
-        return PyBytes_FromStringAndSize((const char *)content, (Py_ssize_t)h.len);
-    case COAT_LIST:
-        return read_list(d, at, h.len);
-    case COAT_TUPLE:
-        return read_tuple(d, at, h.len);
-    case COAT_DICT:
-        return read_dict(d, at, h.len);
-    }
-    Py_UNREACHABLE();
+    if (len < 2 || !coat_is_ascii(utf8, len))
+        return core_text_read(utf8, len);
+    text = PyUnicode_New((Py_ssize_t)len, 127);
+    if (text != NULL)
+        coat_wire_put_raw(PyUnicode_1BYTE_DATA(text), utf8, len);
+    return text;
 }
 
-PyObject *core_decode(struct core_state *state, const void *bytes)
+/* The value whose head was read, and has `content` behind it. */
+ALWAYS_INLINE const unsigned char *read_rest(struct decoder *d, const unsigned char *content,
+                                             const struct coat_wire_head *h, PyObject **out)
 {
-    struct decoder d = {state, bytes};
-    const unsigned char *at = bytes;
-    int collecting = PyGC_Disable();
-    PyObject *value = read_value(&d, &at);
+    PyObject *value = NULL;
 
+    switch (h->kind) {
+    case COAT_TEXT:
+        value = read_text(content, h->len);
+        content += h->len;
+        break;
+    case COAT_INT:
+        value = read_int(h, content);
+        content += h->len; /* of a big one; the others have none */
+        break;
+    case COAT_DICT:
+        return read_dict(d, content, h->len, out);
+    case COAT_LIST:
+        return read_list(d, content, h->len, out);
+    case COAT_TUPLE:
+        return read_tuple(d, content, h, false, out);
+    case COAT_NIL:
+        value = Py_NewRef(Py_None);
+        break;
+    case COAT_BOOL:
+        value = Py_NewRef(h->v.truth ? Py_True : Py_False);
+        break;
+    case COAT_FLOAT:
+        value = PyFloat_FromDouble(h->v.f);
+        break;
+    case COAT_BYTES:
+        value = PyBytes_FromStringAndSize((const char *)content, (Py_ssize_t)h->len);
+        content += h->len;
+        break;
+    }
+    *out = value;
+    return value == NULL ? NULL : content;
+}
+
+ALWAYS_INLINE const unsigned char *read_value(struct decoder *d, const unsigned char *at,
+                                              PyObject **out)
+{
+    struct coat_wire_head h;
+
+    at = coat_wire_read(at, d->end, 1, &h);
+    return at == NULL ? NULL : read_rest(d, at, &h, out);
+}
+
+/* ---- Lists and tuples ---------------------------------------------------------------------- */
+
+/* Whether a container of `members` values may be opened. */
+ALWAYS_INLINE bool may_open(struct decoder *d, size_t members)
+{
+    if (d->depth_left == 0 || members > d->left)
+        return false;
+    d->depth_left--;
+    d->left -= members;
+    return true;
+}
+
+ALWAYS_INLINE void close_container(struct decoder *d)
+{
+    d->depth_left++;
+}
+
+static const unsigned char *read_list(struct decoder *d, const unsigned char *at, size_t count,
+                                      PyObject **out)
+{
+    PyObject *list;
+
+    if (!may_open(d, count) || (list = PyList_New((Py_ssize_t)count)) == NULL)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        PyObject *member;
+
+        at = read_value(d, at, &member);
+        if (at == NULL) {
+            Py_DECREF(list);
+            return NULL;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, member);
+    }
+    close_container(d);
+    *out = list;
+    return at;
+}
+
+/* A key, or a member of one that is a tuple. */
+static const unsigned char *read_other_key(struct decoder *d, const unsigned char *at,
+                                           const struct coat_wire_head *h, PyObject **out)
+{
+    if (!coat_wire_may_be_key(h))
+        return NULL;
+    return h->kind == COAT_TUPLE ? read_tuple(d, at, h, true, out) : read_rest(d, at, h, out);
+}
+
+static const unsigned char *read_key_member(struct decoder *d, const unsigned char *at,
+                                            PyObject **out)
+{
+    struct coat_wire_head h;
+
+    at = coat_wire_read(at, d->end, 1, &h);
+    return at == NULL ? NULL : read_other_key(d, at, &h, out);
+}
+
+static const unsigned char *read_tuple(struct decoder *d, const unsigned char *at,
+                                       const struct coat_wire_head *h, bool is_key, PyObject **out)
+{
+    const unsigned char *stop = h->list + h->v.span;
+    size_t count = h->len;
+    PyObject *tuple;
+
+    if (!may_open(d, count) || (tuple = PyTuple_New((Py_ssize_t)count)) == NULL)
+        return NULL;
+    for (size_t i = 0; i < count && at != NULL; i++) {
+        PyObject *member;
+
+        at = is_key ? read_key_member(d, at, &member) : read_value(d, at, &member);
+        if (at != NULL)
+            PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, member);
+    }
+    if (at != stop) {
+        Py_DECREF(tuple);
+        return NULL;
+    }
+    close_container(d);
+    *out = tuple;
+    return at;
+}
+
+/* ---- Dicts --------------------------------------------------------------------------------- */
+
+/* Entries at `at`, one after the other, into a dict that has `has` of its `count` already. */
+static const unsigned char *read_entries(struct decoder *d, const unsigned char *at, size_t has,
+                                         size_t count, PyObject *dict)
+{
+    size_t odd = 0;
+
+    for (; has < count; has++) {
+        struct coat_wire_head h;
+        PyObject *key = NULL, *value;
+        int rc;
+
+        at = coat_wire_read(at, d->end, 1, &h);
+        if (at == NULL)
+            return NULL;
+        if (h.kind == COAT_TEXT) {
+            key = core_key(&d->state->keys, at, h.len);
+            at += h.len;
+        } else {
+            odd += (size_t)coat_wire_is_odd_key(h.kind);
+            if (odd > COAT_ODD_KEYS_MAX || (at = read_other_key(d, at, &h, &key)) == NULL)
+                return NULL;
+        }
+        if (key == NULL)
+            return NULL;
+        at = read_value(d, at, &value);
+        if (at == NULL) {
+            Py_DECREF(key);
+            return NULL;
+        }
+        rc = PyDict_SetItem(dict, key, value);
+        Py_DECREF(key);
+        Py_DECREF(value);
+        if (rc < 0)
+            return NULL;
+    }
+    return (size_t)PyDict_GET_SIZE(dict) == count ? at : NULL;
+}
+
+/*
+ * Entries into a dict of the shape, as far as they have it: *has says how many. The collector is
+ * told of the dict if it holds a container.
+ */
+static const unsigned char *read_shaped(struct decoder *d, const unsigned char *at, size_t count,
+                                        PyObject *dict, size_t *has)
+{
+    struct core_entries entries;
+    bool tracks = false;
+
+    *has = 0;
+    if (!core_dict_entries(&d->state->layout, dict, &entries))
+        return at;
+    for (; *has < count && entries.at < entries.end; ++*has, entries.at += entries.stride) {
+        struct coat_wire_head h;
+        const unsigned char *next = coat_wire_read(at, d->end, 1, &h);
+        PyObject *value, *none = entries.at[1];
+
+        if (next == NULL)
+            return NULL;
+        if (h.kind != COAT_TEXT || h.len == 0 ||
+            !core_key_is(entries.at[0], core_key_ends(next, h.len), next, h.len))
+            break;
+        next = coat_wire_read(next + h.len, d->end, 1, &h);
+        tracks |= h.kind >= COAT_LIST;
+        if (next == NULL || (next = read_rest(d, next, &h, &value)) == NULL)
+            return NULL;
+        entries.at[1] = value;
+        Py_DECREF(none);
+        at = next;
+    }
+    if (tracks && !PyObject_GC_IsTracked(dict))
+        PyObject_GC_Track(dict);
+    return at;
+}
+
+/* A plain dict with the first `has` entries of another. */
+static PyObject *copy_entries(PyObject *from, size_t has)
+{
+    PyObject *dict = PyDict_New(), *key, *value;
+    Py_ssize_t at = 0;
+
+    for (; dict != NULL && has > 0 && PyDict_Next(from, &at, &key, &value); has--) {
+        if (PyDict_SetItem(dict, key, value) < 0)
+            Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+/* The shape that the dict at `at` may have: a place to look or to learn, or NULL. */
+ALWAYS_INLINE struct core_shape *shape_of(struct decoder *d, const unsigned char *at, size_t count)
+{
+    struct coat_wire_head h;
+    struct core_shape *shape;
+
+    if (!d->state->layout.is_known || count == 0 || count > CORE_SHAPE_MAX)
+        return NULL;
+    at = coat_wire_read(at, d->end, 1, &h);
+    if (at == NULL || h.kind != COAT_TEXT || h.len == 0 || h.len > CORE_KEY_MAX)
+        return NULL;
+    shape = core_shape_slot(&d->state->shapes, core_key_ends(at, h.len), h.len, count);
+    if (shape->waiting > 0) {
+        shape->waiting--;
+        return NULL;
+    }
+    return shape;
+}
+
+static const unsigned char *read_dict(struct decoder *d, const unsigned char *at, size_t count,
+                                      PyObject **out)
+{
+    struct core_shape *shape;
+    PyObject *dict = NULL;
+    size_t has = 0;
+
+    if (!may_open(d, 2 * count))
+        return NULL;
+    shape = shape_of(d, at, count);
+    if (shape != NULL && shape->dict != NULL) {
+        if ((size_t)PyDict_GET_SIZE(shape->dict) == count) {
+            dict = PyDict_Copy(shape->dict);
+            if (dict == NULL)
+                return NULL;
+            at = read_shaped(d, at, count, dict, &has);
+            if (at == NULL) {
+                Py_DECREF(dict);
+                return NULL;
+            }
+        }
+        if (has < count) {
+            PyObject *plain = copy_entries(dict, has);
+
+            Py_XSETREF(dict, plain);
+            core_shape_miss(shape);
+            shape = NULL;
+        } else {
+            shape->backoff = 0;
+        }
+    } else {
+        dict = PyDict_New();
+    }
+    if (dict == NULL)
+        return NULL;
+    if (has < count) {
+        at = read_entries(d, at, has, count, dict);
+        if (at == NULL) {
+            Py_DECREF(dict);
+            return NULL;
+        }
+        if (shape != NULL)
+            core_shape_learn(&d->state->layout, shape, dict);
+    }
+    close_container(d);
+    *out = dict;
+    return at;
+}
+
+/* ---- The call ------------------------------------------------------------------------------ */
+
+/* The bytes are not ours, or too many: coat_check says why. */
+static void refuse(struct core_state *state, const void *bytes, size_t len,
+                   const struct coat_limits *limits)
+{
+    struct coat_error err;
+
+    if (coat_check(bytes, len, limits, COAT_CHECK_EQUAL_KEYS, NULL, &err) < 0)
+        core_raise(state, &err, "value");
+    else
+        PyErr_SetString(PyExc_SystemError, "coatcheck refuses bytes that its own check has passed");
+}
+
+PyObject *core_decode(struct core_state *state, const void *bytes, size_t len,
+                      const struct coat_limits *limits)
+{
+    struct coat_limits l = coat_limits_effective(limits);
+    size_t values = len < l.max_items ? len : l.max_items; /* each has a byte at least */
+    struct decoder d = {state, (const unsigned char *)bytes + len, values - 1, l.max_depth};
+    const unsigned char *at = NULL;
+    PyObject *value = NULL;
+    int collecting;
+
+    collecting = PyGC_Disable();
+    if (values > 0 && len <= l.max_bytes)
+        at = read_value(&d, bytes, &value);
+    if (at != d.end && at != NULL)
+        Py_CLEAR(value);
     if (collecting)
         PyGC_Enable();
-    return value;
+    if (at != d.end && !PyErr_Occurred())
+        refuse(state, bytes, len, limits);
+    return at == d.end ? value : NULL;
 }

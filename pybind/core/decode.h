@@ -8,12 +8,16 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "coat_value.h"
+
 struct core_state;
 
 /*
- * The value of bytes that have passed coat_check, or were packed here. New reference, or NULL with
- * Corrupt (two equal keys in one dict) or MemoryError.
+ * The value of bytes from anywhere, checked as by coat_check while it is made. What containers
+ * announce is paid from one budget, so that never more is allocated than the bytes can back. New
+ * reference, or NULL with Corrupt, LimitExceeded or MemoryError.
  */
-PyObject *core_decode(struct core_state *state, const void *bytes);
+PyObject *core_decode(struct core_state *state, const void *bytes, size_t len,
+                      const struct coat_limits *limits);
 
 #endif

@@ -41,7 +41,7 @@ PyObject *core_field_get(struct core_session *s, PyObject *name)
         return Py_XNewRef(value);
     if (find(s, name, &bytes, &len) <= 0)
         return NULL;
-    value = core_decode(s->state, bytes);
+    value = core_decode(s->state, bytes, len, coat_doc_limits(coat_session_doc(s->session)));
     if (value != NULL && PyDict_SetItem(s->fields, name, value) < 0)
         Py_CLEAR(value);
     return value;

@@ -1,8 +1,10 @@
 #include "keys.h"
 
+#include "text.h"
+
 PyObject *core_key_make(PyObject **slot, const unsigned char *utf8, size_t len)
 {
-    PyObject *key = PyUnicode_DecodeUTF8((const char *)utf8, (Py_ssize_t)len, NULL);
+    PyObject *key = core_text_read(utf8, len);
 
     if (key != NULL && slot != NULL && PyUnicode_IS_COMPACT_ASCII(key)) {
         PyObject *old = *slot;

@@ -68,7 +68,7 @@ static inline bool core_key_is(PyObject *key, struct core_key_ends ends, const u
            (len <= 16 || memcmp(text + 8, utf8 + 8, len - 16) == 0);
 }
 
-/* The text of checked UTF-8. New reference, or NULL with an exception. */
+/* The text of UTF-8. New reference; NULL as from core_text_read. */
 static inline PyObject *core_key(struct core_keys *keys, const unsigned char *utf8, size_t len)
 {
     struct core_key_ends ends;

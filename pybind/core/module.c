@@ -92,17 +92,6 @@ static PyObject *bytes_from(PyObject *data)
     return bytes;
 }
 
-static PyObject *decode_checked(struct core_state *state, PyObject *bytes,
-                                const struct coat_limits *limits)
-{
-    struct coat_error err;
-    const char *at = PyBytes_AS_STRING(bytes);
-
-    if (coat_check(at, (size_t)PyBytes_GET_SIZE(bytes), limits, 0, NULL, &err) < 0)
-        return core_raise(state, &err, "value");
-    return core_decode(state, at);
-}
-
 static PyObject *loads(PyObject *module, PyObject *const *args, Py_ssize_t count,
                        PyObject *keywords)
 {
@@ -114,7 +103,8 @@ static PyObject *loads(PyObject *module, PyObject *const *args, Py_ssize_t count
     bytes = bytes_from(data);
     if (bytes == NULL)
         return NULL;
-    value = decode_checked(PyModule_GetState(module), bytes, &limits);
+    value = core_decode(PyModule_GetState(module), PyBytes_AS_STRING(bytes),
+                        (size_t)PyBytes_GET_SIZE(bytes), &limits);
     Py_DECREF(bytes);
     return value;
 }
@@ -190,6 +180,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->session_type);
     Py_CLEAR(state->names_type);
     core_keys_clear(&state->keys);
+    core_shapes_clear(&state->shapes);
     return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "errors.h"
 #include "keys.h"
 #include "layout.h"
+#include "shapes.h"
 
 struct core_state {
     PyObject *exceptions[CORE_EXCEPTIONS];
@@ -20,6 +21,7 @@ struct core_state {
     PyTypeObject *names_type;
     struct core_layout layout;
     struct core_keys keys;
+    struct core_shapes shapes;
     struct coat_buf scratch; /* of the encoder: see encode.h */
 };
 

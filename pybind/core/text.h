@@ -5,6 +5,10 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+/* The text of UTF-8 from outside. New reference; NULL with MemoryError, or without where it is no
+ * UTF-8. */
+PyObject *core_text_read(const unsigned char *utf8, size_t len);
+
 /* What one character of a text can take in UTF-8: the bytes that it has in Python, and one more,
  * but no more than 4. */
 static inline size_t core_text_most(PyObject *text)

@@ -33,8 +33,14 @@ static inline int coat_is_ascii(const void *text, size_t len)
     return (high & 0x80) == 0;
 }
 
-/* coat_utf8_valid without the short way for ASCII. */
-size_t coat_utf8_walk(const void *text, size_t len);
+/* What a text has beside its length. */
+struct coat_utf8_extent {
+    size_t chars;
+    unsigned char top; /* the greatest of the bytes that characters begin with: see coat_utf8_get */
+};
+
+/* coat_utf8_valid without the short way for ASCII; *x is of the valid part. */
+size_t coat_utf8_walk(const void *text, size_t len, struct coat_utf8_extent *x);
 
 /*
  * How many bytes from the beginning are valid UTF-8 (RFC 3629: shortest forms, no surrogates,
@@ -42,7 +48,34 @@ size_t coat_utf8_walk(const void *text, size_t len);
  */
 static inline size_t coat_utf8_valid(const void *text, size_t len)
 {
-    return coat_is_ascii(text, len) ? len : coat_utf8_walk(text, len);
+    struct coat_utf8_extent x;
+
+    return coat_is_ascii(text, len) ? len : coat_utf8_walk(text, len, &x);
+}
+
+/*
+ * The character at *at in valid UTF-8; *at moves behind it. First bytes rise with the characters:
+ * c4 begins U+0100, f0 begins U+10000.
+ */
+static inline uint32_t coat_utf8_get(const unsigned char **at)
+{
+    const unsigned char *s = *at;
+
+    if (s[0] < 0x80) {
+        *at = s + 1;
+        return s[0];
+    }
+    if (s[0] < 0xe0) {
+        *at = s + 2;
+        return (uint32_t)(s[0] & 0x1f) << 6 | (s[1] & 0x3f);
+    }
+    if (s[0] < 0xf0) {
+        *at = s + 3;
+        return (uint32_t)(s[0] & 0x0f) << 12 | (uint32_t)(s[1] & 0x3f) << 6 | (s[2] & 0x3f);
+    }
+    *at = s + 4;
+    return (uint32_t)(s[0] & 0x07) << 18 | (uint32_t)(s[1] & 0x3f) << 12 |
+           (uint32_t)(s[2] & 0x3f) << 6 | (s[3] & 0x3f);
 }
 
 /* Writes a character that UTF-8 has, so no surrogate, in 1 to 4 bytes; returns the byte after. */
