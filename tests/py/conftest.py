@@ -21,8 +21,18 @@ from wsgiref.validate import validator
 import pytest
 from coatcheck import Store
 from coatcheck.wsgi import SessionMiddleware
+from hypothesis import HealthCheck, settings
 
 PATIENCE_S = 10.0
+
+# How long an example takes says more about the machine than about the code; and a store may be
+# the same for all examples.
+settings.register_profile(
+    "coatcheck",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("coatcheck")
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:

@@ -18,7 +18,7 @@ import plain_reader
 import pytest
 from coatcheck import Corrupt, LimitExceeded, Store, UnknownFormat, dumps, loads
 from conftest import RedisServer
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plain_reader import Fault
 from values import fields, rows, same, unhex, values
@@ -69,15 +69,8 @@ def find_the_same_fault(data: bytes) -> bool:
     return our_verdict(data) is None
 
 
-def nested(depth: int) -> list[Any]:
-    value: list[Any] = []
-    for _ in range(depth - 1):
-        value = [value]
-    return value
-
-
 def value_of(cell: str) -> Any:
-    return eval(cell, {"nan": math.nan, "inf": math.inf, "nested": nested})
+    return eval(cell, {"nan": math.nan, "inf": math.inf})
 
 
 readers = pytest.mark.parametrize("read", [plain_reader.read, loads], ids=["plain", "coatcheck"])
@@ -255,7 +248,7 @@ def stored(server: RedisServer, session_id: str) -> bytes:
 
 
 # The store is one for all examples, which do not meet: each has a session of its own.
-on_a_store = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+on_a_store = settings(max_examples=60)
 
 
 @given(fields, st.none() | st.text(min_size=1, max_size=60).filter(lambda name: "\0" not in name))

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgpack
 from coatcheck import Corrupt, LimitExceeded, Store, check, dumps, loads
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from values import fields, floats, keys, same, scalars, values
 
@@ -27,7 +27,7 @@ def test_a_storable_value_passes_the_check(value: Any) -> None:
 
 
 @given(fields)
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50)
 def test_another_session_object_reads_what_was_saved(store: Store, content: dict[str, Any]) -> None:
     session = store.new()
     session.update(content)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from coatcheck import Conflict, NotStorable, Session, SessionGone, Store, StoreUnavailable
 from conftest import RedisServer, wait_for
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -189,7 +189,7 @@ verbs = st.sampled_from(["set", "delete", "append", "save", "load"])
 steps = st.lists(st.tuples(verbs, st.sampled_from("abc"), values), max_size=12)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(steps)
 def test_it_keeps_what_a_dict_would_keep(store: Store, steps: list[Any]) -> None:
     model: dict[str, Any] = {}
