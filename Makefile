@@ -10,10 +10,12 @@ all: lib python
 # What configure found. It runs by itself where it has not yet, or is newer; not for the targets
 # that install first what it looks for, or that need nothing from it.
 srcdir = .
--include build/config.mk
 ifneq ($(filter-out deps demo check check-long clean distclean help,$(or $(MAKECMDGOALS),all)),)
+include build/config.mk
 build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
 	$(srcdir)/configure $(configure_args)
+else
+-include build/config.mk
 endif
 
 CPPFLAGS_ALL = -I$(srcdir)/schema -I$(srcdir)/backend -Ibuild $(COAT_CPPFLAGS) $(DEPS_CFLAGS) \
@@ -115,22 +117,26 @@ $(fuzz_programs): build/%: build/obj/%.o $(wildcard $(fuzz_driver)) build/libcoa
 
 # ---- Installing -----------------------------------------------------------------------------
 
+# Everybody may read what is installed, whatever the umask of who built or installs it.
 install: install-lib $(if $(PYTHON),install-python)
 
 install-lib: lib
-	mkdir -p $(DESTDIR)$(includedir)/coatcheck $(DESTDIR)$(libdir)/pkgconfig
-	cp $(public_headers) $(DESTDIR)$(includedir)/coatcheck
-	cp build/libcoatcheck.so.$(VERSION) $(DESTDIR)$(libdir)
+	install -d $(DESTDIR)$(includedir)/coatcheck $(DESTDIR)$(libdir)/pkgconfig
+	install -m 644 $(public_headers) $(DESTDIR)$(includedir)/coatcheck
+	install -m 755 build/libcoatcheck.so.$(VERSION) $(DESTDIR)$(libdir)
 	ln -sf libcoatcheck.so.$(VERSION) $(DESTDIR)$(libdir)/libcoatcheck.so.$(SOVERSION)
 	ln -sf libcoatcheck.so.$(SOVERSION) $(DESTDIR)$(libdir)/libcoatcheck.so
-	$(if $(INSTALL_STATIC),cp build/libcoatcheck.a $(DESTDIR)$(libdir))
+	$(if $(INSTALL_STATIC),install -m 644 build/libcoatcheck.a $(DESTDIR)$(libdir))
 	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
 		-e 's|@version@|$(VERSION)|' $(srcdir)/backend/coatcheck.pc.in \
 		>$(DESTDIR)$(libdir)/pkgconfig/coatcheck.pc
+	chmod 644 $(DESTDIR)$(libdir)/pkgconfig/coatcheck.pc
 
 install-python: python
-	mkdir -p $(DESTDIR)$(pythondir)
+	install -d $(DESTDIR)$(pythondir)
 	cp -R build/python/coatcheck $(DESTDIR)$(pythondir)
+	find $(DESTDIR)$(pythondir)/coatcheck -name __pycache__ -prune -exec rm -rf {} +
+	chmod -R u=rwX,go=rX $(DESTDIR)$(pythondir)/coatcheck
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(includedir)/coatcheck/,$(notdir $(public_headers))) \

@@ -42,8 +42,9 @@ not_in_manual() {
 }
 
 others_at_top() {
-	if [ -d .git ]; then
-		git ls-files | sed 's|/.*||' | sort -u
+	# Whose checkout it is does not matter here, as it does to git.
+	if tracked=$(git -c safe.directory='*' ls-files 2>/dev/null) && [ -d .git ]; then
+		printf '%s\n' "$tracked" | sed 's|/.*||' | sort -u
 	else
 		ls
 	fi | grep -vxE '(backend|pybind|schema|tests|docs|configure|Makefile|README\.md|pyproject\.toml|LICENSE|CHANGELOG\.md|CONTRIBUTING\.md|SECURITY\.md|BENCHMARKS\.md|build|PKG-INFO|setup\.cfg|.*\.egg-info|MANIFEST\.in|\..*)'

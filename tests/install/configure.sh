@@ -64,6 +64,18 @@ runs_again() {
 		grep -x 'prefix = /one' "$scratch/b/build/config.mk"
 }
 
+# Debian's Python names the folder for packages of the system, in /usr, only when asked.
+of_the_system() {
+	configured --prefix=/usr --python="$PYTHON" &&
+		grep '^pythondir = ' "$scratch/b/build/config.mk" | grep -v local
+}
+
+make_repeats_it() {
+	mkdir "$scratch/m" && says "'false' cannot make a program" make -C "$scratch/m" CC=false \
+		-f "${configure%configure}Makefile" srcdir="${configure%/configure}" lib &&
+		! printf '%s\n' "$output" | grep 'No rule to make'
+}
+
 own_makefile() {
 	mkdir "$scratch/own" && echo all: >"$scratch/own/Makefile" && cd "$scratch/own" &&
 		says 'has a Makefile of its own' "$configure" -q --without-python &&
@@ -99,6 +111,9 @@ ok '-O2 without them' sets 'CFLAGS = -O2'
 ok '--enable-debug' sets 'CFLAGS = -O0 -g' --enable-debug
 ok '--disable-static' sets 'INSTALL_STATIC = ' --disable-static
 ok '--without-python' sets 'PYTHON = '
+ok '--with-python=no is the same' eval 'configured --with-python=no &&
+	grep -x "PYTHON = " "$scratch/b/build/config.mk"'
+ok 'and yes names no Python' sets 'PYTHON = ' --with-python=yes
 ok '--disable-cpython-internals' eval 'configured --without-python --disable-cpython-internals &&
 	grep -x "#define COAT_CPYTHON_INTERNALS 0" "$scratch/b/build/config.h"'
 ok 'a compiler that does not work' says "'false' cannot make a program" configured CC=false
@@ -111,4 +126,10 @@ ok 'without Python it names the packages' says "'apt-get install python3-dev' (D
 	configured --python=no-such-python
 ok 'a Python that does not work' says "'false' does not work" configured --python=false
 ok 'make runs it again, as it was, when it is newer' runs_again
+ok 'where it fails, make says nothing else' make_repeats_it
+if [ -n "$PYTHON" ]; then
+	ok 'packages of Python for the system are not for the local one' of_the_system
+else
+	skip 'packages of Python for the system' 'configured without Python'
+fi
 ok 'it does not replace the Makefile of another' own_makefile

@@ -39,6 +39,17 @@ by_make() {
 	PYTHONPATH=$(dirname "$folder") works "$PYTHON"
 }
 
+# Run from there, it leaves bytecode beside the modules.
+readable_modules_only() {
+	mkdir -p build/python/coatcheck/__pycache__ && : >build/python/coatcheck/__pycache__/x.pyc || return
+	(umask 077 && make -s install-python DESTDIR="$scratch/stage") &&
+		nothing find "$scratch/stage" -name '*.pyc' &&
+		nothing find "$(find "$scratch/stage" -type d -name coatcheck)" ! -perm -a=r
+	result=$?
+	rm build/python/coatcheck/__pycache__/x.pyc
+	return $result
+}
+
 unmake() {
 	make -s uninstall DESTDIR="$scratch/stage" && nothing find "$scratch/stage" ! -type d
 }
@@ -80,6 +91,7 @@ sdist() {
 
 ok 'it works in place' eval '(in_place)'
 ok 'make install-python' eval '(by_make)'
+ok 'it installs modules only, for everybody' readable_modules_only
 ok 'make uninstall leaves no file' unmake
 if [ "$mode" = test ]; then
 	skip 'pip install' 'it needs PyPI; make check runs it'
