@@ -94,14 +94,16 @@ int coat_session_empty_doc(const struct coat_session *s, struct coat_doc **doc,
     return coat_doc_new(doc, &s->store->options->limits, err);
 }
 
-/* Says whose record it is. Returns rc. */
-static int name_record(const struct coat_session *s, int rc, struct coat_error *err)
+/* Says whose record it is, and what in it is meant. Returns rc. */
+static int name_record(const struct coat_session *s, const char *what, int rc,
+                       struct coat_error *err)
 {
     if (!err || rc == COAT_ENOMEM)
         return rc;
     char text[sizeof err->text];
-    snprintf(text, sizeof text, "session %s: %.*s", s->keys.public_id,
-             (int)(sizeof text - COAT_PUBLIC_ID_LEN - sizeof "session : "), err->text);
+    size_t left = sizeof text - COAT_PUBLIC_ID_LEN - strlen(what) - sizeof "session : ";
+    snprintf(text, sizeof text, "session %s%s: %.*s", s->keys.public_id, what, (int)left,
+             err->text);
     memcpy(err->text, text, sizeof text);
     return rc;
 }
@@ -111,7 +113,7 @@ int coat_session_read_record(const struct coat_session *s, const struct coat_rep
 {
     int rc = coat_record_parse(record, reply->bytes, reply->len, err);
     if (rc < 0)
-        return name_record(s, rc, err);
+        return name_record(s, "", rc, err);
     if (memcmp(record->head.tag, s->keys.tag, COAT_TAG_LEN) != 0)
         return coat_attempt_foreign(err);
     return 0;
@@ -120,13 +122,15 @@ int coat_session_read_record(const struct coat_session *s, const struct coat_rep
 int coat_session_read_fields(const struct coat_session *s, const struct coat_record *record,
                              struct coat_doc **doc, struct coat_error *err)
 {
+    char what[48];
     int rc =
         coat_doc_parse(doc, record->fields, record->fields_len, &s->store->options->limits, err);
     if (rc == 0)
         return 0;
-    if (err && rc == COAT_ECORRUPT)
+    if (err)
         err->offset += record->fields_at;
-    return name_record(s, rc, err);
+    snprintf(what, sizeof what, ", in its fields (from byte %zu on)", record->fields_at);
+    return name_record(s, what, rc, err);
 }
 
 /* ---- Making and closing -------------------------------------------------------------------- */
