@@ -466,7 +466,7 @@ int coat_embedded_start(struct coat_options *o, struct coat_error *err)
     if (geteuid() == 0 && !o->allow_root)
         return coat_error_set(err, COAT_ECONFIG,
                               "embedded: does not start a server as root unless told to; run as "
-                              "another user, or write embedded:/dir?allow_root=1");
+                              "another user, or set the option allow_root=1");
     int rc = place_init(&place, o->address.path, err);
     if (rc == 0)
         rc = make_dirs(&place, err);

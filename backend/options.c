@@ -256,8 +256,14 @@ static int unknown(const char *name, int shown, struct coat_error *err)
     for (int i = 1; i < OPTIONS; i++)
         if (distance(name, table[i].name) < distance(name, table[nearest].name))
             nearest = i;
-    return coat_error_set(err, COAT_ECONFIG, "there is no option %s; did you mean %s?",
-                          shown ? name : "of this name", table[nearest].name);
+    const char *what = shown ? name : "of this name";
+    if (2 * distance(name, table[nearest].name) <= len)
+        return coat_error_set(err, COAT_ECONFIG, "there is no option %s; did you mean %s?", what,
+                              table[nearest].name);
+    char names[OPTIONS * 32] = "";
+    for (int i = 0; i < OPTIONS; i++)
+        strcat(strcat(names, i == 0 ? "" : ", "), table[i].name);
+    return coat_error_set(err, COAT_ECONFIG, "there is no option %s, only %s", what, names);
 }
 
 /* Where an option was given. */

@@ -40,9 +40,17 @@ class PlatformWheel(bdist_wheel):
         self.root_is_pure = False
 
 
+# At the top people keep things of their own: environments, notes, the socket of an embedded:.
+AT_TOP = re.compile(
+    r"backend|configure|docs|LICENSE|Makefile|pybind|pyproject\.toml|schema|tests|[A-Z]+\.md"
+)
+
+
 def _not_sources(folder: str, names: list[str]) -> set[str]:
-    at_top = {"build", "dist"} if Path(folder) == ROOT else set()
-    return {n for n in names if n in at_top or n.startswith(".") or n.endswith(".egg-info")}
+    strange = {n for n in names if n.startswith(".") or n.endswith((".egg-info", "__pycache__"))}
+    if Path(folder) == ROOT:
+        strange |= {n for n in names if not AT_TOP.fullmatch(n)}
+    return strange
 
 
 @contextlib.contextmanager

@@ -89,6 +89,18 @@ sdist() {
 		[ -e "$scratch/coatcheck-$version.tar.gz" ]
 }
 
+# A checkout in which its user keeps things.
+strangers_stay_out() {
+	mkdir "$scratch/checkout" "$scratch/from-it" &&
+		(cd "$sources" && tar -cf - --exclude=./build --exclude=./.git .) |
+		tar -xf - -C "$scratch/checkout" && mkdir "$scratch/checkout/venv" &&
+		: >"$scratch/checkout/venv/x.py" && mkfifo "$scratch/checkout/redis.sock" &&
+		(cd "$scratch/checkout/pybind" && "$scratch/venv/bin/python" -c \
+			"import build_backend; build_backend.build_sdist('$scratch/from-it')") &&
+		tar -tzf "$scratch/from-it/coatcheck-$version.tar.gz" >"$scratch/listed" &&
+		grep '/configure$' "$scratch/listed" && ! grep -E 'venv|redis\.sock' "$scratch/listed"
+}
+
 ok 'it works in place' eval '(in_place)'
 ok 'make install-python' eval '(by_make)'
 ok 'it installs modules only, for everybody' readable_modules_only
@@ -102,5 +114,6 @@ ok 'pip install from the sources' pip "$sources"
 ok 'pytest will find its fixture' fixture_is_announced
 ok 'the wheel is for one platform' for_this_platform
 ok 'an sdist is made' sdist
+ok 'what is not ours stays out of it' strangers_stay_out
 ok 'pip install from the sdist' pip "$scratch/coatcheck-$version.tar.gz"
 ok 'the sources are as they were before' as_before
