@@ -3,14 +3,15 @@
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all lib python test-programs fuzz-programs install install-lib install-python uninstall \
-	clean distclean deps demo run-demo check run-check check-long run-check-long test fuzz help
+	clean distclean deps demo run-demo check run-check check-long run-check-long test fuzz \
+	requirements help
 
 all: lib python
 
 # What configure found. It runs by itself where it has not yet, or is newer; not for the targets
 # that install first what it looks for, or that need nothing from it.
 srcdir = .
-ifneq ($(filter-out deps demo check check-long clean distclean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps demo check check-long requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
 	$(srcdir)/configure $(configure_args)
@@ -185,6 +186,11 @@ T = 60
 fuzz: all
 	@$(run_tests) fuzz $(T)
 
+# What the last run said, nothing runs.
+requirements:
+	@PYTHONDONTWRITEBYTECODE=1 $(or $(PYTHON),python3) $(srcdir)/tests/docs/requirements.py \
+		build/test-logs
+
 help:
 	@echo 'make              the library and the Python package, into build/'
 	@echo 'make lib          the library only'
@@ -195,5 +201,6 @@ help:
 	@echo 'make test         those tests that can run here; installs nothing'
 	@echo 'make check-long   make check, and what takes longer'
 	@echo 'make fuzz T=60    each fuzzer for so many seconds'
+	@echo 'make requirements the security requirements, their tests, and what these said last'
 	@echo 'make deps         installs what is missing; with NO_INSTALL=1 only lists it'
 	@echo 'make clean        removes what was built; make distclean: all of build/'

@@ -39,7 +39,7 @@ static void a_load_is_one_pipeline(void **state)
     script_release(&l.t);
 }
 
-static void req_8_the_id_is_not_sent(void **state)
+static void req_08_the_id_is_not_sent(void **state)
 {
     (void)state;
     struct loading l;
@@ -81,7 +81,7 @@ static void a_principal_is_loaded(void **state)
     script_release(&l.t);
 }
 
-static void req_3_a_malformed_id_is_no_session_and_sends_nothing(void **state)
+static void req_03_a_malformed_id_is_no_session_and_sends_nothing(void **state)
 {
     (void)state;
     struct script t;
@@ -91,7 +91,7 @@ static void req_3_a_malformed_id_is_no_session_and_sends_nothing(void **state)
     assert_int_equal(coat_store_count(&t.store, COAT_COUNT_MALFORMED_ID), 1);
 }
 
-static void req_4_an_id_that_opens_nothing_is_no_session(void **state)
+static void req_04_an_id_that_opens_nothing_is_no_session(void **state)
 {
     (void)state;
     struct loading l;
@@ -130,7 +130,7 @@ static void req_18_a_record_beyond_its_deadline_is_no_session(void **state)
     script_release(&l.t);
 }
 
-static void req_9_a_known_selector_with_another_verifier_opens_nothing(void **state)
+static void req_09_a_known_selector_with_another_verifier_opens_nothing(void **state)
 {
     (void)state;
     struct loading l;
@@ -460,14 +460,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_load_is_one_pipeline),
-        cmocka_unit_test(req_8_the_id_is_not_sent),
+        cmocka_unit_test(req_08_the_id_is_not_sent),
         cmocka_unit_test(a_stored_session_is_opened),
         cmocka_unit_test(a_principal_is_loaded),
-        cmocka_unit_test(req_3_a_malformed_id_is_no_session_and_sends_nothing),
-        cmocka_unit_test(req_4_an_id_that_opens_nothing_is_no_session),
+        cmocka_unit_test(req_03_a_malformed_id_is_no_session_and_sends_nothing),
+        cmocka_unit_test(req_04_an_id_that_opens_nothing_is_no_session),
         cmocka_unit_test(a_record_that_ends_between_the_two_commands_is_no_session),
         cmocka_unit_test(req_18_a_record_beyond_its_deadline_is_no_session),
-        cmocka_unit_test(req_9_a_known_selector_with_another_verifier_opens_nothing),
+        cmocka_unit_test(req_09_a_known_selector_with_another_verifier_opens_nothing),
         cmocka_unit_test(an_id_replaced_moments_ago_gives_an_empty_session),
         cmocka_unit_test(an_id_replaced_long_ago_is_no_session),
         cmocka_unit_test(what_a_stale_session_is_given_is_not_stored),

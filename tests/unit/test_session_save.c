@@ -95,7 +95,7 @@ static void remember_key(struct keys *keys, int n, const struct script *t)
         assert_memory_not_equal(keys->at[i], keys->at[n], COAT_KEY_MAX);
 }
 
-static void req_6_a_taken_id_is_replaced_three_times_in_all(void **state)
+static void req_06_a_taken_id_is_replaced_three_times_in_all(void **state)
 {
     (void)state;
     struct script t;
@@ -1130,7 +1130,7 @@ int main(void)
         cmocka_unit_test(req_72_a_new_session_without_a_change_is_not_stored),
         cmocka_unit_test(a_new_session_is_created_with_its_ttl),
         cmocka_unit_test(what_was_created_can_be_loaded_by_its_id),
-        cmocka_unit_test(req_6_a_taken_id_is_replaced_three_times_in_all),
+        cmocka_unit_test(req_06_a_taken_id_is_replaced_three_times_in_all),
         cmocka_unit_test(an_id_whose_fate_is_unclear_is_never_sent_again),
         cmocka_unit_test(a_create_without_an_answer_has_the_drivers_reason),
         cmocka_unit_test(a_foreign_reply_to_a_create_is_told),

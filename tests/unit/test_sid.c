@@ -181,7 +181,7 @@ static void a_new_verifier_keeps_the_selector(void **state)
     assert_memory_not_equal(sid.verifier, before.verifier, COAT_SID_HALF);
 }
 
-static void req_1_a_failing_generator_is_an_error(void **state)
+static void req_01_a_failing_generator_is_an_error(void **state)
 {
     (void)state;
     struct coat_sid sid;
@@ -208,7 +208,7 @@ static void an_interrupted_or_slow_generator_is_asked_again(void **state)
     assert_memory_not_equal(sid.verifier + 12, zero, sizeof zero);
 }
 
-static void req_1_forked_processes_draw_different_ids(void **state)
+static void req_01_forked_processes_draw_different_ids(void **state)
 {
     (void)state;
     struct coat_sid mine, theirs;
@@ -244,9 +244,9 @@ int main(void)
         cmocka_unit_test(the_longest_prefix_fits),
         cmocka_unit_test(the_hash_is_of_the_verifier_alone),
         cmocka_unit_test(a_new_verifier_keeps_the_selector),
-        cmocka_unit_test(req_1_a_failing_generator_is_an_error),
+        cmocka_unit_test(req_01_a_failing_generator_is_an_error),
         cmocka_unit_test(an_interrupted_or_slow_generator_is_asked_again),
-        cmocka_unit_test(req_1_forked_processes_draw_different_ids),
+        cmocka_unit_test(req_01_forked_processes_draw_different_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ static void the_options_are_the_stores_own(void **state)
     coat_store_close(store);
 }
 
-static void req_3_a_malformed_id_needs_no_server(void **state)
+static void req_03_a_malformed_id_needs_no_server(void **state)
 {
     (void)state;
     struct coat_store *store = open_nowhere();
@@ -186,7 +186,7 @@ int main(void)
         cmocka_unit_test(opening_wants_url_and_prefix),
         cmocka_unit_test(opening_does_not_connect),
         cmocka_unit_test(the_options_are_the_stores_own),
-        cmocka_unit_test(req_3_a_malformed_id_needs_no_server),
+        cmocka_unit_test(req_03_a_malformed_id_needs_no_server),
         cmocka_unit_test(req_69_no_server_is_not_no_session),
         cmocka_unit_test(an_unknown_count_is_0),
         cmocka_unit_test(only_an_embedded_server_is_stopped),
