@@ -9,10 +9,9 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from coatcheck import Corrupt, LimitExceeded, dumps, loads
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from coatcheck import Corrupt, LimitExceeded, dumps, loads
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False)
 NAMES = st.sampled_from(["a", "b", "id", "name", "ключ", "a name of more than thirty-two bytes"])
