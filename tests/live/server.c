@@ -182,3 +182,26 @@ void live_server_stop(struct live_server *s)
         nftw(s->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     s->dir[0] = '\0';
 }
+
+struct live_server server;
+
+int start_server(void **state)
+{
+    (void)state;
+    live_server_start(&server, 0, NULL);
+    return 0;
+}
+
+int start_server_with_port(void **state)
+{
+    (void)state;
+    live_server_start(&server, 1, NULL);
+    return 0;
+}
+
+int stop_server(void **state)
+{
+    (void)state;
+    live_server_stop(&server);
+    return 0;
+}

@@ -37,6 +37,12 @@ void live_server_thaw(const struct live_server *s);
 /* End it and remove its directory. Legal twice. */
 void live_server_stop(struct live_server *s);
 
+/* One for all tests of a program: setup and teardown of its group. */
+extern struct live_server server;
+int start_server(void **state); /* on its unix socket only */
+int start_server_with_port(void **state);
+int stop_server(void **state);
+
 /* A TCP socket that listens on 127.0.0.1, on a free port. */
 int live_listen(int *port);
 

@@ -22,22 +22,6 @@
 
 #define MARGIN_MS 2000 /* for a busy machine, on top of a deadline */
 
-static struct live_server server;
-
-static int start_server(void **state)
-{
-    (void)state;
-    live_server_start(&server, 1, NULL);
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    (void)state;
-    live_server_stop(&server);
-    return 0;
-}
-
 /* ---- All is well ---------------------------------------------------------------------------- */
 
 static void a_pipeline_gets_its_replies_in_order(void **state)
@@ -892,5 +876,5 @@ int main(void)
         cmocka_unit_test(a_wait_for_a_connection_lets_signals_be_seen_and_goes_on),
         cmocka_unit_test(a_wait_for_a_connection_ends_at_the_deadline),
     };
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, start_server_with_port, stop_server);
 }

@@ -25,22 +25,6 @@
 #include "live/fake.h"
 #include "live/server.h"
 
-static struct live_server server;
-
-static int start_server(void **state)
-{
-    (void)state;
-    live_server_start(&server, 1, NULL);
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    (void)state;
-    live_server_stop(&server);
-    return 0;
-}
-
 /* ---- The wall clock ------------------------------------------------------------------------- */
 
 /* The clock that the library sees: the wall clock jumps by an hour to and fro at each look. */
@@ -252,5 +236,5 @@ int main(void)
         cmocka_unit_test(nothing_is_written_to_stdout_and_stderr),
         cmocka_unit_test(no_thread_is_started),
     };
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, start_server_with_port, stop_server);
 }

@@ -18,22 +18,6 @@
 #include "script.h"
 #include "session.h"
 
-static struct live_server server;
-
-static int start_server(void **state)
-{
-    (void)state;
-    live_server_start(&server, 0, NULL);
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    (void)state;
-    live_server_stop(&server);
-    return 0;
-}
-
 /* A store for "shop:", with further options as name, value, ..., NULL. */
 static struct coat_store *open_store(const char *name, ...)
 {

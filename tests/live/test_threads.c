@@ -22,22 +22,6 @@
 #define THREADS 8
 #define CALLS   300
 
-static struct live_server server;
-
-static int start_server(void **state)
-{
-    (void)state;
-    live_server_start(&server, 0, NULL);
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    (void)state;
-    live_server_stop(&server);
-    return 0;
-}
-
 /* ---- Threads -------------------------------------------------------------------------------- */
 
 struct worker {
