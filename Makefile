@@ -47,9 +47,10 @@ build/libcoatcheck.a: $(lib_objects)
 build/libcoatcheck.map: build/config.mk
 	echo 'COATCHECK_$(SOVERSION) { global: coat_*; local: *; };' >$@
 
+# nodelete: a thread that resolves a name may run its code when a program has unloaded it.
 build/libcoatcheck.so.$(VERSION): $(lib_objects) build/libcoatcheck.map
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -shared -Wl,-soname,libcoatcheck.so.$(SOVERSION) \
-		-Wl,--version-script=build/libcoatcheck.map -o $@ $(lib_objects) $(LIBS_ALL)
+		-Wl,-z,nodelete -Wl,--version-script=build/libcoatcheck.map -o $@ $(lib_objects) $(LIBS_ALL)
 
 build/libcoatcheck.so: build/libcoatcheck.so.$(VERSION)
 	ln -sf libcoatcheck.so.$(VERSION) build/libcoatcheck.so.$(SOVERSION)
@@ -102,6 +103,10 @@ build/obj/tests/%.o: $(srcdir)/tests/%.c build/config.mk
 # tests/fault/fault.h stands between these and their allocations.
 $(filter build/tests/fault/%,$(test_programs)): \
 	LDFLAGS_ALL += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
+# tests/unit/resolver.h stands between these and the system's resolver.
+build/tests/unit/test_resolve build/tests/live/test_names: \
+	LDFLAGS_ALL += -Wl,--wrap=getaddrinfo,--wrap=freeaddrinfo,--wrap=pthread_create
 
 $(test_programs): build/%: build/obj/%.o $(help_objects) build/libcoatcheck.a
 	@mkdir -p $(@D)

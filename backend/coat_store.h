@@ -3,8 +3,9 @@
  *
  * A store may be used by any number of threads at once, and after fork() by parent and child:
  * each then has connections of its own. Every call that talks to Redis ends within the `timeout`
- * option, connecting and retries included, but for one thing: a host name is looked up by the
- * system, which takes its own time where its name servers are silent. Failures that all share:
+ * option: resolving the host's name, connecting and retries included. A name is resolved anew for
+ * each connection, by a helper thread that ends with its look-up; where name servers are silent
+ * it may outlive the call, and even the store. Failures that all share:
  *
  *     COAT_EUNAVAILABLE   no connection, or the server cannot serve now (`reason`: "OOM", ...)
  *     COAT_ETIMEOUT       the deadline has passed

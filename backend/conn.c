@@ -42,6 +42,12 @@ void coat_conn_close(struct coat_conn *conn)
     conn->state = COAT_CONN_CLOSED;
 }
 
+void coat_conn_release(struct coat_conn *conn)
+{
+    coat_net_release(&conn->net);
+    coat_conn_close(conn);
+}
+
 void coat_conn_abandon(struct coat_conn *conn)
 {
     int fd = conn->net.fd;

@@ -57,8 +57,11 @@ int coat_conn_read(struct coat_conn *conn, int64_t deadline_ms, const struct coa
 /* 1 if it is READY, and the peer has neither closed nor said anything unasked. */
 int coat_conn_usable(const struct coat_conn *conn);
 
-/* To CLOSED, without sending anything; frees what it holds. Always legal. */
+/* To CLOSED, without sending anything. Always legal. It may be opened again. */
 void coat_conn_close(struct coat_conn *conn);
+
+/* The same for good: frees what it holds. Always legal, also in a child after fork(). */
+void coat_conn_release(struct coat_conn *conn);
 
 /* After fork(), for one that another thread of the parent may be in: closes the socket only. */
 void coat_conn_abandon(struct coat_conn *conn);

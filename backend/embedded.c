@@ -226,7 +226,7 @@ static int ask(const char *socket, const char *const *words, size_t count, int64
             memcpy(answer->text, reply->bytes, len);
         answer->text[len] = '\0';
     }
-    coat_conn_close(&conn);
+    coat_conn_release(&conn);
     return rc;
 }
 

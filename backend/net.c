@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -137,45 +136,17 @@ static int open_unix(struct coat_net *net, int64_t deadline_ms, struct coat_erro
     return 0;
 }
 
-/* A literal is never given to a resolver. */
-static int resolve(struct coat_net *net, struct coat_error *err)
-{
-    char port[8];
-    snprintf(port, sizeof port, "%d", net->address->port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-    int rc = getaddrinfo(net->address->host, port, &hints, &net->found);
-    if (rc == EAI_NONAME) {
-        hints.ai_flags = AI_NUMERICSERV;
-        rc = getaddrinfo(net->address->host, port, &hints, &net->found);
-    }
-    if (rc == 0) {
-        net->trying = net->found;
-        return 0;
-    }
-    net->found = NULL;
-    if (rc == EAI_SYSTEM && errno == EINTR)
-        return interrupted(err);
-    if (rc == EAI_MEMORY)
-        return coat_error_nomem(err);
-    return coat_error_because(err, COAT_EUNAVAILABLE, "resolve",
-                              "host %.120s cannot be resolved to an address; check its name, and "
-                              "this machine's resolver",
-                              net->address->host);
-}
-
 /* Begin with one address, which gets its share of the time that is left. */
 static int try_next(struct coat_net *net, int64_t deadline_ms, struct coat_error *err)
 {
-    int64_t remaining = 0;
-    for (const struct addrinfo *a = net->trying; a; a = a->ai_next)
-        remaining++;
+    const union coat_endpoint *to = &net->found.at[net->trying];
+    int64_t remaining = (int64_t)(net->found.count - net->trying);
     int64_t now = coat_monotonic_ms();
     net->try_until_ms = now + (deadline_ms - now) / remaining;
-    if (new_socket(net, net->trying->ai_family, err) < 0)
+    if (new_socket(net, to->any.sa_family, err) < 0)
         return COAT_EUNAVAILABLE;
-    if (connect(net->fd, net->trying->ai_addr, net->trying->ai_addrlen) < 0 &&
-        errno != EINPROGRESS && errno != EINTR)
+    socklen_t len = to->any.sa_family == AF_INET6 ? sizeof to->v6 : sizeof to->v4;
+    if (connect(net->fd, &to->any, len) < 0 && errno != EINPROGRESS && errno != EINTR)
         return failed(net, errno, err);
     return 0;
 }
@@ -216,15 +187,15 @@ static int finish_try(struct coat_net *net, struct coat_error *err)
 
 static void forget_found(struct coat_net *net)
 {
-    if (net->found)
-        freeaddrinfo(net->found);
-    net->found = net->trying = NULL;
+    net->found.count = net->trying = 0;
 }
 
 static int open_tcp(struct coat_net *net, int64_t deadline_ms, struct coat_error *err)
 {
-    int rc = net->found ? 0 : resolve(net, err);
-    while (rc == 0 && net->trying) {
+    int rc = 0;
+    if (net->found.count == 0)
+        rc = coat_resolve(&net->lookup, net->address, deadline_ms, &net->found, err);
+    while (rc == 0) {
         if (net->fd < 0)
             rc = try_next(net, deadline_ms, err);
         if (rc == 0)
@@ -234,8 +205,7 @@ static int open_tcp(struct coat_net *net, int64_t deadline_ms, struct coat_error
         if (rc == 0 || rc == COAT_EINTR)
             break;
         drop_socket(net);
-        net->trying = net->trying->ai_next;
-        if (net->trying)
+        if (++net->trying < net->found.count)
             rc = 0;
     }
     if (rc != COAT_EINTR)
@@ -309,5 +279,13 @@ void coat_net_close(struct coat_net *net)
 {
     drop_socket(net);
     forget_found(net);
+    coat_lookup_leave(net->lookup);
     net->connected = 0;
+}
+
+void coat_net_release(struct coat_net *net)
+{
+    coat_lookup_drop(net->lookup);
+    net->lookup = NULL;
+    coat_net_close(net);
 }

@@ -11,16 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "options.h"
-
-struct addrinfo;
+#include "resolve.h"
 
 struct coat_net {
     int fd; /* -1: none */
     int connected;
     const struct coat_address *address; /* borrowed while open */
-    struct addrinfo *found;             /* while connecting to TCP: all addresses */
-    struct addrinfo *trying;            /* of these, the one that is being tried */
+    struct coat_lookup *lookup;         /* of the host's name; one that is stuck outlives closing */
+    struct coat_endpoints found;        /* while connecting to TCP; count 0: not yet */
+    size_t trying;                      /* of these, the one that is being tried */
     int64_t try_until_ms;               /* its share of the time to connect */
 };
 
@@ -41,8 +40,11 @@ int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, i
 /* 1 if it is connected and nothing, not even the peer's end, is waiting to be read. */
 int coat_net_quiet(const struct coat_net *net);
 
-/* Close without sending anything. Always legal. */
+/* Close without sending anything. Always legal. It may be opened again, for the same address. */
 void coat_net_close(struct coat_net *net);
+
+/* Close for good: frees what it holds. Always legal, also in a child after fork(). */
+void coat_net_release(struct coat_net *net);
 
 /* "host:port" or "unix:/path", for messages. Returns `to`. */
 const char *coat_net_name(const struct coat_address *address, char *to, size_t size);

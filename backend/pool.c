@@ -1,16 +1,12 @@
 #include "pool.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "api/error.h"
-#include "clock.h"
-
-/* A condition variable knows no signals: so often a waiting thread looks whether one came. */
-#define SLICE_MS 100
+#include "slice.h"
 
 /*
  * Every connection has its place for as long as the pool lives, so that a child can find them all
@@ -35,12 +31,8 @@ struct coat_pool {
 
 static void init_shared(struct coat_pool *pool)
 {
-    pthread_condattr_t attr;
-    pthread_mutex_init(&pool->mutex, NULL); /* these four cannot fail with glibc and musl */
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->given_back, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&pool->mutex, NULL); /* cannot fail with glibc and musl */
+    coat_slice_init(&pool->given_back);
     pool->idle_count = 0;
     pool->unused_count = pool->size;
     for (size_t i = 0; i < pool->size; i++)
@@ -83,7 +75,7 @@ static void take_over(struct coat_pool *pool)
         if (slot->use == BUSY)
             coat_conn_abandon(&slot->conn);
         else
-            coat_conn_close(&slot->conn);
+            coat_conn_release(&slot->conn);
         slot->use = UNUSED;
     }
     init_shared(pool);
@@ -112,7 +104,7 @@ void coat_pool_free(struct coat_pool *pool)
         return;
     own(pool);
     for (size_t i = 0; i < pool->size; i++)
-        coat_conn_close(&pool->slots[i].conn);
+        coat_conn_release(&pool->slots[i].conn);
     pthread_cond_destroy(&pool->given_back);
     pthread_mutex_destroy(&pool->mutex);
     free(pool->idle);
@@ -121,22 +113,19 @@ void coat_pool_free(struct coat_pool *pool)
 
 /* ---- Taking and giving ---------------------------------------------------------------------- */
 
-/* With the mutex held: wait a little. 0, or why to stop. */
-static int wait_a_slice(struct coat_pool *pool, int64_t deadline_ms, struct coat_error *err)
+static int none_is_free(const struct coat_pool *pool)
 {
-    int64_t now = coat_monotonic_ms();
-    if (now >= deadline_ms)
-        return coat_error_because(err, COAT_ETIMEOUT, "pool",
-                                  "all %zu connections of the store stayed in use; raise "
-                                  "max_connections",
-                                  pool->size);
-    int64_t until = now + SLICE_MS < deadline_ms ? now + SLICE_MS : deadline_ms;
-    struct timespec t = {.tv_sec = (time_t)(until / 1000),
-                         .tv_nsec = (long)(until % 1000) * 1000000};
-    if (pthread_cond_timedwait(&pool->given_back, &pool->mutex, &t) != 0 &&
-        pool->idle_count + pool->unused_count == 0 && until < deadline_ms)
-        return coat_error_set(err, COAT_EINTR, "a look at signals while waiting for a connection");
-    return 0;
+    return pool->idle_count + pool->unused_count == 0;
+}
+
+static int gave_up(const struct coat_pool *pool, int rc, struct coat_error *err)
+{
+    if (rc == COAT_EINTR)
+        return coat_error_set(err, rc, "a look at signals while waiting for a connection");
+    return coat_error_because(err, rc, "pool",
+                              "all %zu connections of the store stayed in use; raise "
+                              "max_connections",
+                              pool->size);
 }
 
 /* A slot that nobody uses, the last idle one if there are any. */
@@ -146,15 +135,15 @@ static int take(struct coat_pool *pool, int64_t deadline_ms, struct slot **out,
     int rc = 0;
     *out = NULL;
     pthread_mutex_lock(&pool->mutex);
-    while (rc == 0 && pool->idle_count + pool->unused_count == 0)
-        rc = wait_a_slice(pool, deadline_ms, err);
-    if (rc == 0) {
+    while (rc == 0 && none_is_free(pool))
+        rc = coat_slice_wait(&pool->given_back, &pool->mutex, deadline_ms);
+    if (!none_is_free(pool)) {
         *out =
             pool->idle_count ? pool->idle[--pool->idle_count] : pool->unused[--pool->unused_count];
         (*out)->use = BUSY;
     }
     pthread_mutex_unlock(&pool->mutex);
-    return rc;
+    return *out ? 0 : gave_up(pool, rc, err);
 }
 
 int coat_pool_checkout(struct coat_pool *pool, int64_t deadline_ms, struct coat_conn **out,

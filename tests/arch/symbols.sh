@@ -39,6 +39,10 @@ soname() {
 	objdump -p build/libcoatcheck.so | grep -q 'SONAME *libcoatcheck\.so\.[0-9]*\.[0-9]*$'
 }
 
+stays_loaded() {
+	readelf -d build/libcoatcheck.so | grep -q NODELETE
+}
+
 ok 'the library exports exactly what its headers declare' exports_what_is_declared
 ok 'its SONAME carries major and minor version' soname
 ok 'every name that it defines begins with coat_' nothing defined_outside_our_name
@@ -51,6 +55,8 @@ ok 'it writes to neither stdout nor stderr' nothing calls \
 # Options are read when asked for; embedded: looks for its folder and for a server.
 ok 'it reads the environment only for options and embedded:' nothing calls '(secure_)?getenv|__secure_getenv|environ|__environ' 'options|embedded'
 ok 'it never forks: a server is spawned' nothing calls 'v?fork|clone|clone3|system|popen|daemon'
+ok 'it starts a thread only to resolve a host name' nothing calls 'pthread_create|thrd_create' resolve
+ok 'once loaded it stays, for such a thread may still be in it' stays_loaded
 ok 'it calls nothing that is shared between threads' nothing calls \
 	'strtok|gethostby(name|addr)|inet_ntoa|localtime|gmtime|asctime|ctime|s?rand|random|srandom|drand48|readdir_r|getpwuid|getpwnam'
 if [ -n "$PYTHON" ]; then

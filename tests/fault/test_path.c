@@ -1,11 +1,13 @@
-/* Options, URL, replies, pool and embedded:, with every allocation failing in turn. */
+/* Options, URL, names, replies, pool and embedded:, with every allocation failing in turn. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "embedded.h"
 #include "options.h"
 #include "pool.h"
+#include "resolve.h"
 #include "resp.h"
 #include "url.h"
 
@@ -95,6 +97,20 @@ static int a_pipeline(void)
     return rc;
 }
 
+static int a_name(void)
+{
+    struct coat_address address = {.scheme = COAT_SCHEME_TCP, .host = (char *)"localhost"};
+    struct coat_lookup *lookup = NULL;
+    struct coat_endpoints found;
+    int64_t deadline = coat_monotonic_ms() + 20000;
+    int rc;
+    do
+        rc = coat_resolve(&lookup, &address, deadline, &found, NULL);
+    while (rc == COAT_EINTR);
+    assert_null(lookup);
+    return rc;
+}
+
 static int a_pool(void)
 {
     const struct coat_options options = {.max_connections = 3};
@@ -139,6 +155,7 @@ FAULTS(options_by_name_url_and_environment)
 FAULTS(options_that_are_refused_stay)
 FAULTS(replies_of_all_sizes)
 FAULTS(a_pipeline)
+FAULTS(a_name)
 FAULTS(a_pool)
 FAULTS(embedded_without_a_server)
 
@@ -150,6 +167,7 @@ int main(void)
         cmocka_unit_test(options_that_are_refused_stay_without_memory),
         cmocka_unit_test(replies_of_all_sizes_without_memory),
         cmocka_unit_test(a_pipeline_without_memory),
+        cmocka_unit_test(a_name_without_memory),
         cmocka_unit_test(a_pool_without_memory),
         cmocka_unit_test(embedded_without_a_server_without_memory),
     };

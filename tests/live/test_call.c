@@ -150,16 +150,6 @@ static void req_69_no_server_is_unavailable_and_final(void **state)
     live_store_free(store);
 }
 
-static void a_host_that_does_not_exist_is_unavailable(void **state)
-{
-    (void)state;
-    struct simple_op s;
-    struct coat_store *store = live_store_new("redis://no-such-host.invalid", NULL);
-    assert_int_equal(live_ask(store, "PING", &s), COAT_EUNAVAILABLE);
-    assert_string_equal(s.loss.reason, "resolve");
-    live_store_free(store);
-}
-
 static void a_socket_path_that_is_too_long_is_a_config_error(void **state)
 {
     (void)state;
@@ -850,7 +840,6 @@ int main(void)
         cmocka_unit_test(an_operation_can_have_its_connection_closed),
         cmocka_unit_test(req_62_a_connection_that_died_while_idle_is_replaced),
         cmocka_unit_test(req_69_no_server_is_unavailable_and_final),
-        cmocka_unit_test(a_host_that_does_not_exist_is_unavailable),
         cmocka_unit_test(a_socket_path_that_is_too_long_is_a_config_error),
         cmocka_unit_test(the_handshake_logs_in_or_says_why_not),
         cmocka_unit_test(a_password_for_a_server_without_one_is_denied),

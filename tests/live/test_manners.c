@@ -116,7 +116,7 @@ static void use_everything(void)
     store = live_store_new("unix:/tmp/no/such/socket", NULL);
     live_ask(store, "PING", &s);
     live_store_free(store);
-    store = live_store_new("redis://no-such-host.invalid", NULL);
+    store = live_store_new("redis://localhost:1", "timeout", "20", "connect_timeout", "10", NULL);
     live_ask(store, "PING", &s);
     live_store_free(store);
 }
@@ -215,13 +215,28 @@ static int threads(void)
     return n;
 }
 
-static void no_thread_is_started(void **state)
+static void an_address_starts_no_thread(void **state)
 {
     (void)state;
     int before = threads();
     struct simple_op s;
     struct coat_store *store = live_store_new(server.url, NULL);
     assert_int_equal(live_ask(store, "PING", &s), 0);
+    assert_int_equal(threads(), before);
+    live_store_free(store);
+}
+
+static void the_thread_that_a_name_starts_ends(void **state)
+{
+    (void)state;
+    int before = threads();
+    char url[64];
+    struct simple_op s;
+    snprintf(url, sizeof url, "redis://localhost:%d", server.port);
+    struct coat_store *store = live_store_new(url, "timeout", "20", "connect_timeout", "10", NULL);
+    assert_int_equal(live_ask(store, "PING", &s), 0);
+    for (int ms = 0; threads() != before && ms < 20000; ms++)
+        poll(NULL, 0, 1);
     assert_int_equal(threads(), before);
     live_store_free(store);
 }
@@ -234,7 +249,8 @@ int main(void)
         cmocka_unit_test(signal_handlers_and_the_mask_stay_as_they_are),
         cmocka_unit_test(no_descriptor_leaks_over_exec_or_at_all),
         cmocka_unit_test(nothing_is_written_to_stdout_and_stderr),
-        cmocka_unit_test(no_thread_is_started),
+        cmocka_unit_test(an_address_starts_no_thread),
+        cmocka_unit_test(the_thread_that_a_name_starts_ends),
     };
     return cmocka_run_group_tests(tests, start_server_with_port, stop_server);
 }
