@@ -8,7 +8,7 @@
  *                      its deadline. 1800
  *     lifetime         seconds after creation or login at which a session ends. 43200
  *     timeout          seconds for a whole call, connecting and retries included. 1.0
- *     connect_timeout  seconds of these for connecting. 0.5, never more than timeout
+ *     connect_timeout  seconds of these for connecting. Half of timeout, at most 0.5
  *     max_connections  per store. 8
  *     touch_below      the idle clock is renewed when less than this part of it is left. 0.9
  *     stale            seconds for which an id that was just replaced is told from an unknown

@@ -316,10 +316,19 @@ static int is_given(const struct coat_options *o, const struct coat_url *url, co
     return o->by_name[i] || o->by_env[i] || coat_url_param(url, name);
 }
 
-/* Both were asked for: somebody has to say which is meant. Otherwise the default gives way. */
-static int contradicts(const struct coat_options *o, const struct coat_url *url)
+/*
+ * Connecting is a part of the call: half of it where nothing else was asked for. If both times
+ * were asked for and do not go together, somebody has to say which is meant.
+ */
+static void fit_connect_timeout(struct coat_options *o, const struct coat_url *url)
 {
-    return is_given(o, url, "timeout") && is_given(o, url, "connect_timeout");
+    int64_t most = o->timeout_ms;
+    if (!is_given(o, url, "connect_timeout"))
+        most = (most + 1) / 2;
+    else if (is_given(o, url, "timeout"))
+        return;
+    if (o->connect_timeout_ms > most)
+        o->connect_timeout_ms = most;
 }
 
 /*
@@ -341,8 +350,7 @@ static int settle(struct coat_options *o, struct coat_error *err)
             if (values[source])
                 rc = take(o, &table[i], (enum source)source, values[source], err);
     }
-    if (o->connect_timeout_ms > o->timeout_ms && !contradicts(o, &url))
-        o->connect_timeout_ms = o->timeout_ms;
+    fit_connect_timeout(o, &url);
     coat_url_release(&url);
     return rc;
 }

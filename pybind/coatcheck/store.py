@@ -62,7 +62,7 @@ class Store(_core.Store):
                         deadline (1800)
     lifetime            time after creation or login at which a session ends (43200)
     timeout             for a whole call, connecting and retries included (1.0)
-    connect_timeout     for connecting, out of these (0.5)
+    connect_timeout     for connecting, out of these (half of timeout, at most 0.5)
     max_connections     to the server, from this process (8)
     touch_below         the idle clock is renewed when less than this part of it is left (0.9)
     stale               for how long an id that was just replaced is told from an unknown one (30)

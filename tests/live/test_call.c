@@ -336,7 +336,8 @@ static void req_71_a_full_backlog_is_no_trap_on_tcp(void **state)
     getsockname(listener, (struct sockaddr *)&address, &len);
     fill(fds, 8, (struct sockaddr *)&address, len);
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", port);
-    struct coat_store *store = live_store_new(url, "timeout", "0.3", NULL);
+    struct coat_store *store =
+        live_store_new(url, "timeout", "0.3", "connect_timeout", "0.3", NULL);
     int64_t start = coat_monotonic_ms();
     assert_int_equal(live_ask(store, "PING", &s), COAT_ETIMEOUT);
     assert_took(start, 290, 300);
@@ -376,7 +377,8 @@ static void req_71_a_full_backlog_is_no_trap_on_a_unix_socket(void **state)
     struct unix_trap t;
     struct simple_op s;
     set_trap(&t);
-    struct coat_store *store = live_store_new(t.url, "timeout", "0.3", NULL);
+    struct coat_store *store =
+        live_store_new(t.url, "timeout", "0.3", "connect_timeout", "0.3", NULL);
     int64_t start = coat_monotonic_ms();
     assert_int_equal(live_ask(store, "PING", &s), COAT_ETIMEOUT);
     assert_took(start, 290, 300);

@@ -376,14 +376,12 @@ static void an_empty_password_by_name_takes_the_urls_away(void **state)
 
 /* ---- Together ------------------------------------------------------------------------------- */
 
-static void connect_timeout_is_clamped_unless_both_were_asked_for(void **state)
+static void connect_timeout_is_refused_where_both_were_asked_for_and_do_not_fit(void **state)
 {
     struct coat_options *o = *state;
     set(o, "url", "redis://h");
     set(o, "prefix", "p:");
     set(o, "timeout", "0.2");
-    assert_int_equal(o->connect_timeout_ms, 200);
-    assert_int_equal(coat_options_complete(o, NULL), 0);
     set(o, "connect_timeout", "0.3");
     struct coat_error err;
     assert_int_equal(coat_options_complete(o, &err), COAT_ECONFIG);
@@ -391,6 +389,19 @@ static void connect_timeout_is_clamped_unless_both_were_asked_for(void **state)
     set(o, "timeout", "0.4");
     assert_int_equal(o->connect_timeout_ms, 300);
     assert_int_equal(coat_options_complete(o, NULL), 0);
+}
+
+static void connecting_gets_half_of_the_time_at_most(void **state)
+{
+    static const struct {
+        const char *timeout;
+        int connect_ms;
+    } cases[] = {{"0.2", 100}, {"0.999", 500}, {"0.003", 2}, {"0.001", 1}, {"10", 500}};
+    struct coat_options *o = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        set(o, "timeout", cases[i].timeout);
+        assert_int_equal(o->connect_timeout_ms, cases[i].connect_ms);
+    }
 }
 
 static void connect_timeout_alone_is_clamped(void **state)
@@ -464,7 +475,8 @@ int main(void)
         TEST(the_url_may_come_from_the_environment),
         TEST(the_environment_is_read_only_when_asked),
         TEST(an_empty_password_by_name_takes_the_urls_away),
-        TEST(connect_timeout_is_clamped_unless_both_were_asked_for),
+        TEST(connect_timeout_is_refused_where_both_were_asked_for_and_do_not_fit),
+        TEST(connecting_gets_half_of_the_time_at_most),
         TEST(connect_timeout_alone_is_clamped),
         TEST(without_url_or_prefix_they_are_not_complete),
         TEST(embedded_needs_no_prefix_and_takes_no_password),
