@@ -50,7 +50,12 @@ def ttl_s(server: RedisServer) -> float:
 
 
 def test_making_a_store_does_not_connect() -> None:
-    Store(NOWHERE, prefix="test:").close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        Store(f"redis://127.0.0.1:{port}", prefix="test:").close()
+        listener.setblocking(False)  # a connection would wait there, even one closed by now
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 @pytest.mark.parametrize("idle", [90, 90.0, "90", timedelta(seconds=90)])
