@@ -34,9 +34,11 @@ void *__wrap_realloc(void *memory, size_t size);
 /* Allocations until the one that fails; 0: none does. */
 static size_t fault_countdown;
 static size_t fault_count; /* that failed */
+static size_t fault_bytes; /* that were asked for in all */
 
-static int fault_is_due(void)
+static int fault_is_due(size_t size)
 {
+    fault_bytes += size;
     if (fault_countdown == 0 || --fault_countdown > 0)
         return 0;
     fault_count++;
@@ -45,24 +47,24 @@ static int fault_is_due(void)
 
 void *__wrap_malloc(size_t size)
 {
-    return fault_is_due() ? NULL : __real_malloc(size);
+    return fault_is_due(size) ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    return fault_is_due() ? NULL : __real_calloc(count, size);
+    return fault_is_due(count * size) ? NULL : __real_calloc(count, size);
 }
 
 void *__wrap_realloc(void *memory, size_t size)
 {
-    return fault_is_due() ? NULL : __real_realloc(memory, size);
+    return fault_is_due(size) ? NULL : __real_realloc(memory, size);
 }
 
 /* The nth allocation from here on fails; 0: none. */
 static inline void fault_arm(size_t nth)
 {
     fault_countdown = nth;
-    fault_count = 0;
+    fault_count = fault_bytes = 0;
 }
 
 /*

@@ -121,7 +121,7 @@ def test_references_to_none_stay_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("head", [b"\xdd", b"\xdf", b"\xc9"])
-def test_the_same_bytes_do_not_back_every_header(head: bytes) -> None:
+def test_req_54_the_same_bytes_do_not_back_every_header(head: bytes) -> None:
     tail = b"\xc0" * 900_000
     if head == b"\xc9":
         nested = b"".join(

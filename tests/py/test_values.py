@@ -112,7 +112,7 @@ def nested(depth: int) -> list[Any]:
     return value
 
 
-def test_depth_is_limited_in_both_directions() -> None:
+def test_req_53_57_depth_is_limited_in_both_directions() -> None:
     for wrap in (lambda v: [v], lambda v: (v,), lambda v: {"k": v}):
         value: Any = 1
         for _ in range(64):
@@ -174,7 +174,7 @@ def test_a_cycle_ends_at_the_limit() -> None:
         assert refusal.value.path.startswith("value[0]['self'][0]['self']")
 
 
-def test_bytes_are_limited_in_both_directions() -> None:
+def test_req_57_bytes_are_limited_in_both_directions() -> None:
     for value in ("x" * 50, b"x" * 50, [1] * 50, 2**400, {"k": "x" * 45}, ("x" * 45, 1)):
         size = len(dumps(value))
         assert same(loads(dumps(value, max_bytes=size), max_bytes=size), value)
@@ -194,7 +194,7 @@ def test_a_mebibyte_is_the_default_limit() -> None:
     assert len(dumps(most * 3, max_bytes=None)) > 3_000_000
 
 
-def test_items_are_limited_in_both_directions() -> None:
+def test_req_57_items_are_limited_in_both_directions() -> None:
     for value, items in ((1, 1), ([], 1), ([1, 2], 3), ({"a": 1}, 3), ({(1, 2): (3,)}, 6)):
         data = dumps(value, max_items=items)
         assert same(loads(data, max_items=items), value)
@@ -206,7 +206,7 @@ def test_items_are_limited_in_both_directions() -> None:
         assert refusal.value.limit == "max_items"
 
 
-def test_no_value_decodes_to_more_objects_than_items() -> None:
+def test_req_54_no_value_decodes_to_more_objects_than_items() -> None:
     with pytest.raises(LimitExceeded):
         loads(b"\xdd\x00\x0f\xff\xf0" + b"\x90" * 0xFFFF0)
     value = [[]] * 262143
@@ -215,7 +215,7 @@ def test_no_value_decodes_to_more_objects_than_items() -> None:
         dumps([*value, 1])
 
 
-def test_many_keys_that_are_neither_text_nor_bytes_are_refused() -> None:
+def test_req_54_many_keys_that_are_neither_text_nor_bytes_are_refused() -> None:
     assert len(loads(dumps({i: None for i in range(4096)}))) == 4096
     too_many = {i: None for i in range(4097)}
     with pytest.raises(LimitExceeded) as refusal:
@@ -281,13 +281,13 @@ def test_bytes_that_are_not_ours_are_corrupt(data: str, offset: int) -> None:
     assert refusal.value.offset == offset, refusal.value
 
 
-def test_a_million_nested_lists_are_an_error() -> None:
+def test_req_53_a_million_nested_lists_are_an_error() -> None:
     for limit in (64, None):
         with pytest.raises(LimitExceeded):
             loads(b"\x91" * 1_000_000 + b"\xc0", max_depth=limit)
 
 
-def test_a_count_that_the_bytes_cannot_back_allocates_nothing() -> None:
+def test_req_54_a_count_that_the_bytes_cannot_back_allocates_nothing() -> None:
     for head in ("dd7fffffff", "df7fffffff", "db7fffffff", "c67fffffff", "c97fffffff01"):
         with pytest.raises(Corrupt):
             loads(bytes.fromhex(head) + b"\x00" * 100, max_bytes=None, max_items=None)

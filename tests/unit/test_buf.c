@@ -45,7 +45,7 @@ static void reserved_room_is_written_unchecked(void **state)
     coat_buf_release(&b);
 }
 
-static void a_size_that_overflows_is_refused(void **state)
+static void req_55_a_size_that_overflows_is_refused(void **state)
 {
     struct coat_buf b = COAT_BUF_INIT;
 
@@ -89,7 +89,7 @@ int main(void)
         cmocka_unit_test(appended_bytes_are_all_there),
         cmocka_unit_test(nothing_can_be_appended),
         cmocka_unit_test(reserved_room_is_written_unchecked),
-        cmocka_unit_test(a_size_that_overflows_is_refused),
+        cmocka_unit_test(req_55_a_size_that_overflows_is_refused),
         cmocka_unit_test(a_released_buffer_is_fit_for_use),
         cmocka_unit_test(sums_and_products_tell_when_they_do_not_fit),
     };

@@ -116,6 +116,33 @@ static void no_changed_byte_leads_to_a_second_encoding(void **state)
     fclose(f);
 }
 
+/* Whether any ext of this type passes: in each form, with each of these bytes as its content. */
+static int an_ext_passes(unsigned type)
+{
+    static const char *const heads[] = {"d4", "d5",   "d6",     "d7",
+                                        "d8", "c701", "c80001", "c900000001"};
+    static const unsigned char contents[] = {0x01, 0x90, 0xc0};
+    int passes = 0;
+
+    for (size_t i = 0; i < COUNT(heads); i++)
+        for (size_t j = 0; j < COUNT(contents); j++) {
+            unsigned char bytes[32];
+            size_t len = unhex_into(bytes, heads[i]), content = len == 1 ? (size_t)1 << i : 1;
+
+            bytes[len] = (unsigned char)type;
+            memset(bytes + len + 1, contents[j], content);
+            passes |= coat_check(bytes, len + 1 + content, NULL, 0, NULL, NULL) == 0;
+        }
+    return passes;
+}
+
+static void req_52_an_ext_is_a_tuple_or_a_big_int_and_nothing_else(void **state)
+{
+    (void)state;
+    for (unsigned type = 0; type < 256; type++)
+        assert_int_equal(an_ext_passes(type), type == 1 || type == 2);
+}
+
 static void items_are_counted_at_all_levels(void **state)
 {
     static const struct {
@@ -145,7 +172,7 @@ static size_t *limit_of(struct coat_limits *limits, const char *name)
     return &limits->max_items;
 }
 
-static void every_limit_holds_to_the_last_one(void **state)
+static void req_57_every_limit_holds_to_the_last_one(void **state)
 {
     FILE *f = open_data("limits.txt");
     char line[1024], *name, *least, *offset;
@@ -255,8 +282,9 @@ int main(void)
         cmocka_unit_test(every_bad_value_is_refused_at_its_fault),
         cmocka_unit_test(equal_keys_are_refused_where_asked_for),
         cmocka_unit_test(no_changed_byte_leads_to_a_second_encoding),
+        cmocka_unit_test(req_52_an_ext_is_a_tuple_or_a_big_int_and_nothing_else),
         cmocka_unit_test(items_are_counted_at_all_levels),
-        cmocka_unit_test(every_limit_holds_to_the_last_one),
+        cmocka_unit_test(req_57_every_limit_holds_to_the_last_one),
         cmocka_unit_test(more_odd_keys_than_4096_are_refused),
         cmocka_unit_test(req_53_a_million_lists_within_each_other_are_an_error),
         cmocka_unit_test(keys_at_every_level_are_compared_at_once),

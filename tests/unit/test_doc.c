@@ -320,7 +320,7 @@ static void names_may_hold_anything_that_is_text(void **state)
     assert_int_equal(coat_doc_count(doc), 2);
 }
 
-static void a_bad_value_leaves_the_document_as_it_was(void **state)
+static void req_56_a_bad_value_leaves_the_document_as_it_was(void **state)
 {
     struct coat_error err;
 
@@ -443,7 +443,7 @@ static void assert_over(const char *name, const char *hex, const char *reason)
     free(after);
 }
 
-static void every_limit_holds_to_the_last_one(void **state)
+static void req_57_every_limit_holds_to_the_last_one(void **state)
 {
     const size_t max = SIZE_MAX;
 
@@ -764,11 +764,11 @@ int main(void)
         TEST(committing_makes_mine_the_base),
         TEST(a_change_tells_its_items),
         TEST(names_may_hold_anything_that_is_text),
-        TEST(a_bad_value_leaves_the_document_as_it_was),
+        TEST(req_56_a_bad_value_leaves_the_document_as_it_was),
         TEST(a_packed_value_is_put),
         TEST(a_value_of_the_document_itself_can_be_set),
         TEST(a_name_of_the_document_itself_can_be_set),
-        TEST(every_limit_holds_to_the_last_one),
+        TEST(req_57_every_limit_holds_to_the_last_one),
         TEST(limits_hold_when_parsing),
         TEST(a_document_is_what_a_plain_model_is),
         TEST(thousands_of_fields_are_found),

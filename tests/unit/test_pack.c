@@ -478,7 +478,7 @@ static void calls_that_make_no_sense_are_refused(void **state)
     assert_failed(COAT_EUSAGE, "", "announced with 2 pairs and has 1 and a key");
 }
 
-static void every_limit_holds_to_the_last_one(void **state)
+static void req_57_every_limit_holds_to_the_last_one(void **state)
 {
     (void)state;
     coat_packer_release(&packer);
@@ -728,7 +728,7 @@ int main(void)
         TEST(the_first_failure_stays),
         TEST(a_failure_is_told_without_an_error_too),
         TEST(calls_that_make_no_sense_are_refused),
-        TEST(every_limit_holds_to_the_last_one),
+        TEST(req_57_every_limit_holds_to_the_last_one),
         TEST(no_items_allowed_is_no_value_at_all),
         TEST(lifted_limits_leave_what_is_possible),
         TEST(a_tuple_may_fill_the_limit_on_bytes_exactly),

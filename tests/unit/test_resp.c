@@ -234,7 +234,7 @@ static void req_58_all_replies_together_stay_below_the_cap(void **state)
     coat_resp_release(&resp);
 }
 
-static void arrays_of_a_pipeline_share_one_cap(void **state)
+static void req_58_arrays_of_a_pipeline_share_one_cap(void **state)
 {
     (void)state;
     struct coat_resp resp;
@@ -290,7 +290,7 @@ int main(void)
         cmocka_unit_test(a_pipeline_may_come_in_pieces_of_any_size),
         cmocka_unit_test(req_58_what_is_not_the_protocol_ends_the_connection),
         cmocka_unit_test(req_58_all_replies_together_stay_below_the_cap),
-        cmocka_unit_test(arrays_of_a_pipeline_share_one_cap),
+        cmocka_unit_test(req_58_arrays_of_a_pipeline_share_one_cap),
         cmocka_unit_test(memory_of_a_large_reply_is_given_back),
         cmocka_unit_test(a_pipeline_of_too_many_commands_is_refused),
     };
