@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False)
 NAMES = st.sampled_from(["a", "b", "id", "name", "ключ", "a name of more than thirty-two bytes"])
+KEYS = st.integers(-(2**63), 2**64 - 1) | st.tuples(st.text(max_size=3))
 VALUES = st.recursive(
     SCALARS | st.text(max_size=12) | st.binary(max_size=12),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.tuples(inner, inner)
         | st.dictionaries(NAMES, inner, max_size=5)
-        | st.dictionaries(st.integers() | st.tuples(st.text(max_size=3)), inner, max_size=3)
+        | st.dictionaries(KEYS, inner, max_size=3)
     ),
     max_leaves=12,
 )
