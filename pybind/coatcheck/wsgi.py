@@ -54,6 +54,11 @@ class SessionMiddleware:
         cache_control: CacheControl = "auto",
         **store_options: Unpack[StoreOptions],
     ) -> None:
+        if not callable(app):
+            raise ConfigError(
+                "SessionMiddleware(app, url, ...): the first argument is the WSGI application that"
+                " it wraps"
+            )
         if isinstance(store_or_url, Store) and store_options:
             raise ConfigError(
                 f"{', '.join(store_options)}: options of a store that exists already;"

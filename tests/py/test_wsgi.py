@@ -1616,3 +1616,8 @@ def test_the_environment_makes_a_store(
 def test_a_wrong_option_is_a_config_error_when_the_middleware_is_made() -> None:
     with pytest.raises(ConfigError, match="prefix"):
         SessionMiddleware(application(put), "redis://localhost")
+
+
+def test_a_middleware_without_an_application_is_told_so() -> None:
+    with pytest.raises(ConfigError, match="the first argument is the WSGI application"):
+        SessionMiddleware("redis://localhost", prefix="t:")  # type: ignore[arg-type]
