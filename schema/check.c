@@ -7,22 +7,10 @@
 #include "check.h"
 #include "keys.h"
 
-/* An open container. All offsets and counts fit, since COAT_BYTES_MAX does. */
-struct level {
-    uint32_t left;  /* values still to come; in a dict, keys and values: even before a key */
-    uint32_t head;  /* offset of its first byte */
-    uint32_t stop;  /* of a tuple: offset where it has to end */
-    uint32_t keys;  /* of a dict: where its own begin in coat_checker.keys */
-    uint16_t odd;   /* of a dict: keys that are neither text nor bytes */
-    uint8_t kind;   /* enum coat_kind */
-    uint8_t in_key; /* its members are part of a key */
-};
-
 struct walk {
     struct coat_checker *c;
-    struct level *level;                     /* the innermost */
-    size_t key_count;                        /* in coat_checker.keys */
-    struct level levels[COAT_DEPTH_MAX + 1]; /* the first is not open: it holds the value itself */
+    struct coat_level *level; /* the innermost */
+    size_t key_count;         /* in coat_checker.keys */
 };
 
 int coat_checker_init(struct coat_checker *c, const void *bytes, size_t len,
@@ -30,15 +18,14 @@ int coat_checker_init(struct coat_checker *c, const void *bytes, size_t len,
 {
     struct coat_limits l = coat_limits_effective(limits);
 
-    *c = (struct coat_checker){
-        .start = bytes,
-        .at = bytes,
-        .end = len > 0 ? (const unsigned char *)bytes + len : bytes,
-        .max_depth = l.max_depth,
-        .max_items = l.max_items,
-        .flags = flags,
-        .err = err,
-    };
+    c->start = c->at = bytes;
+    c->end = len > 0 ? c->start + len : c->start;
+    c->max_depth = l.max_depth;
+    c->max_items = l.max_items;
+    c->items = 0;
+    c->flags = flags;
+    c->keys = NULL;
+    c->err = err;
     if (len > l.max_bytes)
         return coat_error_because(err, COAT_ELIMIT, "max_bytes",
                                   "%zu bytes are more than the limit max_bytes of %zu", len,
@@ -104,7 +91,7 @@ static int note_key(struct walk *w, const unsigned char *at)
 static int check_key(struct walk *w, const unsigned char *at, enum coat_kind kind, int may_be_key)
 {
     struct coat_checker *c = w->c;
-    struct level *level = w->level;
+    struct coat_level *level = w->level;
 
     if (!may_be_key)
         return coat_checker_corrupt(c, at, coat_kind_name(kind), "cannot be a key");
@@ -122,9 +109,9 @@ static int open_container(struct walk *w, const unsigned char *at, enum coat_kin
 {
     struct coat_checker *c = w->c;
 
-    if ((size_t)(w->level - w->levels) >= c->max_depth)
+    if ((size_t)(w->level - c->levels) >= c->max_depth)
         return too_many(c, at, "max_depth", "containers within each other", c->max_depth);
-    *++w->level = (struct level){
+    *++w->level = (struct coat_level){
         .left = (uint32_t)members,
         .head = (uint32_t)(at - c->start),
         .stop = (uint32_t)(stop - c->start),
@@ -139,7 +126,7 @@ static int open_container(struct walk *w, const unsigned char *at, enum coat_kin
 static int close_container(struct walk *w, const unsigned char *next)
 {
     struct coat_checker *c = w->c;
-    const struct level *level = w->level--;
+    const struct coat_level *level = w->level--;
     size_t second;
 
     if (level->kind == COAT_TUPLE && next != c->start + level->stop)
@@ -155,64 +142,76 @@ static int close_container(struct walk *w, const unsigned char *next)
     return 0;
 }
 
-/* What is needed for every value stays in local variables: this loop is most of a load. */
+/*
+ * This loop is most of a load. What is needed for every value stays in local variables, and what
+ * is done with a kind stands right behind the read, so that compilers go there from its first byte.
+ */
 int coat_checker_value(struct coat_checker *c)
 {
     const unsigned char *at = c->at, *const end = c->end, *next;
     const size_t max_items = c->max_items;
-    size_t items = c->items, valid;
+    const int notes_keys = c->flags & COAT_CHECK_EQUAL_KEYS;
+    size_t items = c->items, left = 1, valid; /* left: what level->left would be */
     struct coat_wire_head h;
     struct walk w;
-    int rc = 0, in_key;
+    int rc = 0, in_key, pairs = 0, within_key = 0;
 
     w.c = c;
-    w.level = w.levels;
+    w.level = c->levels;
     w.key_count = 0;
-    w.levels[0] = (struct level){.left = 1, .kind = COAT_LIST};
+    c->levels[0] = (struct coat_level){.kind = COAT_LIST};
     for (;;) {
+        in_key = within_key || (pairs && left % 2 == 0);
+        left--;
         next = coat_wire_read(at, end, 1, &h);
         if (next == NULL)
             return coat_checker_corrupt(c, at, "value", h.v.fault);
         if (items++ == max_items)
             return too_many(c, at, "max_items", "values", max_items);
-        in_key = w.level->in_key || (w.level->kind == COAT_DICT && w.level->left % 2 == 0);
-        if (in_key && (rc = check_key(&w, at, h.kind, coat_wire_may_be_key(&h))) < 0)
-            return rc;
-        w.level->left--;
         switch (h.kind) {
-        case COAT_TEXT:
+        case COAT_TEXT: /* as a key always good, so at most to be noted */
+            if (notes_keys && in_key && (rc = check_key(&w, at, h.kind, 1)) < 0)
+                return rc;
             valid = coat_utf8_valid(next, h.len);
             if (valid != h.len)
                 return coat_checker_corrupt(c, next + valid, "text", "is not UTF-8");
             next += h.len;
             break;
-        case COAT_INT: /* the content of a big one; the others have none */
-        case COAT_BYTES:
-            next += h.len;
-            break;
         case COAT_LIST:
-            rc = open_container(&w, at, h.kind, h.len, next, in_key);
-            break;
         case COAT_TUPLE:
-            rc = open_container(&w, at, h.kind, h.len, h.list + h.v.span, in_key);
-            break;
         case COAT_DICT:
-            rc = open_container(&w, at, h.kind, 2 * h.len, next, in_key);
+            if (in_key && (rc = check_key(&w, at, h.kind, coat_wire_may_be_key(&h))) < 0)
+                return rc;
+            w.level->left = (uint32_t)left;
+            left = h.kind == COAT_DICT ? 2 * h.len : h.len;
+            rc = open_container(&w, at, h.kind, left,
+                                h.kind == COAT_TUPLE ? h.list + h.v.span : next, in_key);
+            if (rc < 0)
+                return rc;
+            pairs = h.kind == COAT_DICT;
+            within_key = in_key;
             break;
         default:
+            if (in_key && (rc = check_key(&w, at, h.kind, coat_wire_may_be_key(&h))) < 0)
+                return rc;
+            next += h.len; /* of bytes and big ints; the others have no content */
             break;
         }
         at = next;
-        while (rc == 0 && w.level->left == 0 && w.level != w.levels)
+        while (left == 0) {
+            if (w.level == c->levels) {
+                c->at = at;
+                c->items = items;
+                return 0;
+            }
             rc = close_container(&w, at);
-        if (rc < 0)
-            return rc;
-        if (w.level == w.levels)
-            break;
+            if (rc < 0)
+                return rc;
+            left = w.level->left;
+            pairs = w.level->kind == COAT_DICT;
+            within_key = w.level->in_key;
+        }
     }
-    c->at = at;
-    c->items = items;
-    return 0;
 }
 
 int coat_checker_end(struct coat_checker *c)

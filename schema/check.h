@@ -4,6 +4,17 @@
 
 #include "api/value.h"
 
+/* An open container. All offsets and counts fit, since COAT_BYTES_MAX does. */
+struct coat_level {
+    uint32_t left;  /* values still to come; in a dict, keys and values: even before a key */
+    uint32_t head;  /* offset of its first byte */
+    uint32_t stop;  /* of a tuple: offset where it has to end */
+    uint32_t keys;  /* of a dict: where its own begin in coat_checker.keys */
+    uint16_t odd;   /* of a dict: keys that are neither text nor bytes */
+    uint8_t kind;   /* enum coat_kind */
+    uint8_t in_key; /* its members are part of a key */
+};
+
 struct coat_checker {
     const unsigned char *start; /* offsets count from here */
     const unsigned char *at;    /* what comes next */
@@ -14,6 +25,9 @@ struct coat_checker {
     unsigned flags;
     uint32_t *keys; /* of the open dicts, where flags ask; NULL until the first */
     struct coat_error *err;
+    /* The first is not open: it holds the value itself. Here, and not in the walk, since a
+     * document walks once for each field, and so much stack is not had for nothing. */
+    struct coat_level levels[COAT_DEPTH_MAX + 1];
 };
 
 /* The bytes are held to limits->max_bytes. 0 or COAT_ELIMIT. Nothing to release unless flags. */

@@ -239,6 +239,13 @@ static const unsigned char *read_entries(struct decoder *d, const unsigned char 
     return (size_t)PyDict_GET_SIZE(dict) == count ? at : NULL;
 }
 
+/* Whether a key of a shape, which is ASCII, is this text. */
+static inline bool is_key(PyObject *key, const unsigned char *utf8, size_t len)
+{
+    return (size_t)PyUnicode_GET_LENGTH(key) == len &&
+           core_key_same(PyUnicode_1BYTE_DATA(key), utf8, core_key_ends(utf8, len), len);
+}
+
 /*
  * Entries into a dict of the shape, as far as they have it: *has says how many. The collector is
  * told of the dict if it holds a container.
@@ -259,8 +266,7 @@ static const unsigned char *read_shaped(struct decoder *d, const unsigned char *
 
         if (next == NULL)
             return NULL;
-        if (h.kind != COAT_TEXT || h.len == 0 ||
-            !core_key_is(entries.at[0], core_key_ends(next, h.len), next, h.len))
+        if (h.kind != COAT_TEXT || h.len == 0 || !is_key(entries.at[0], next, h.len))
             break;
         next = coat_wire_read(next + h.len, d->end, 1, &h);
         tracks |= h.kind >= COAT_LIST;

@@ -14,12 +14,19 @@
 
 enum { CORE_KEYS = 512, CORE_KEY_MAX = 32 };
 
+/* A short text, with its UTF-8, where that leads to. */
+struct core_key_slot {
+    PyObject *key; /* NULL: none yet */
+    uint8_t len;
+    unsigned char utf8[CORE_KEY_MAX];
+};
+
 struct core_keys {
-    PyObject *slots[CORE_KEYS]; /* short ASCII texts, each where its bytes lead */
+    struct core_key_slot slots[CORE_KEYS];
 };
 
 /* core_key for a text that is not remembered; remembers it where `slot` is given. */
-PyObject *core_key_make(PyObject **slot, const unsigned char *utf8, size_t len);
+PyObject *core_key_make(struct core_key_slot *slot, const unsigned char *utf8, size_t len);
 
 void core_keys_clear(struct core_keys *keys);
 
@@ -46,40 +53,35 @@ static inline struct core_key_ends core_key_ends(const unsigned char *text, size
 }
 
 /* Where a text belongs. Only speed depends on how well this spreads. */
-static inline size_t core_key_slot(struct core_key_ends ends, size_t len)
+static inline size_t core_key_place(struct core_key_ends ends, size_t len)
 {
     uint64_t mix = ends.head ^ (ends.tail + len) * UINT64_C(0x9e3779b97f4a7c15);
 
     return (size_t)((mix * UINT64_C(0xbf58476d1ce4e5b9)) >> 32) % CORE_KEYS;
 }
 
-/* The texts in the slots are ASCII, so their characters are their UTF-8. */
-static inline bool core_key_is(PyObject *key, struct core_key_ends ends, const unsigned char *utf8,
-                               size_t len)
+/* Whether two texts of the same length are the same; the second is given with its ends. */
+static inline bool core_key_same(const unsigned char *key, const unsigned char *utf8,
+                                 struct core_key_ends ends, size_t len)
 {
-    const unsigned char *text;
-    struct core_key_ends its;
+    struct core_key_ends its = core_key_ends(key, len);
 
-    if (key == NULL || (size_t)PyUnicode_GET_LENGTH(key) != len)
-        return false;
-    text = PyUnicode_1BYTE_DATA(key);
-    its = core_key_ends(text, len);
     return its.head == ends.head && its.tail == ends.tail &&
-           (len <= 16 || memcmp(text + 8, utf8 + 8, len - 16) == 0);
+           (len <= 16 || memcmp(key + 8, utf8 + 8, len - 16) == 0);
 }
 
 /* The text of UTF-8. New reference; NULL as from core_text_read. */
 static inline PyObject *core_key(struct core_keys *keys, const unsigned char *utf8, size_t len)
 {
+    struct core_key_slot *slot;
     struct core_key_ends ends;
-    PyObject **slot;
 
     if (len == 0 || len > CORE_KEY_MAX)
         return core_key_make(NULL, utf8, len);
     ends = core_key_ends(utf8, len);
-    slot = &keys->slots[core_key_slot(ends, len)];
-    if (core_key_is(*slot, ends, utf8, len))
-        return Py_NewRef(*slot);
+    slot = &keys->slots[core_key_place(ends, len)];
+    if (slot->key != NULL && slot->len == len && core_key_same(slot->utf8, utf8, ends, len))
+        return Py_NewRef(slot->key);
     return core_key_make(slot, utf8, len);
 }
 

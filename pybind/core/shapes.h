@@ -29,7 +29,7 @@ struct core_shapes {
 static inline struct core_shape *
 core_shape_slot(struct core_shapes *shapes, struct core_key_ends ends, size_t len, size_t count)
 {
-    return &shapes->slots[core_key_slot(ends, len + 64 * count) % CORE_SHAPES];
+    return &shapes->slots[core_key_place(ends, len + 64 * count) % CORE_SHAPES];
 }
 
 /* The dict that was made had another shape, which this slot may learn. Only speed depends on it. */

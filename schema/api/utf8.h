@@ -78,17 +78,17 @@ static inline uint32_t coat_utf8_get(const unsigned char **at)
            (uint32_t)(s[2] & 0x3f) << 6 | (s[3] & 0x3f);
 }
 
-/* Writes a character that UTF-8 has, so no surrogate, in 1 to 4 bytes; returns the byte after. */
+/*
+ * Writes a character that UTF-8 has, so no surrogate, in 1 to 4 bytes; returns the byte after.
+ * There must be room for 2 bytes also where 1 is enough: in texts beyond ASCII nobody can foretell
+ * which it will be, so no branch tells them apart.
+ */
 static inline unsigned char *coat_utf8_put(unsigned char *to, uint32_t c)
 {
-    if (c < 0x80) {
-        *to = (unsigned char)c;
-        return to + 1;
-    }
     if (c < 0x800) {
-        to[0] = (unsigned char)(0xc0 | c >> 6);
+        to[0] = (unsigned char)(c < 0x80 ? c : 0xc0 | c >> 6);
         to[1] = (unsigned char)(0x80 | (c & 0x3f));
-        return to + 2;
+        return to + 1 + (c >= 0x80);
     }
     if (c < 0x10000) {
         to[0] = (unsigned char)(0xe0 | c >> 12);

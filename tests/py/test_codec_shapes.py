@@ -111,7 +111,6 @@ def test_rows_with_names_of_their_own_leave_nothing_behind() -> None:
     assert after - before < 200_000
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal there")
 def test_references_to_none_stay_what_they_are() -> None:
     data = dumps([{"a": None, "b": 1}] * 20)
     loads(data)
