@@ -3,15 +3,15 @@
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all lib python test-programs fuzz-programs install install-lib install-python uninstall \
-	clean distclean deps demo run-demo check run-check check-long run-check-long test fuzz \
-	requirements help
+	clean distclean deps demo run-demo bench-codec run-bench-codec check run-check check-long \
+	run-check-long test fuzz requirements help
 
 all: lib python
 
 # What configure found. It runs by itself where it has not yet, or is newer; not for the targets
 # that install first what it looks for, or that need nothing from it.
 srcdir = .
-ifneq ($(filter-out deps demo check check-long requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps demo bench-codec check check-long requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
 	$(srcdir)/configure $(configure_args)
@@ -172,6 +172,15 @@ run-demo: all
 	@[ -n '$(PYTHON)' ] || { echo 'make: the demo needs Python, and this was configured without' >&2; exit 1; }
 	@PYTHONPATH=build/python $(PYTHON) $(srcdir)/tests/demo/demo.py
 
+# What it is compared with is in an environment of its own.
+bench-codec:
+	@PYTHON='$(PYTHON)' $(srcdir)/tests/deps bench
+	@$(MAKE) -s run-$@
+
+run-bench-codec: all
+	@[ -n '$(PYTHON)' ] || { echo 'make: this needs Python, and was configured without' >&2; exit 1; }
+	@PYTHONPATH=build/python build/venv-bench/bin/python -m coatcheck.bench codec $(BENCH_OPTIONS)
+
 check check-long:
 	@$(srcdir)/tests/deps all
 	@$(MAKE) -s run-$@
@@ -207,5 +216,6 @@ help:
 	@echo 'make check-long   make check, and what takes longer'
 	@echo 'make fuzz T=60    each fuzzer for so many seconds'
 	@echo 'make requirements the security requirements, their tests, and what these said last'
+	@echo 'make bench-codec  dumps and loads beside others; BENCH_OPTIONS=--quick: sooner'
 	@echo 'make deps         installs what is missing; with NO_INSTALL=1 only lists it'
 	@echo 'make clean        removes what was built; make distclean: all of build/'

@@ -5,6 +5,7 @@
 #include "coat_value.h"
 #include "coat_version.h"
 #include "decode.h"
+#include "document.h"
 #include "encode.h"
 #include "session.h"
 #include "store.h"
@@ -149,7 +150,8 @@ static int execute(PyObject *module)
     struct core_state *state = PyModule_GetState(module);
 
     if (core_layout_init(&state->layout) < 0 || core_errors_init(state) < 0 ||
-        core_store_init(module, state) < 0 || core_session_init(module, state) < 0)
+        core_store_init(module, state) < 0 || core_session_init(module, state) < 0 ||
+        core_document_init(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", COAT_VERSION);
 }

@@ -1,0 +1,8 @@
+"""
+Comparisons with other software, for whoever wants to see our claims of speed.
+
+    python -m coatcheck.bench codec     our codec against others, and documents
+
+Machines differ and are shared, so nothing here is an absolute time: everything is the ratio of two
+times from one run in which the contenders take turns.
+"""

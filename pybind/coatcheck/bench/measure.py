@@ -1,0 +1,87 @@
+"""Times that can be compared: contenders take turns, so that they share whatever disturbs them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import repeat
+from time import perf_counter
+from typing import Any
+
+# Does something so many times, and returns how many seconds that took.
+Run = Callable[[int], float]
+
+TURN_S = 0.0005
+ROUNDS_MIN = 9
+
+
+def calls(function: Callable[[Any], object], argument: object) -> Run:
+    """Calls with the same argument. Each result is freed before the next."""
+
+    def run(times: int) -> float:
+        begin = perf_counter()
+        for value in repeat(argument, times):
+            function(value)
+        return perf_counter() - begin
+
+    return run
+
+
+def calls_with_new(
+    function: Callable[[Any], object], make: Callable[[], object], at_once: int
+) -> Run:
+    """
+    Calls with an argument each that nobody has used yet. Making it does not count; at_once are
+    made in a row, few enough that the processor still has them at hand.
+    """
+
+    def run(times: int) -> float:
+        seconds = 0.0
+        while times > 0:
+            arguments = [make() for _ in range(min(times, at_once))]
+            begin = perf_counter()
+            for value in arguments:
+                function(value)
+            seconds += perf_counter() - begin
+            times -= at_once
+        return seconds
+
+    return run
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median of the rounds, and its quartiles."""
+
+    low: float
+    median: float
+    high: float
+
+
+def _times_per_turn(run: Run) -> int:
+    times = 1
+    while (seconds := run(times)) < TURN_S / 4:
+        times *= 2
+    return max(1, round(times * TURN_S / seconds))
+
+
+def take_turns(runs: Mapping[str, Run], seconds: float) -> dict[str, list[float]]:
+    """For each contender, its seconds per call in each round. The first one changes by round."""
+    times = {name: _times_per_turn(run) for name, run in runs.items()}
+    results: dict[str, list[float]] = {name: [] for name in runs}
+    order = list(runs)
+    end = perf_counter() + seconds
+    rounds = 0
+    while rounds < ROUNDS_MIN or perf_counter() < end:
+        for name in order:
+            results[name].append(runs[name](times[name]) / times[name])
+        order.append(order.pop(0))
+        rounds += 1
+    return results
+
+
+def ratio(theirs: list[float], ours: list[float]) -> Ratio:
+    """How many times as long as ours theirs took, round by round."""
+    ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
+    return Ratio(*statistics.quantiles(ratios, n=4))

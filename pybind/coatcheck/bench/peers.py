@@ -1,0 +1,69 @@
+"""The codecs that ours is compared with, each in the fastest way that its manual names."""
+
+from __future__ import annotations
+
+import json
+import marshal
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from coatcheck import dumps, loads
+
+from .payloads import jsonable
+
+
+@dataclass(frozen=True)
+class Codec:
+    name: str
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+    takes: Callable[[Any], Any] = lambda value: value  # what it can encode of a value
+
+    def can(self, value: object) -> bool:
+        """Whether it can encode the value, and decode what it made of it."""
+        try:
+            self.decode(self.encode(self.takes(value)))
+        except (TypeError, ValueError, OverflowError):
+            return False
+        return True
+
+
+OURS = Codec("coatcheck", dumps, loads)
+
+
+def msgspec() -> Codec:
+    import msgspec
+
+    return Codec("msgspec", msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode)
+
+
+def ormsgpack() -> Codec:
+    import ormsgpack
+
+    return Codec("ormsgpack", ormsgpack.packb, ormsgpack.unpackb)
+
+
+def msgpack() -> Codec:
+    import msgpack  # type: ignore[import-untyped]
+
+    return Codec("msgpack", msgpack.Packer().pack, msgpack.unpackb)
+
+
+def standard_library() -> list[Codec]:
+    return [
+        Codec("marshal", marshal.dumps, marshal.loads),
+        Codec("pickle", partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL), pickle.loads),
+        Codec(
+            "json",
+            lambda value: json.dumps(value).encode(),
+            json.loads,
+            takes=jsonable,
+        ),
+    ]
+
+
+def all_peers() -> list[Codec]:
+    return [msgspec(), ormsgpack(), msgpack(), *standard_library()]

@@ -1,0 +1,61 @@
+"""What a comparison found, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from .measure import Ratio
+
+
+@dataclass(frozen=True)
+class Row:
+    quantity: str
+    case: str
+    against: str
+    ratio: Ratio
+    goal: float | None = None  # None: only for information
+
+    @property
+    def reached(self) -> bool:
+        return self.goal is None or self.ratio.median >= self.goal
+
+
+def failures(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if not row.reached]
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    return json.dumps([{**asdict(row), "reached": row.reached} for row in rows], indent=1)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    verdict = "" if row.reached else "BELOW ITS GOAL"
+    return (
+        row.quantity,
+        row.case,
+        row.against,
+        f"{row.ratio.median:.2f}",
+        f"{row.ratio.low:.2f}-{row.ratio.high:.2f}",
+        "" if row.goal is None else f"{row.goal:.2f}",
+        verdict,
+    )
+
+
+def as_table(rows: Sequence[Row]) -> str:
+    head = ("quantity", "case", "against", "ratio", "quartiles", "goal", "")
+    table = [head, *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    ]
+    below = len(failures(rows))
+    lines += [
+        "",
+        f"Ratios are their time / ours, on CPython {platform.python_version()}. "
+        + (f"{below} below its goal." if below else "Every goal is reached."),
+    ]
+    return "\n".join(lines)

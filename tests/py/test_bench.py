@@ -1,0 +1,87 @@
+"""coatcheck.bench: what it says of times, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from coatcheck import dumps, loads
+from coatcheck._core import _Document
+from coatcheck.bench.measure import Ratio, calls, calls_with_new, ratio, take_turns
+from coatcheck.bench.payloads import GOALS, OTHERS, jsonable
+from coatcheck.bench.report import Row, as_json, as_table, failures
+
+SLOW = Row("encode", "small", "other", Ratio(0.8, 0.9, 1.1), 1.0)
+FAST = Row("encode", "small", "other", Ratio(1.8, 1.9, 2.1), 1.0)
+UNTOLD = Row("encode", "odd", "other", Ratio(0.1, 0.2, 0.3))
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    assert ratio([2.0, 20.0, 200.0], [1.0, 10.0, 100.0]) == Ratio(2.0, 2.0, 2.0)
+
+
+def test_every_contender_has_its_turn_in_every_round() -> None:
+    times = take_turns({"a": lambda n: n * 1e-3, "b": lambda n: n * 2e-3}, 0)
+    assert len(times["a"]) == len(times["b"]) > 1
+    assert ratio(times["b"], times["a"]).median == pytest.approx(2)
+
+
+def test_as_many_calls_are_made_as_are_asked_for() -> None:
+    seen: list[object] = []
+    calls(seen.append, "x")(5)
+    assert seen == ["x"] * 5
+
+
+def test_each_new_argument_is_used_once() -> None:
+    seen: list[object] = []
+    calls_with_new(seen.append, object, 3)(8)
+    assert len({id(argument) for argument in seen}) == 8
+
+
+def test_what_is_below_its_goal_is_named() -> None:
+    assert failures([SLOW, FAST, UNTOLD]) == [SLOW]
+    table = as_table([SLOW, FAST, UNTOLD])
+    assert table.count("BELOW") == 1 and "1 below its goal." in table
+    assert "Every goal is reached." in as_table([FAST, UNTOLD])
+
+
+def test_the_results_are_there_as_json() -> None:
+    assert [row["reached"] for row in json.loads(as_json([SLOW, FAST, UNTOLD]))] == [
+        False,
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("name", [*GOALS, *OTHERS])
+def test_a_payload_is_the_same_in_every_run_and_comes_back(name: str) -> None:
+    make = {**GOALS, **OTHERS}[name]
+    assert loads(dumps(make())) == make()
+
+
+@pytest.mark.parametrize("name", [*GOALS, "form", "visits"])
+def test_a_payload_can_be_said_in_json(name: str) -> None:
+    json.dumps(jsonable({**GOALS, **OTHERS}[name]()))
+
+
+def test_a_peer_that_is_missing_is_named() -> None:
+    code = (
+        "import runpy, sys; sys.modules['msgspec'] = None; sys.argv[1:] = ['codec', '--quick'];"
+        "runpy.run_module('coatcheck.bench', run_name='__main__')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+    assert "pip install msgspec" in run.stderr
+
+
+def test_a_document_gives_and_takes_fields() -> None:
+    document = _Document(dumps({"a": 1, "b": [2]}))
+    assert document.get("b") == [2]
+    document.set("a", (3,))
+    assert document.get("a") == (3,)
+    assert document.save() == len(dumps({"a": (3,), "b": [2]}))
+    assert _Document.field_of((dumps({"a": 1, "b": [2]}), "b")) == [2]
+    with pytest.raises(KeyError):
+        document.get("c")
