@@ -47,7 +47,7 @@ def ormsgpack() -> Codec:
 
 
 def msgpack() -> Codec:
-    import msgpack  # type: ignore[import-untyped]
+    import msgpack
 
     return Codec("msgpack", msgpack.Packer().pack, msgpack.unpackb)
 
