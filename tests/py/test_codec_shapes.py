@@ -9,7 +9,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from coatcheck import Corrupt, LimitExceeded, dumps, loads
+from coatcheck import Corrupt, LimitExceeded, NotStorable, dumps, loads
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -139,8 +139,28 @@ def test_req_54_the_same_bytes_do_not_back_every_header(head: bytes) -> None:
     assert peak < 20 * len(tail)
 
 
+@pytest.mark.parametrize("key", [b"", b"\x81"], ids=["value", "key"])
+@pytest.mark.parametrize(
+    "data", [b"\xc7\x03\x01\x91\xc0\xc0", b"\xd5\x01\x91\xa1a", b"\xd6\x01\x92\xc0\xa2abc"]
+)
+def test_a_tuple_ends_where_its_list_ends(data: bytes, key: bytes) -> None:
+    with pytest.raises(Corrupt) as refusal:
+        loads(key + data + b"\xc0" * len(key))
+    assert refusal.value.offset == len(key)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "ж\udfff", "\U0001f600\udc80", "long enough \udbff"])
+def test_a_lone_surrogate_is_refused_whatever_is_beside_it(text: str) -> None:
+    for value in (text, [text], {text: 1}, {"a": text}):
+        with pytest.raises(NotStorable):
+            dumps(value)
+
+
 @given(st.text())
 @example("Привет, мир")
+@example("a\u0100")
+@example("\xff\x80")
+@example("\ud7ff\ue000")
 @example("\U0001f600 and ASCII beside it, for some length")
 @example("é")
 @example("\U0010ffff\uffff\u07ff\x7f")
