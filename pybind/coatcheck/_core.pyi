@@ -7,6 +7,7 @@ from .exceptions import NotStorable
 _T = TypeVar("_T")
 
 __version__: str
+cpython_internals: bool  # whether the private layout of this CPython is in use
 
 def dumps(
     value: Any,

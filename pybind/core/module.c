@@ -149,9 +149,11 @@ static int execute(PyObject *module)
 {
     struct core_state *state = PyModule_GetState(module);
 
-    if (core_layout_init(&state->layout) < 0 || core_errors_init(state) < 0 ||
-        core_store_init(module, state) < 0 || core_session_init(module, state) < 0 ||
-        core_document_init(module) < 0)
+    if (core_layout_init(&state->layout) < 0 ||
+        PyModule_AddObjectRef(module, "cpython_internals",
+                              state->layout.is_known ? Py_True : Py_False) < 0 ||
+        core_errors_init(state) < 0 || core_store_init(module, state) < 0 ||
+        core_session_init(module, state) < 0 || core_document_init(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", COAT_VERSION);
 }

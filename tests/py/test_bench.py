@@ -8,7 +8,9 @@ import sys
 
 import pytest
 from coatcheck import dumps, loads
-from coatcheck._core import _Document
+from coatcheck._core import _Document, cpython_internals
+from coatcheck.bench import __main__
+from coatcheck.bench.goals import MSGSPEC, Place
 from coatcheck.bench.measure import Ratio, calls, calls_with_new, ratio, take_turns
 from coatcheck.bench.payloads import GOALS, OTHERS, jsonable
 from coatcheck.bench.report import Row, as_json, as_table, failures
@@ -48,11 +50,50 @@ def test_what_is_below_its_goal_is_named() -> None:
 
 
 def test_the_results_are_there_as_json() -> None:
-    assert [row["reached"] for row in json.loads(as_json([SLOW, FAST, UNTOLD]))] == [
-        False,
-        True,
-        True,
-    ]
+    results = json.loads(as_json([SLOW, FAST, UNTOLD]))
+    assert [row["reached"] for row in results["rows"]] == [False, True, True]
+
+
+def test_the_table_names_the_layout_that_is_in_use() -> None:
+    known = "with its private layout in use"
+    assert (known in as_table([FAST])) == cpython_internals
+    assert known in str(Place((3, 11), internals=True))
+    assert "0.9 of those of 3.11" in str(Place((3, 13), internals=True))
+    assert "public API only" in str(Place((3, 11), internals=False))
+
+
+@pytest.mark.parametrize(
+    ("place", "peer", "goal"),
+    [
+        (Place((3, 11), internals=True), "msgspec", 2.0),
+        (Place((3, 12), internals=True), "msgspec", 1.8),
+        (Place((3, 11), internals=False), "msgspec", 1.0),
+        (Place((3, 14), internals=False), "msgspec", 1.0),
+        (Place((3, 13), internals=True), "marshal", 1.0),
+    ],
+)
+def test_each_python_has_its_goals(place: Place, peer: str, goal: float) -> None:
+    assert place.codec("encode", "medium", peer) == pytest.approx(goal)
+
+
+def test_no_goal_of_the_codec_is_less_than_being_ahead() -> None:
+    for quantity, goals in MSGSPEC.items():
+        for case in goals:
+            assert (Place((3, 13), internals=True).codec(quantity, case, "msgspec") or 0) >= 1
+
+
+def test_what_has_no_goal_is_never_below_it() -> None:
+    place = Place((3, 11), internals=True)
+    assert place.codec("encode", "form", "msgspec") is None
+    assert place.document(None) is None
+    assert UNTOLD.reached
+
+
+def test_the_status_says_whether_every_goal_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", "codec"])
+    for rows, status in ([FAST, UNTOLD], 0), ([FAST, SLOW], 1):
+        monkeypatch.setitem(__main__.COMPARISONS, "codec", lambda _, rows=rows: rows)
+        assert __main__.main() == status
 
 
 @pytest.mark.parametrize("name", [*GOALS, *OTHERS])

@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from .goals import DECODE, ENCODE, ENCODE_DECODED, HERE
 from .measure import Run, calls, calls_with_new, ratio, take_turns
 from .payloads import GOALS, OTHERS
 from .peers import OURS, Codec, all_peers
 from .report import Row
 
-ENCODE, DECODE = "encode", "decode"
-ENCODE_DECODED = "encode what was decoded"  # always the same object, which our decoder made
 ENCODE_ONCE = "encode, each object once"  # just made by our decoder
-
-# By quantity, against msgspec. Against the others the goal is 1: ahead.
-MSGSPEC_GOALS = {
-    ENCODE: {"small": 2.5, "medium": 2.0, "large": 1.6},
-    ENCODE_DECODED: {"small": 2.0, "medium": 1.9, "large": 1.5},
-    DECODE: {"small": 1.8, "medium": 1.6, "large": 1.3},
-}
 
 
 def _encode(codec: Codec, value: object) -> Run:
@@ -33,12 +25,6 @@ def _encode_once(codec: Codec, value: object) -> Run:
 
 def _decode(codec: Codec, value: object) -> Run:
     return calls(codec.decode, codec.encode(codec.takes(value)))
-
-
-def _goal(quantity: str, case: str, peer: str) -> float | None:
-    if case not in GOALS or quantity == ENCODE_ONCE:
-        return None
-    return MSGSPEC_GOALS[quantity][case] if peer == "msgspec" else 1.0
 
 
 def _compare(
@@ -56,7 +42,7 @@ def _compare(
             case,
             peer.name,
             ratio(times[peer.name], times[OURS.name]),
-            _goal(quantity, case, peer.name),
+            HERE.codec(quantity, case, peer.name),
         )
         for peer in peers
     ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from .goals import PYTHON
 from .measure import Ratio
 
 
@@ -28,7 +28,8 @@ def failures(rows: Iterable[Row]) -> list[Row]:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    return json.dumps([{**asdict(row), "reached": row.reached} for row in rows], indent=1)
+    results = [{**asdict(row), "reached": row.reached} for row in rows]
+    return json.dumps({"python": PYTHON, "rows": results}, indent=1)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -55,7 +56,7 @@ def as_table(rows: Sequence[Row]) -> str:
     below = len(failures(rows))
     lines += [
         "",
-        f"Ratios are their time / ours, on CPython {platform.python_version()}. "
-        + (f"{below} below its goal." if below else "Every goal is reached."),
+        f"Ratios are their time / ours, on {PYTHON}.",
+        f"{below} below its goal." if below else "Every goal is reached.",
     ]
     return "\n".join(lines)
