@@ -463,7 +463,8 @@ static void begin(struct encoder *e, struct core_state *state, const struct coat
     if (e->buf->cap > SCRATCH_KEPT)
         coat_buf_release(e->buf);
     coat_buf_clear(e->buf);
-    e->end = e->buf->bytes + e->buf->cap;
+    /* NULL has no bytes to step over. */
+    e->end = e->buf->cap > 0 ? coat_buf_end(e->buf) + e->buf->cap : e->buf->bytes;
     e->limits = *limits;
     if (e->limits.max_bytes > COAT_BYTES_MAX)
         e->limits.max_bytes = COAT_BYTES_MAX;
