@@ -4,14 +4,14 @@
 .SUFFIXES:
 .PHONY: all lib python test-programs fuzz-programs install install-lib install-python uninstall \
 	clean distclean deps demo run-demo bench-codec run-bench-codec check run-check check-long \
-	run-check-long test fuzz requirements help
+	run-check-long test fuzz run-fuzz fuzz-afl run-fuzz-afl requirements help
 
 all: lib python
 
 # What configure found. It runs by itself where it has not yet, or is newer; not for the targets
 # that install first what it looks for, or that need nothing from it.
 srcdir = .
-ifneq ($(filter-out deps demo bench-codec check check-long requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps demo bench-codec check check-long fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
 	$(srcdir)/configure $(configure_args)
@@ -88,7 +88,8 @@ test_programs = $(patsubst $(srcdir)/%.c,build/%,$(filter $(srcdir)/tests/%,$(fo
 	$(if $(filter test_%,$(notdir $f)),$f))))
 help_objects = $(patsubst $(srcdir)/%.c,build/obj/%.o,$(foreach f,$(c_tests),\
 	$(if $(filter test_%,$(notdir $f)),,$f)))
-fuzz_programs = $(patsubst $(srcdir)/%.c,build/%,$(wildcard $(srcdir)/tests/fuzz/fuzz_*.c))
+fuzz_programs = $(filter-out $(if $(PYTHON),,%/fuzz_decode),$(patsubst $(srcdir)/%.c,build/%,\
+	$(wildcard $(srcdir)/tests/fuzz/fuzz_*.c)))
 fuzz_driver = $(srcdir)/tests/fuzz/replay.c
 
 test-programs: $(test_programs)
@@ -117,6 +118,13 @@ $(fuzz_programs): build/%: build/obj/%.o $(wildcard $(fuzz_driver)) build/libcoa
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_TESTS) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(fuzz_driver) \
 		build/libcoatcheck.a $(MSGPACK_LIBS) $(LIBS_ALL)
+
+# This one runs Python, and imports the extension that was built with it.
+build/tests/fuzz/fuzz_decode: $(core) $(package_files)
+build/tests/fuzz/fuzz_decode: LIBS_ALL += $(PYTHON_LIBS) -rdynamic
+build/obj/tests/fuzz/fuzz_decode.o: CPPFLAGS_TESTS += $(PYTHON_CFLAGS) -I$(srcdir)/pybind/core
+PYTHON_LIBS = $(shell $(PYTHON) -c 'from sysconfig import get_config_vars as v; print( \
+	"-L{LIBDIR} -L{LIBPL} -Wl,-rpath,{LIBDIR} -lpython{LDVERSION} {LIBS} {SYSLIBS}".format(**v()))')
 
 -include $(patsubst %.o,%.d,$(lib_objects) $(core_objects) $(help_objects) \
 	$(patsubst build/%,build/obj/%.o,$(test_programs) $(fuzz_programs)))
@@ -197,8 +205,19 @@ test: all
 	@$(run_tests) test
 
 T = 60
-fuzz: all
+fuzz:
+	@$(srcdir)/tests/deps all
+	@$(MAKE) -s run-$@
+
+fuzz-afl:
+	@$(srcdir)/tests/deps afl
+	@$(MAKE) -s run-$@
+
+run-fuzz: all
 	@$(run_tests) fuzz $(T)
+
+run-fuzz-afl: all
+	@$(run_tests) afl $(T)
 
 # What the last run said, nothing runs.
 requirements:
@@ -214,7 +233,7 @@ help:
 	@echo 'make check        all tests, with nothing left out; installs what they need'
 	@echo 'make test         those tests that can run here; installs nothing'
 	@echo 'make check-long   make check, and what takes longer'
-	@echo 'make fuzz T=60    each fuzzer for so many seconds'
+	@echo 'make fuzz T=60    each fuzzer for so many seconds; make fuzz-afl: with AFL++'
 	@echo 'make requirements the security requirements, their tests, and what these said last'
 	@echo 'make bench-codec  dumps and loads beside others; BENCH_OPTIONS=--quick: sooner'
 	@echo 'make deps         installs what is missing; with NO_INSTALL=1 only lists it'

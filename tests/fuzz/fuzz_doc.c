@@ -1,154 +1,369 @@
 /*
- * A document from any bytes, then any changes to it. The input: the length of the document in two
- * bytes, the document, and changes: a byte that chooses what is done and to which field, and for
- * a new value its length and its bytes.
+ * A document from any bytes, then any changes to it, beside a model that is a plain array. The
+ * input: a byte that chooses the limits, the length of the document in two bytes, the document,
+ * and changes: a byte for what is done, one for the field, and for a new value what it is.
  */
 #include <string.h>
 
+#include "input.h"
 #include "must.h"
+#include "plain.h"
 #include "api/doc.h"
 
-struct input {
+/* ---- The model ----------------------------------------------------------------------------- */
+
+/* Bytes of the input, or of a constant; NULL: there are none. */
+struct bytes {
     const uint8_t *at;
-    size_t left;
+    size_t len;
 };
 
-static const uint8_t *take(struct input *in, size_t *len)
-{
-    const uint8_t *at = in->at;
+struct entry {
+    struct bytes name;
+    struct bytes base, mine;
+};
 
-    if (*len > in->left)
-        *len = in->left;
-    in->at += *len;
-    in->left -= *len;
-    return at;
+enum { ENTRIES = 4096 };
+
+struct model {
+    struct coat_limits limits;
+    struct entry entries[ENTRIES]; /* in order; those that were deleted have a base and no mine */
+    size_t count;
+};
+
+static int same(struct bytes a, struct bytes b)
+{
+    if (a.at == NULL || b.at == NULL)
+        return a.at == b.at;
+    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
 }
 
-static unsigned take_byte(struct input *in)
+static struct entry *find(struct model *m, struct bytes name)
 {
-    size_t one = 1;
-    const uint8_t *at = take(in, &one);
-
-    return one ? *at : 0;
+    for (size_t i = 0; i < m->count; i++)
+        if (same(m->entries[i].name, name))
+            return &m->entries[i];
+    return NULL;
 }
 
-/* It encodes to exactly its size, and what it encodes to is a document of the same fields. */
-static void try_writing(const struct coat_doc *doc)
+static void drop(struct model *m, const struct entry *e)
 {
-    size_t len = coat_doc_size(doc), again_len, value_len, name_len, mine_len, at = 0;
-    unsigned char *bytes = malloc(len), *again;
-    const void *value, *mine;
+    size_t i = (size_t)(e - m->entries);
+
+    memmove(&m->entries[i], &m->entries[i + 1], (--m->count - i) * sizeof *e);
+}
+
+static size_t text_size(size_t len)
+{
+    return len + (len < 32 ? 1 : len < 256 ? 2 : len < 65536 ? 3 : 5);
+}
+
+static size_t dict_head_size(size_t pairs)
+{
+    return pairs < 16 ? 1 : pairs < 65536 ? 3 : 5;
+}
+
+static size_t count_of(const struct model *m)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < m->count; i++)
+        count += m->entries[i].mine.at != NULL;
+    return count;
+}
+
+static size_t size_of(const struct model *m)
+{
+    size_t size = dict_head_size(count_of(m));
+
+    for (size_t i = 0; i < m->count; i++)
+        if (m->entries[i].mine.at != NULL)
+            size += text_size(m->entries[i].name.len) + m->entries[i].mine.len;
+    return size;
+}
+
+static size_t items_in(struct bytes value)
+{
+    struct plain plain;
+
+    plain_check(&plain, value.at, value.len, &(struct coat_limits){1024, SIZE_MAX, 0, SIZE_MAX}, 0);
+    must(plain.code == 0);
+    return plain.items;
+}
+
+static size_t items_of(const struct model *m)
+{
+    size_t items = 1;
+
+    for (size_t i = 0; i < m->count; i++)
+        if (m->entries[i].mine.at != NULL)
+            items += 1 + items_in(m->entries[i].mine);
+    return items;
+}
+
+/* The fields of these bytes; 1, or 0 if they are no document. */
+static int model_parse(struct model *m, const uint8_t *bytes, size_t len)
+{
+    struct coat_cursor c;
+    struct coat_item head, item;
+    struct plain plain;
+
+    m->count = 0;
+    plain_check(&plain, bytes, len, &m->limits, 0);
+    if (plain.code < 0)
+        return 0;
+    coat_cursor_init(&c, bytes, len);
+    must(coat_cursor_next(&c, &head) == 1);
+    if (head.kind != COAT_DICT || head.count > m->limits.max_fields)
+        return 0;
+    while (coat_cursor_next(&c, &item)) {
+        struct bytes name = {item.bytes, item.len}, value = {c.at, 0};
+
+        if (item.kind != COAT_TEXT || find(m, name) != NULL)
+            return 0;
+        must(m->count < ENTRIES && coat_cursor_skip(&c) == 1);
+        value.len = (size_t)(c.at - value.at);
+        m->entries[m->count++] = (struct entry){name, value, value};
+    }
+    must(m->count == head.count);
+    return 1;
+}
+
+/* 0, or the code of its failure, and then nothing has changed. */
+static int model_set(struct model *m, struct bytes name, struct bytes value)
+{
+    struct coat_limits limits = m->limits;
+    struct entry *e = find(m, name), before, now = {.name = name};
+    struct plain plain;
+
+    limits.max_depth--;
+    if (plain_utf8(name.at, name.len) < name.len)
+        return COAT_ENOTSTORABLE;
+    plain_check(&plain, value.at, value.len, &limits, 0);
+    if (plain.code < 0)
+        return plain.code;
+    if (e != NULL && e->mine.at != NULL) {
+        before = *e;
+        e->mine = value;
+    } else {
+        before = e != NULL ? *e : now;
+        if (e != NULL)
+            drop(m, e);
+        now.base = before.base;
+        now.mine = value;
+        e = &m->entries[m->count++];
+        *e = now;
+    }
+    if (count_of(m) <= m->limits.max_fields && size_of(m) <= m->limits.max_bytes &&
+        items_of(m) <= m->limits.max_items)
+        return 0;
+    if (before.mine.at == NULL && before.base.at == NULL)
+        drop(m, e);
+    else
+        *e = before; /* one that was deleted is elsewhere now, where nobody sees it */
+    return COAT_ELIMIT;
+}
+
+static int model_delete(struct model *m, struct bytes name)
+{
+    struct entry *e = find(m, name);
+
+    if (e == NULL || e->mine.at == NULL)
+        return 0;
+    e->mine.at = NULL;
+    if (e->base.at == NULL)
+        drop(m, e);
+    return 1;
+}
+
+static void model_commit(struct model *m)
+{
+    for (size_t i = m->count; i-- > 0;) {
+        m->entries[i].base = m->entries[i].mine;
+        if (m->entries[i].mine.at == NULL)
+            drop(m, &m->entries[i]);
+    }
+}
+
+/* ---- Comparing ----------------------------------------------------------------------------- */
+
+/* The same fields in the same order, each found by its name. */
+static void compare_fields(const struct coat_doc *doc, const struct model *m)
+{
+    struct bytes name, value, got;
+    const char *name_at;
+    const void *value_at;
+    size_t at = 0, i = 0;
+
+    must(coat_doc_count(doc) == count_of(m));
+    must(coat_doc_size(doc) == size_of(m));
+    for (; coat_doc_next(doc, &at, &name_at, &name.len, &value_at, &value.len); i++) {
+        while (i < m->count && m->entries[i].mine.at == NULL)
+            i++;
+        name.at = (const uint8_t *)name_at;
+        value.at = value_at;
+        must(i < m->count && same(m->entries[i].name, name) && same(m->entries[i].mine, value));
+        must(coat_doc_get(doc, name_at, name.len, &value_at, &got.len) == 1);
+        must(value_at == value.at && got.len == value.len);
+    }
+    for (; i < m->count; i++)
+        must(m->entries[i].mine.at == NULL);
+}
+
+/* The same changes, each once. */
+static void compare_changes(const struct coat_doc *doc, struct model *m)
+{
+    struct coat_change c;
+    size_t at = 0, left = 0;
+
+    for (size_t i = 0; i < m->count; i++)
+        left += !same(m->entries[i].base, m->entries[i].mine);
+    must(coat_doc_modified(doc) == (left > 0));
+    for (; coat_doc_next_change(doc, &at, &c); left--) {
+        struct entry *e = find(m, (struct bytes){(const uint8_t *)c.name, c.name_len});
+        struct bytes base = {c.base, c.base_len}, mine = {c.mine, c.mine_len};
+
+        must(e != NULL && left > 0);
+        must(!same(base, mine) && same(e->base, base) && same(e->mine, mine));
+        must(mine.at == NULL || c.mine_items == items_in(mine));
+    }
+    must(left == 0);
+}
+
+/* What it writes is a document of the same fields. */
+static void compare_writing(const struct coat_doc *doc, struct model *m)
+{
+    size_t len = coat_doc_size(doc);
+    unsigned char *bytes = malloc(len);
     struct coat_doc *copy;
-    const char *name;
 
     must(bytes != NULL);
     must(coat_doc_write(doc, bytes) == bytes + len);
-    must(coat_doc_parse(&copy, bytes, len, NULL, NULL) == 0);
-    must(coat_doc_count(copy) == coat_doc_count(doc));
+    must(coat_doc_parse(&copy, bytes, len, &m->limits, NULL) == 0);
     must(!coat_doc_modified(copy));
-    while (coat_doc_next(copy, &at, &name, &name_len, &value, &value_len)) {
-        must(coat_doc_get(doc, name, name_len, &mine, &mine_len) == 1);
-        must(mine_len == value_len && memcmp(mine, value, value_len) == 0);
-    }
-    again_len = coat_doc_size(copy);
-    must(again_len == len);
-    again = malloc(len);
-    must(again != NULL);
-    coat_doc_write(copy, again);
-    must(memcmp(bytes, again, len) == 0);
+    compare_fields(copy, m);
     coat_doc_free(copy);
-    free(again);
     free(bytes);
 }
 
-static void try_changes(const struct coat_doc *doc)
-{
-    struct coat_change change;
-    size_t at = 0, mine_len;
-    const void *mine;
-    int any = 0;
+/* ---- Changing ------------------------------------------------------------------------------ */
 
-    while (coat_doc_next_change(doc, &at, &change)) {
-        any = 1;
-        must(change.base != NULL || change.mine != NULL);
-        must(change.base == NULL || change.mine == NULL || change.base_len != change.mine_len ||
-             memcmp(change.base, change.mine, change.mine_len) != 0);
-        must(coat_doc_get(doc, change.name, change.name_len, &mine, &mine_len) ==
-             (change.mine != NULL));
+/* One of the fields that there are, or another name: some are alike in their first 8 bytes. */
+static struct bytes choose_name(const struct model *m, unsigned which, struct input *in)
+{
+    static const uint8_t names[] = "aaaaaaaa\0aaaaaaaab\xc3\xa9\xc3\xaa\xff\0\0";
+    struct bytes name = {in->at, which % 16};
+
+    switch (which % 4) {
+    case 0:
+        if (m->count > 0)
+            return m->entries[which / 4 % m->count].name;
+        /* fallthrough */
+    case 1:
+    case 2:
+        return (struct bytes){names + which % 13, which / 13 % 13};
+    default:
+        name.at = take(in, &name.len);
+        return name;
     }
-    must(any == coat_doc_modified(doc));
 }
 
-/* One of the fields that there are, or one of a few other names. */
-static const char *choose_name(const struct coat_doc *doc, unsigned which, size_t *len)
+/* From the input, or one of some that are long, so that what is left over has to be cleared away.
+ */
+static struct bytes choose_value(struct input *in)
 {
-    static const char names[] = "aabbccddeeffgghhiijjkkllmmnnooppqqrrssttuuvvwwxxyyzz";
-    const char *name = names;
-    const void *value;
-    size_t at = 0, value_len;
+    static uint8_t longest[3 + 600] = {0xc5};
+    struct bytes value = {NULL, take_byte(in)};
 
-    if (which % 2) {
-        *len = which / 2 % 3;
-        return names + which % (sizeof names - 4);
+    if (value.len < 0xf0) {
+        value.at = take(in, &value.len);
+        return value;
     }
-    *len = 0;
-    for (which /= 2; coat_doc_next(doc, &at, &name, len, &value, &value_len) && which > 0; which--)
-        continue;
-    return name;
+    longest[1] = 600 >> 8;
+    longest[2] = 600 & 0xff;
+    return (struct bytes){longest, sizeof longest};
 }
 
-static void change(struct coat_doc *doc, struct input *in)
+static void set(struct coat_doc *doc, struct model *m, struct bytes name, struct bytes value)
 {
-    unsigned what = take_byte(in), which = take_byte(in);
-    size_t name_len, len, count = coat_doc_count(doc);
-    const char *name = choose_name(doc, which, &name_len);
-    const void *value;
+    struct coat_error err;
+    int rc = coat_doc_set(doc, (const char *)name.at, name.len, value.at, value.len, &err);
+
+    must(rc == model_set(m, name, value));
+    must(rc == 0 || (err.code == rc && err.text[0] != '\0'));
+}
+
+/* The value of one field, which lies in the document's own memory, to another. */
+static void set_from_itself(struct coat_doc *doc, struct model *m, struct bytes from,
+                            struct bytes to)
+{
+    struct entry *e = find(m, from);
+    struct bytes got;
+    const void *at;
+
+    if (!coat_doc_get(doc, (const char *)from.at, from.len, &at, &got.len)) {
+        must(e == NULL || e->mine.at == NULL);
+        return;
+    }
+    got.at = at;
+    must(e != NULL && same(e->mine, got));
+    got.at = e->mine.at;
+    must(coat_doc_set(doc, (const char *)to.at, to.len, at, got.len, NULL) ==
+         model_set(m, to, got));
+}
+
+static void change(struct coat_doc *doc, struct model *m, struct input *in)
+{
+    unsigned what = take_byte(in);
+    struct bytes name = choose_name(m, take_byte(in), in);
 
     switch (what % 8) {
     case 0:
         must(coat_doc_commit(doc, NULL) == 0);
-        must(!coat_doc_modified(doc));
-        return;
+        model_commit(m);
+        break;
     case 1:
     case 2:
-        len = coat_doc_delete(doc, name, name_len, NULL) == 1;
-        must(coat_doc_count(doc) == count - len);
-        return;
-    case 3: /* a value of the document itself */
-        if (coat_doc_get(doc, name, name_len, &value, &len))
-            must(coat_doc_set(doc, "new", 3, value, len, NULL) <= 0);
-        return;
+        must(coat_doc_delete(doc, (const char *)name.at, name.len, NULL) == model_delete(m, name));
+        break;
+    case 3:
+        set_from_itself(doc, m, name, choose_name(m, take_byte(in), in));
+        break;
     default:
-        len = take_byte(in);
-        value = take(in, &len);
-        if (coat_doc_set(doc, name, name_len, value, len, NULL) < 0)
-            must(coat_doc_count(doc) == count);
+        set(doc, m, name, choose_value(in));
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
+    static struct model m;
     struct input in = {bytes, len};
     struct coat_error err;
     struct coat_doc *doc;
-    size_t doc_len = (size_t)take_byte(&in) << 8;
+    size_t doc_len;
     const uint8_t *start;
     int rc;
 
+    m.limits = (struct coat_limits){3, 2000, 20, 60};
+    if (take_byte(&in) % 4 != 0)
+        m.limits = (struct coat_limits)COAT_LIMITS_DEFAULT;
+    doc_len = (size_t)take_byte(&in) << 8;
     doc_len |= take_byte(&in);
     start = take(&in, &doc_len);
-    rc = coat_doc_parse(&doc, start, doc_len, NULL, &err);
+    rc = coat_doc_parse(&doc, start, doc_len, &m.limits, &err);
+    must((rc == 0) == model_parse(&m, start, doc_len));
     if (rc < 0) {
-        must(rc == err.code && err.offset <= doc_len);
-        return 0;
+        must(rc == err.code && err.offset <= doc_len && err.text[0] != '\0');
+        must(coat_doc_new(&doc, &m.limits, NULL) == 0);
+        m.count = 0;
     }
-    must(coat_doc_size(doc) == doc_len);
-    try_writing(doc);
-    while (in.left > 0) {
-        change(doc, &in);
-        try_changes(doc);
+    compare_fields(doc, &m);
+    while (in.left > 0 && m.count < ENTRIES / 2) {
+        change(doc, &m, &in);
+        compare_fields(doc, &m);
+        compare_changes(doc, &m);
     }
-    try_writing(doc);
+    compare_writing(doc, &m);
     coat_doc_free(doc);
     return 0;
 }
