@@ -6,6 +6,7 @@
 
 #include "coat_options.h"
 #include "coat_value.h"
+#include "tls.h"
 
 enum coat_scheme { COAT_SCHEME_NONE, COAT_SCHEME_TCP, COAT_SCHEME_UNIX, COAT_SCHEME_EMBEDDED };
 
@@ -20,13 +21,14 @@ struct coat_address {
 
 enum coat_on_conflict { COAT_CONFLICT_MINE, COAT_CONFLICT_THEIRS, COAT_CONFLICT_RAISE };
 
-#define COAT_OPTIONS_MAX 20
+#define COAT_OPTIONS_MAX 48
 
 /* The values that hold, and what they come from. */
 struct coat_options {
     struct coat_address address;
     char *username; /* NULL: none */
     char *password; /* NULL: none */
+    struct coat_tls_options tls;
     char *prefix;   /* NULL: none yet */
     int64_t idle_s; /* 0: none */
     int64_t lifetime_s;
