@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "api/path.h"
+#include "api/utf8.h"
 #include "api/wire.h"
 
 enum {
@@ -100,21 +101,15 @@ static int is_invisible(uint32_t c)
 
 static void put_text(struct step *s, const unsigned char *text, size_t len)
 {
+    const unsigned char *end = text + len, *next;
     char quote = quote_for(text, len), unit[12];
+    uint32_t c;
 
     put(s, &quote, 1);
-    for (size_t at = 0, width; at < len; at += width) {
-        uint32_t c = text[at];
-
-        width = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-        if (width == 1) {
-            put_ascii(s, text[at], quote);
-            continue;
-        }
-        c &= 0xffu >> (width + 1);
-        for (size_t i = 1; i < width; i++)
-            c = c << 6 | (text[at + i] & 0x3f);
-        if (is_invisible(c))
+    for (; text < end && (next = coat_utf8_read(text, end, &c)) != NULL; text = next) {
+        if (c < 0x80)
+            put_ascii(s, (unsigned char)c, quote);
+        else if (is_invisible(c))
             put(s, unit,
                 (size_t)snprintf(unit, sizeof unit,
                                  c < 0x100     ? "\\x%02" PRIx32
@@ -122,7 +117,7 @@ static void put_text(struct step *s, const unsigned char *text, size_t len)
                                                : "\\U%08" PRIx32,
                                  c));
         else
-            put(s, (const char *)text + at, width);
+            put(s, (const char *)text, (size_t)(next - text));
     }
     put(s, &quote, 1);
 }

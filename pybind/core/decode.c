@@ -247,8 +247,8 @@ static inline bool is_key(PyObject *key, const unsigned char *utf8, size_t len)
 }
 
 /*
- * Entries into a dict of the shape, as far as they have it: *has says how many. The collector is
- * told of the dict if it holds a container.
+ * Entries into a copy of a shape, as far as their keys are the same: *has says how many. The
+ * collector is told of the dict if it holds a container.
  */
 static const unsigned char *read_shaped(struct decoder *d, const unsigned char *at, size_t count,
                                         PyObject *dict, size_t *has)
@@ -294,69 +294,68 @@ static PyObject *copy_entries(PyObject *from, size_t has)
     return dict;
 }
 
-/* The shape that the dict at `at` may have: a place to look or to learn, or NULL. */
+/* The place for the shape of the dict at `at`, or NULL. */
 ALWAYS_INLINE struct core_shape *shape_of(struct decoder *d, const unsigned char *at, size_t count)
 {
     struct coat_wire_head h;
-    struct core_shape *shape;
 
     if (!d->state->layout.is_known || count == 0 || count > CORE_SHAPE_MAX)
         return NULL;
     at = coat_wire_read(at, d->end, 1, &h);
     if (at == NULL || h.kind != COAT_TEXT || h.len == 0 || h.len > CORE_KEY_MAX)
         return NULL;
-    shape = core_shape_slot(&d->state->shapes, core_key_ends(at, h.len), h.len, count);
-    if (shape->waiting > 0) {
-        shape->waiting--;
+    return core_shape_slot(&d->state->shapes, core_key_ends(at, h.len), h.len, count);
+}
+
+/* A dict with the entries that begin with the keys of the shape: *has says how many. */
+static const unsigned char *begin_shaped(struct decoder *d, const unsigned char *at, size_t count,
+                                         const struct core_shape *shape, size_t *has,
+                                         PyObject **out)
+{
+    size_t known = (size_t)PyDict_GET_SIZE(shape->dict);
+    PyObject *dict = PyDict_Copy(shape->dict);
+
+    if (dict == NULL)
+        return NULL;
+    at = read_shaped(d, at, count, dict, has);
+    if (at != NULL && *has < known) {
+        PyObject *less = copy_entries(dict, *has);
+
+        Py_DECREF(dict);
+        dict = less;
+    }
+    if (at == NULL || dict == NULL) {
+        Py_XDECREF(dict);
         return NULL;
     }
-    return shape;
+    *out = dict;
+    return at;
 }
 
 static const unsigned char *read_dict(struct decoder *d, const unsigned char *at, size_t count,
                                       PyObject **out)
 {
     struct core_shape *shape;
-    PyObject *dict = NULL;
+    PyObject *dict;
     size_t has = 0;
 
     if (!may_open(d, 2 * count))
         return NULL;
     shape = shape_of(d, at, count);
-    if (shape != NULL && shape->dict != NULL) {
-        if ((size_t)PyDict_GET_SIZE(shape->dict) == count) {
-            dict = PyDict_Copy(shape->dict);
-            if (dict == NULL)
-                return NULL;
-            at = read_shaped(d, at, count, dict, &has);
-            if (at == NULL) {
-                Py_DECREF(dict);
-                return NULL;
-            }
-        }
-        if (has < count) {
-            PyObject *plain = copy_entries(dict, has);
-
-            Py_XSETREF(dict, plain);
-            core_shape_miss(shape);
-            shape = NULL;
-        } else {
-            shape->backoff = 0;
-        }
-    } else {
-        dict = PyDict_New();
-    }
-    if (dict == NULL)
+    if (shape != NULL && shape->dict != NULL && (size_t)PyDict_GET_SIZE(shape->dict) <= count)
+        at = begin_shaped(d, at, count, shape, &has, &dict);
+    else if ((dict = PyDict_New()) == NULL)
+        at = NULL;
+    if (at == NULL)
         return NULL;
-    if (has < count) {
-        at = read_entries(d, at, has, count, dict);
-        if (at == NULL) {
-            Py_DECREF(dict);
-            return NULL;
-        }
-        if (shape != NULL)
-            core_shape_learn(&d->state->layout, shape, dict);
+    if (has < count && (at = read_entries(d, at, has, count, dict)) == NULL) {
+        Py_DECREF(dict);
+        return NULL;
     }
+    if (shape != NULL && has == count)
+        core_shape_hit(shape);
+    else if (shape != NULL)
+        core_shape_miss(shape, dict, has);
     close_container(d);
     *out = dict;
     return at;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { CORE_KEYS = 512, CORE_KEY_MAX = 32 };
+enum { CORE_KEYS_LOG2 = 9, CORE_KEYS = 1 << CORE_KEYS_LOG2, CORE_KEY_MAX = 32 };
 
 /* A short text, with its UTF-8, where that leads to. */
 struct core_key_slot {
@@ -52,12 +52,15 @@ static inline struct core_key_ends core_key_ends(const unsigned char *text, size
     return ends;
 }
 
-/* Where a text belongs. Only speed depends on how well this spreads. */
+/*
+ * Where a text belongs. Only speed depends on how well this spreads. Of a product all bits have a
+ * part in the uppermost ones; a last letter that differs is in no other.
+ */
 static inline size_t core_key_place(struct core_key_ends ends, size_t len)
 {
     uint64_t mix = ends.head ^ (ends.tail + len) * UINT64_C(0x9e3779b97f4a7c15);
 
-    return (size_t)((mix * UINT64_C(0xbf58476d1ce4e5b9)) >> 32) % CORE_KEYS;
+    return (size_t)(mix * UINT64_C(0xbf58476d1ce4e5b9) >> (64 - CORE_KEYS_LOG2));
 }
 
 /* Whether two texts of the same length are the same; the second is given with its ends. */

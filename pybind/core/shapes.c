@@ -1,55 +1,50 @@
 #include "shapes.h"
 
-/* Names that do not repeat cost least where one soon stops looking for them. */
+/* Where all names are not the same, those at the end cost least if they are seldom learnt. */
 enum { BACKOFF_MAX = 127 };
 
-void core_shape_miss(struct core_shape *shape)
+/* Whether a key is compared as keys of shapes are. */
+static bool is_fit(PyObject *key)
 {
-    Py_CLEAR(shape->dict);
-    shape->backoff = shape->backoff < BACKOFF_MAX ? (uint8_t)(2 * shape->backoff + 1) : BACKOFF_MAX;
-    shape->waiting = shape->backoff;
+    return PyUnicode_CheckExact(key) && PyUnicode_IS_COMPACT_ASCII(key) &&
+           PyUnicode_GET_LENGTH(key) > 0 && PyUnicode_GET_LENGTH(key) <= CORE_KEY_MAX;
 }
 
-/* A dict with these keys, and None for each; NULL with MemoryError. */
-static PyObject *keys_only(PyObject *dict)
+/* The first keys of a dict, `most` of them or as many as are fit, with None for each. */
+static PyObject *first_keys(PyObject *dict, size_t most)
 {
-    PyObject *copy = PyDict_New(), *key, *value;
+    PyObject *keys = PyDict_New(), *key, *value;
     Py_ssize_t at = 0;
 
-    while (copy != NULL && PyDict_Next(dict, &at, &key, &value)) {
-        if (PyDict_SetItem(copy, key, Py_None) < 0)
-            Py_CLEAR(copy);
-    }
-    return copy;
+    for (; keys != NULL && most > 0 && PyDict_Next(dict, &at, &key, &value) && is_fit(key); most--)
+        if (PyDict_SetItem(keys, key, Py_None) < 0)
+            Py_CLEAR(keys);
+    return keys;
 }
 
-/* Whether the dict has only keys that are remembered as keys are: short and ASCII. */
-static bool is_fit(PyObject *dict)
+/*
+ * What dicts have in common stays known. What one has beyond it is learnt after ever longer waits,
+ * since it is likely to be as new in the next.
+ */
+void core_shape_miss(struct core_shape *shape, PyObject *dict, size_t has)
 {
-    PyObject *key, *value;
-    Py_ssize_t at = 0;
+    PyObject *keys;
 
-    while (PyDict_Next(dict, &at, &key, &value)) {
-        if (!PyUnicode_CheckExact(key) || !PyUnicode_IS_COMPACT_ASCII(key) ||
-            PyUnicode_GET_LENGTH(key) == 0 || PyUnicode_GET_LENGTH(key) > CORE_KEY_MAX)
-            return false;
+    if (shape->waiting == 0) {
+        has = CORE_SHAPE_MAX;
+        shape->backoff = (uint8_t)((2 * shape->backoff + 1) & BACKOFF_MAX);
+        shape->waiting = shape->backoff;
+    } else {
+        shape->waiting--;
+        if (shape->dict == NULL || has == (size_t)PyDict_GET_SIZE(shape->dict))
+            return;
     }
-    return true;
-}
-
-void core_shape_learn(const struct core_layout *layout, struct core_shape *shape, PyObject *dict)
-{
-    struct core_entries entries;
-    PyObject *copy;
-
-    if (!layout->is_known || !is_fit(dict))
-        return;
-    copy = keys_only(dict);
-    if (copy == NULL)
+    keys = first_keys(dict, has);
+    if (keys == NULL)
         PyErr_Clear(); /* another time */
-    else if (core_dict_entries(layout, copy, &entries))
-        Py_XSETREF(shape->dict, Py_NewRef(copy));
-    Py_XDECREF(copy);
+    else if (PyDict_GET_SIZE(keys) == 0)
+        Py_CLEAR(keys);
+    Py_XSETREF(shape->dict, keys);
 }
 
 void core_shapes_clear(struct core_shapes *shapes)

@@ -1,7 +1,7 @@
 /*
- * shapes.h: dicts that have the same names in the same order, as the rows of a table have. A dict
- * of a known shape is made by copying one and replacing the values, which saves looking for a
- * place for each key. Needs layout.h: without it no shape is ever known.
+ * shapes.h: the names that dicts begin with, for those that occur again, as in the rows of a table.
+ * A dict of a known shape is made by copying one and replacing the values, which saves looking for
+ * a place for each key. Needs layout.h: without it no shape is ever known.
  */
 #ifndef COAT_CORE_SHAPES_H
 #define COAT_CORE_SHAPES_H
@@ -14,11 +14,11 @@
 
 enum { CORE_SHAPES = 64, CORE_SHAPE_MAX = 32 };
 
-/* One of the places for shapes; where one belongs, its first key and its length say. */
+/* One of the places for shapes; where one belongs, its first key and its count of entries say. */
 struct core_shape {
-    PyObject *dict;  /* all its values are None; NULL: none is known here yet */
-    uint8_t waiting; /* this many dicts are made without looking here */
-    uint8_t backoff; /* how many that is to be after the next dict that has another shape */
+    PyObject *dict;  /* the keys, with None for each; NULL: none are known here yet */
+    uint8_t waiting; /* so many dicts with other keys are made before all keys of one are learnt */
+    uint8_t backoff; /* what `waiting` was at its start */
 };
 
 struct core_shapes {
@@ -32,9 +32,14 @@ core_shape_slot(struct core_shapes *shapes, struct core_key_ends ends, size_t le
     return &shapes->slots[core_key_place(ends, len + 64 * count) % CORE_SHAPES];
 }
 
-/* The dict that was made had another shape, which this slot may learn. Only speed depends on it. */
-void core_shape_miss(struct core_shape *shape);
-void core_shape_learn(const struct core_layout *layout, struct core_shape *shape, PyObject *dict);
+/* A dict was made all of whose keys were known. */
+static inline void core_shape_hit(struct core_shape *shape)
+{
+    shape->waiting = shape->backoff = 0;
+}
+
+/* A dict was made whose first `has` keys were known, and no more. Only speed depends on it. */
+void core_shape_miss(struct core_shape *shape, PyObject *dict, size_t has);
 
 void core_shapes_clear(struct core_shapes *shapes);
 

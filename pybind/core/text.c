@@ -1,5 +1,6 @@
 #include "text.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "api/utf8.h"
@@ -65,73 +66,137 @@ unsigned char *core_text_write(unsigned char *to, PyObject *text)
 
 /* ---- Reading ------------------------------------------------------------------------------- */
 
-/* PyUnicode_New for this greatest character. */
-static PyObject *new_text(const struct coat_utf8_extent *x)
-{
-    Py_UCS4 most = x->top >= 0xf0   ? 0x10ffff
-                   : x->top >= 0xc4 ? 0xffff
-                   : x->top >= 0x80 ? 0xff
-                                    : 0x7f;
+/* What an object has to have room for, if the bytes are UTF-8. */
+struct extent {
+    size_t chars;
+    Py_UCS4 most; /* no character is greater, and PyUnicode_New takes one that is as great */
+};
 
-    return PyUnicode_New((Py_ssize_t)x->chars, most);
+/* Looks at eight bytes at a time: at the top of each byte, what its highest bits are. */
+static struct extent extent_of(const unsigned char *utf8, size_t len)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    uint64_t beyond_latin1 = 0, beyond_bmp = 0; /* some byte is c4 or greater, and f0 */
+    size_t tails = 0;
+
+    for (size_t at = 0; at < len; at += 8) {
+        uint64_t v = 0, both, either; /* of a byte's bits and those right of them */
+
+        if (len - at >= 8)
+            memcpy(&v, utf8 + at, 8);
+        else
+            coat_wire_put_raw((unsigned char *)&v, utf8 + at, len - at);
+        both = v & v << 1;
+        either = v | v << 1;
+        beyond_latin1 |= both & (either << 2 | either << 4);
+        beyond_bmp |= both & both << 2;
+        tails += (((v ^ both) & tops) >> 7) * ones >> 56;
+    }
+    return (struct extent){len - tails, beyond_bmp & tops      ? 0x10ffff
+                                        : beyond_latin1 & tops ? 0xffff
+                                                               : 0xff};
 }
 
-static void read_latin1(Py_UCS1 *to, const unsigned char *at, const unsigned char *end)
+static bool read_latin1(Py_UCS1 *to, const unsigned char *at, const unsigned char *end)
 {
-    while (at < end) {
-        uint64_t eight;
+    uint32_t c;
 
+    while (at < end) {
         if (end - at >= 8 && coat_is_ascii(at, 8)) {
-            memcpy(&eight, at, 8);
-            memcpy(to, &eight, 8);
+            memcpy(to, at, 8);
             at += 8;
             to += 8;
-        } else {
-            *to++ = (Py_UCS1)coat_utf8_get(&at);
+            continue;
         }
+        at = coat_utf8_read(at, end, &c);
+        if (at == NULL)
+            return false;
+        *to++ = (Py_UCS1)c;
+    }
+    return true;
+}
+
+/* Four characters of two bytes each, as alphabets beyond Latin have; 0 where there are others. */
+static inline uint64_t read_pairs(const unsigned char *at)
+{
+    const uint64_t ones = UINT64_C(0x0001000100010001);
+    uint64_t v;
+
+    memcpy(&v, at, 8);
+    if (!MSGPACK_ENDIAN_LITTLE_BYTE || (v & ones * 0xc0e0) != ones * 0x80c0 ||
+        (((v & ones * 0x1e) + ones * 0x1e) & ones * 0x20) != ones * 0x20)
+        return 0;
+    return (v & ones * 0x1f) << 6 | (v >> 8 & ones * 0x3f);
+}
+
+static bool read_ucs2(Py_UCS2 *to, const unsigned char *at, const unsigned char *end)
+{
+    uint64_t four;
+    uint32_t c;
+
+    while (at < end) {
+        if (end - at >= 8 && (four = read_pairs(at)) != 0) {
+            memcpy(to, &four, 8);
+            at += 8;
+            to += 4;
+            continue;
+        }
+        at = coat_utf8_read(at, end, &c);
+        if (at == NULL)
+            return false;
+        *to++ = (Py_UCS2)c;
+    }
+    return true;
+}
+
+static bool read_ucs4(Py_UCS4 *to, const unsigned char *at, const unsigned char *end)
+{
+    while (at < end) {
+        at = coat_utf8_read(at, end, to++);
+        if (at == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* Into a new text whose size is that of the bytes if they are UTF-8. */
+static bool read_chars(PyObject *text, const unsigned char *at, const unsigned char *end)
+{
+    switch (PyUnicode_KIND(text)) {
+    case PyUnicode_1BYTE_KIND:
+        return read_latin1(PyUnicode_1BYTE_DATA(text), at, end);
+    case PyUnicode_2BYTE_KIND:
+        return read_ucs2(PyUnicode_2BYTE_DATA(text), at, end);
+    default:
+        return read_ucs4(PyUnicode_4BYTE_DATA(text), at, end);
     }
 }
 
-static void read_ucs2(Py_UCS2 *to, const unsigned char *at, const unsigned char *end)
+/* Texts of one character are objects that Python has already. */
+static PyObject *read_short(const unsigned char *utf8, size_t len)
 {
-    while (at < end)
-        *to++ = (Py_UCS2)coat_utf8_get(&at);
-}
-
-static void read_ucs4(Py_UCS4 *to, const unsigned char *at, const unsigned char *end)
-{
-    while (at < end)
-        *to++ = coat_utf8_get(&at);
+    return coat_utf8_valid(utf8, len) == len
+               ? PyUnicode_DecodeUTF8((const char *)utf8, (Py_ssize_t)len, NULL)
+               : NULL;
 }
 
 PyObject *core_text_read(const unsigned char *utf8, size_t len)
 {
-    struct coat_utf8_extent x;
+    struct extent x;
     PyObject *text;
 
     if (coat_is_ascii(utf8, len))
-        x = (struct coat_utf8_extent){len, 0};
-    else if (coat_utf8_walk(utf8, len, &x) != len)
-        return NULL;
-    /* One character is an object that Python has already. */
+        x = (struct extent){len, 0x7f};
+    else
+        x = extent_of(utf8, len);
     if (x.chars < 2)
-        return PyUnicode_DecodeUTF8((const char *)utf8, (Py_ssize_t)len, NULL);
-    text = new_text(&x);
+        return read_short(utf8, len);
+    text = PyUnicode_New((Py_ssize_t)x.chars, x.most);
     if (text == NULL)
         return NULL;
-    if (x.chars == len) {
+    if (x.most == 0x7f)
         coat_wire_put_raw(PyUnicode_1BYTE_DATA(text), utf8, len);
-        return text;
-    }
-    switch (PyUnicode_KIND(text)) {
-    case PyUnicode_1BYTE_KIND:
-        read_latin1(PyUnicode_1BYTE_DATA(text), utf8, utf8 + len);
-        break;
-    case PyUnicode_2BYTE_KIND:
-        read_ucs2(PyUnicode_2BYTE_DATA(text), utf8, utf8 + len);
-        break;
-    default:
-        read_ucs4(PyUnicode_4BYTE_DATA(text), utf8, utf8 + len);
-    }
+    else if (!read_chars(text, utf8, utf8 + len))
+        Py_CLEAR(text);
     return text;
 }

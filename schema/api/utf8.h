@@ -1,4 +1,4 @@
-/* utf8.h: is it ASCII, is it UTF-8. For all layers; not installed. */
+/* utf8.h: is it ASCII, is it UTF-8, and its characters. For all layers; not installed. */
 #ifndef COAT_API_UTF8_H
 #define COAT_API_UTF8_H
 
@@ -33,49 +33,55 @@ static inline int coat_is_ascii(const void *text, size_t len)
     return (high & 0x80) == 0;
 }
 
-/* What a text has beside its length. */
-struct coat_utf8_extent {
-    size_t chars;
-    unsigned char top; /* the greatest of the bytes that characters begin with: see coat_utf8_get */
-};
-
-/* coat_utf8_valid without the short way for ASCII; *x is of the valid part. */
-size_t coat_utf8_walk(const void *text, size_t len, struct coat_utf8_extent *x);
-
-/*
- * How many bytes from the beginning are valid UTF-8 (RFC 3629: shortest forms, no surrogates,
- * nothing beyond U+10FFFF); `len` if all are, otherwise where the first bad sequence begins.
- */
-static inline size_t coat_utf8_valid(const void *text, size_t len)
+static inline int coat_utf8_is_tail(unsigned char c)
 {
-    struct coat_utf8_extent x;
-
-    return coat_is_ascii(text, len) ? len : coat_utf8_walk(text, len, &x);
+    return (c & 0xc0) == 0x80;
 }
 
 /*
- * The character at *at in valid UTF-8; *at moves behind it. First bytes rise with the characters:
- * c4 begins U+0100, f0 begins U+10000.
+ * The character at `at`, which is before `end`. Returns the byte after it, or NULL if there is no
+ * valid UTF-8 (RFC 3629: shortest forms, no surrogates, nothing beyond U+10FFFF). First bytes rise
+ * with the characters: c4 begins U+0100, f0 begins U+10000.
  */
-static inline uint32_t coat_utf8_get(const unsigned char **at)
+static inline __attribute__((always_inline)) const unsigned char *
+coat_utf8_read(const unsigned char *at, const unsigned char *end, uint32_t *c)
 {
-    const unsigned char *s = *at;
+    uint32_t first = at[0];
 
-    if (s[0] < 0x80) {
-        *at = s + 1;
-        return s[0];
+    if (first < 0x80) {
+        *c = first;
+        return at + 1;
     }
-    if (s[0] < 0xe0) {
-        *at = s + 2;
-        return (uint32_t)(s[0] & 0x1f) << 6 | (s[1] & 0x3f);
+    if (first < 0xe0) {
+        if (first < 0xc2 || end - at < 2 || !coat_utf8_is_tail(at[1]))
+            return NULL;
+        *c = (first & 0x1f) << 6 | (at[1] & 0x3f);
+        return at + 2;
     }
-    if (s[0] < 0xf0) {
-        *at = s + 3;
-        return (uint32_t)(s[0] & 0x0f) << 12 | (uint32_t)(s[1] & 0x3f) << 6 | (s[2] & 0x3f);
+    if (first < 0xf0) {
+        if (end - at < 3 || !coat_utf8_is_tail(at[1]) || !coat_utf8_is_tail(at[2]))
+            return NULL;
+        *c = (first & 0x0f) << 12 | (uint32_t)(at[1] & 0x3f) << 6 | (at[2] & 0x3f);
+        return *c < 0x800 || (*c & 0xf800) == 0xd800 ? NULL : at + 3;
     }
-    *at = s + 4;
-    return (uint32_t)(s[0] & 0x07) << 18 | (uint32_t)(s[1] & 0x3f) << 12 |
-           (uint32_t)(s[2] & 0x3f) << 6 | (s[3] & 0x3f);
+    if (first > 0xf4 || end - at < 4 || !coat_utf8_is_tail(at[1]) || !coat_utf8_is_tail(at[2]) ||
+        !coat_utf8_is_tail(at[3]))
+        return NULL;
+    *c = (first & 0x07) << 18 | (uint32_t)(at[1] & 0x3f) << 12 | (uint32_t)(at[2] & 0x3f) << 6 |
+         (at[3] & 0x3f);
+    return *c < 0x10000 || *c > 0x10ffff ? NULL : at + 4;
+}
+
+/* coat_utf8_valid without the short way for ASCII. */
+size_t coat_utf8_walk(const void *text, size_t len);
+
+/*
+ * How many bytes from the beginning are valid UTF-8: `len` if all are, otherwise where the first
+ * bad sequence begins.
+ */
+static inline size_t coat_utf8_valid(const void *text, size_t len)
+{
+    return coat_is_ascii(text, len) ? len : coat_utf8_walk(text, len);
 }
 
 /*
