@@ -20,7 +20,7 @@ void coat_attempt_begin(struct coat_attempt *a, enum coat_effect effect, const v
 void coat_attempt_command(struct coat_attempt *a, const char *name)
 {
     assert(a->count < COAT_ATTEMPT_COMMANDS);
-    a->commands[a->count++] = (struct coat_command){.args = a->args + a->arg_count};
+    a->commands[a->count++] = (struct coat_command){.args = a->args + a->arg_count, .key = a->key};
     coat_attempt_word(a, name);
 }
 
@@ -58,8 +58,7 @@ void coat_attempt_script(struct coat_attempt *a, const struct coat_script *scrip
 
 static void say_send(const struct coat_attempt *a, struct coat_step *step)
 {
-    *step = (struct coat_step){
-        .kind = COAT_STEP_SEND, .commands = a->commands, .count = a->count, .key = a->key};
+    *step = (struct coat_step){.kind = COAT_STEP_SEND, .commands = a->commands, .count = a->count};
 }
 
 void coat_attempt_send(struct coat_attempt *a, struct coat_step *step)

@@ -114,13 +114,13 @@ static int prepare_greeting(struct coat_conn *conn, struct coat_error *err)
         if (o->username)
             auth[n++] = text_arg(o->username);
         auth[n++] = text_arg(o->password ? o->password : "");
-        commands[count++] = (struct coat_command){auth, n};
+        commands[count++] = (struct coat_command){.args = auth, .count = n};
     }
     if (o->address.db > 0) {
         snprintf(db, sizeof db, "%d", o->address.db);
         select[0] = text_arg("SELECT");
         select[1] = text_arg(db);
-        commands[count++] = (struct coat_command){select, 2};
+        commands[count++] = (struct coat_command){.args = select, .count = 2};
     }
     int rc = count ? prepare(conn, commands, count, err) : 0;
     return rc < 0 ? rc : (int)count;

@@ -197,7 +197,7 @@ static int ask(const char *socket, const char *const *words, size_t count, int64
         .connect_timeout_ms = PROBE_MS,
     };
     struct coat_arg args[2];
-    struct coat_command command = {args, count};
+    struct coat_command command = {.args = args, .count = count};
     const struct coat_reply *reply;
     size_t replies;
     struct coat_conn conn;

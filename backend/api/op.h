@@ -27,6 +27,7 @@ struct coat_arg {
 struct coat_command {
     const struct coat_arg *args;
     size_t count;
+    struct coat_arg key; /* it goes to the node of this key; bytes NULL: to any */
 };
 
 /* What a driver tells an operation. */
@@ -34,12 +35,15 @@ struct coat_event {
     enum {
         COAT_EVENT_START,   /* the first event */
         COAT_EVENT_REPLIES, /* one reply for each command of the last SEND */
-        COAT_EVENT_LOST     /* no, or not every, reply came to the last SEND */
+        COAT_EVENT_LOST,    /* no, or not every, reply came to the last SEND */
+        COAT_EVENT_TIMER    /* a wait is over; for the courier only (courier.h) */
     } kind;
     int64_t now_ms;                   /* wall clock, since 1970 */
+    int64_t monotonic_ms;             /* the clock of deadlines */
     const struct coat_reply *replies; /* REPLIES: valid during the step */
     size_t count;
     int maybe_sent;               /* LOST: 0 if the server surely has not seen the commands */
+    int unreached;                /* LOST: no connection could be had, so nothing was sent */
     int final;                    /* LOST: no further SEND will be tried: say DONE */
     const struct coat_error *why; /* LOST, never NULL: COAT_EUNAVAILABLE, COAT_ETIMEOUT, ... */
 };
@@ -47,14 +51,13 @@ struct coat_event {
 /* What an operation tells its driver. */
 struct coat_step {
     enum {
-        COAT_STEP_SEND, /* these commands, as one pipeline on one connection */
+        COAT_STEP_SEND, /* these commands; in a cluster perhaps split up, so in no certain order */
         COAT_STEP_DONE  /* `rc` is the result; on failure the driver's *err was filled in */
     } kind;
     const struct coat_command *commands; /* SEND: valid until the next step */
     size_t count;
-    struct coat_arg key; /* SEND: goes to the node of this key; bytes NULL: to any */
-    int close;           /* DONE: the connection is not in step with us, close it */
-    int rc;              /* DONE */
+    int close; /* DONE: the connection is not in step with us, close it */
+    int rc;    /* DONE */
 };
 
 /* The base of every operation; the rest of its state stands around it. */

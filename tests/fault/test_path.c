@@ -90,7 +90,7 @@ static int replies_of_all_sizes(void)
 static int a_pipeline(void)
 {
     const struct coat_arg arg = {"PING", 4};
-    const struct coat_command command = {&arg, 1};
+    const struct coat_command command = {.args = &arg, .count = 1};
     struct coat_bytes out = {0};
     int rc = coat_resp_format(&out, &command, 1, NULL);
     coat_bytes_wipe(&out);

@@ -57,6 +57,8 @@ static void simple_step(struct coat_op *op, const struct coat_event *event, stru
             done(s, s->why, step);
         }
         break;
+    case COAT_EVENT_TIMER:
+        abort(); /* none that was told to an operation */
     }
 }
 
@@ -74,6 +76,7 @@ void simple_op_init(struct simple_op *s, char *words)
             continue;
         }
         s->args[s->count - 1][n++] = (struct coat_arg){word, strlen(word)};
-        s->commands[s->count - 1] = (struct coat_command){s->args[s->count - 1], n};
+        s->commands[s->count - 1] = (struct coat_command){
+            .args = s->args[s->count - 1], .count = n, .key = s->args[s->count - 1][1]};
     }
 }

@@ -31,7 +31,7 @@ struct simple_op {
     int64_t now_ms;
 };
 
-/* Words separated by single blanks; commands by " | ". */
+/* Words separated by single blanks; commands by " | ". The second word of each is its key. */
 void simple_op_init(struct simple_op *s, char *words);
 
 #endif

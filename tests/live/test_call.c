@@ -609,7 +609,7 @@ static void nothing_was_sent_if_the_first_byte_could_not_be(void **state)
     (void)state;
     struct coat_store *store = live_store_new(server.url, NULL);
     const struct coat_arg arg = {"PING", 4};
-    const struct coat_command command = {&arg, 1};
+    const struct coat_command command = {.args = &arg, .count = 1};
     struct coat_conn conn;
     struct coat_error err;
     int64_t deadline = coat_monotonic_ms() + 5000;

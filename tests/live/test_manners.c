@@ -75,7 +75,7 @@ static void write_where_nobody_can_read(const char *url)
 {
     struct coat_store *store = live_store_new(url, NULL);
     const struct coat_arg arg = {"PING", 4};
-    const struct coat_command command = {&arg, 1};
+    const struct coat_command command = {.args = &arg, .count = 1};
     int64_t deadline = coat_monotonic_ms() + 5000;
     struct coat_conn conn;
     signal(SIGPIPE, SIG_DFL);

@@ -76,7 +76,7 @@ static struct question ask_args(struct coat_store *store, const struct coat_arg 
     struct question q = {.op = {question_step}};
     assert_true(count <= ARGS_MAX);
     memcpy(q.args, args, count * sizeof *args);
-    q.command = (struct coat_command){q.args, count};
+    q.command = (struct coat_command){.args = q.args, .count = count};
     assert_int_equal(coat_store_run(store, &q.op, NULL), 0);
     return q;
 }

@@ -20,7 +20,7 @@ static void a_pipeline_is_formatted_byte_by_byte(void **state)
     (void)state;
     const struct coat_arg get[] = {{"GET", 3}, {"a\0b", 3}};
     const struct coat_arg set[] = {{"SET", 3}, {"", 0}, {NULL, 0}};
-    const struct coat_command commands[] = {{get, 2}, {set, 3}};
+    const struct coat_command commands[] = {{.args = get, .count = 2}, {.args = set, .count = 3}};
     static const char want[] = "*2\r\n$3\r\nGET\r\n$3\r\na\0b\r\n"
                                "*3\r\n$3\r\nSET\r\n$0\r\n\r\n$0\r\n\r\n";
     struct coat_bytes out = {0};
@@ -41,7 +41,7 @@ static void req_55_sizes_that_would_overflow_are_refused(void **state)
                                    ((size_t)1 << 30) - 10};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         const struct coat_arg args[] = {{"x", sizes[i]}, {"x", sizes[i]}};
-        const struct coat_command command = {args, 2};
+        const struct coat_command command = {.args = args, .count = 2};
         struct coat_bytes out = {0};
         struct coat_error err;
         assert_int_equal(coat_resp_format(&out, &command, 1, &err), COAT_ELIMIT);
@@ -55,7 +55,7 @@ static void a_large_buffer_is_given_back(void **state)
     const size_t len = 1 << 20;
     char *big = calloc(1, len);
     struct coat_arg arg = {big, len};
-    const struct coat_command command = {&arg, 1};
+    const struct coat_command command = {.args = &arg, .count = 1};
     struct coat_bytes out = {0};
     assert_int_equal(coat_resp_format(&out, &command, 1, NULL), 0);
     arg.len = 10;

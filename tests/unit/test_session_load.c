@@ -34,8 +34,10 @@ static void a_load_is_one_pipeline(void **state)
     assert_int_equal(script_commands(&l.t), 2);
     script_sent(&l.t, 0, "GET", key, NULL);
     script_sent(&l.t, 1, "PTTL", key, NULL);
-    assert_int_equal(l.t.step.key.len, strlen(key));
-    assert_memory_equal(l.t.step.key.bytes, key, strlen(key));
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(l.t.step.commands[i].key.len, strlen(key));
+        assert_memory_equal(l.t.step.commands[i].key.bytes, key, strlen(key));
+    }
     script_release(&l.t);
 }
 

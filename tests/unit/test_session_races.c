@@ -253,7 +253,7 @@ static void arrive_late(struct world *w)
     struct coat_arg args[COAT_ATTEMPT_ARGS];
     for (size_t i = 0; i < late->count; i++)
         args[i] = (struct coat_arg){late->args[i].bytes, late->args[i].len};
-    run(w, &(struct coat_command){args, late->count}, &late->held);
+    run(w, &(struct coat_command){.args = args, .count = late->count}, &late->held);
     *late = w->late[--w->late_count];
 }
 

@@ -1,0 +1,102 @@
+/*
+ * courier.h: takes the commands of an operation to the nodes that hold their keys.
+ *
+ * It stands between an operation (op.h) and a driver, and is a state machine without I/O as well,
+ * so that all drivers share it. It finds the node of each command, asks for the topology where
+ * that is not known, follows redirects, waits and repeats what a node has refused to carry out,
+ * and splits a pipeline whose keys live on several nodes. What it repeats by itself has surely not
+ * been carried out; everything else goes to the operation, whose rules say what may be repeated.
+ * See ../README.md. Not installed.
+ *
+ *     coat_courier_init(&courier, redis, op, deadline_ms, options);
+ *     event = START
+ *     for (;;) {
+ *         coat_courier_step(&courier, &event, &hop, err);
+ *         if (hop.close)             close the connection of the last SEND
+ *         if (hop.kind == DONE)      hop.rc is the operation's result
+ *         if (hop.kind == SEND)      event = REPLIES to hop.commands from hop.node, or LOST
+ *         if (hop.kind == WAIT)      event = TIMER, at hop.until_ms
+ *     }
+ *     coat_courier_release(&courier);
+ */
+#ifndef COAT_API_COURIER_H
+#define COAT_API_COURIER_H
+
+#include "api/op.h"
+
+struct coat_node;
+struct coat_redis;
+
+/* What a courier tells its driver. */
+struct coat_hop {
+    enum {
+        COAT_HOP_SEND, /* these commands to this node, as one pipeline on one connection */
+        COAT_HOP_WAIT, /* nothing until then: COAT_EVENT_TIMER */
+        COAT_HOP_DONE  /* rc is the result; on failure *err was filled in */
+    } kind;
+    struct coat_node *node; /* SEND: borrowed until the next step */
+    const struct coat_command *commands;
+    size_t count;
+    int64_t until_ms; /* WAIT: of the monotonic clock, before the deadline */
+    int close;        /* the connection that the last replies came from is not in step: close it */
+    int rc;           /* DONE */
+};
+
+/* A command on its way. Private. */
+struct coat_parcel {
+    struct coat_node *node;   /* where a redirect sends it; NULL: to the node of its key */
+    struct coat_reply *reply; /* once answered */
+    int asking;               /* the redirect holds for this command alone */
+    int sent;                 /* it is part of the present hop */
+};
+
+enum { COAT_COURIER_INLINE = 4 };
+
+/* A caller places it. All fields are private. */
+struct coat_courier {
+    struct coat_redis *redis;
+    struct coat_op *op;
+    int64_t deadline_ms;
+    int verify;
+    int state;
+    struct coat_step step;     /* what the operation asked for last */
+    struct coat_node *node;    /* of the present hop; counted */
+    struct coat_node *last;    /* where the last part went, which is tried first; counted */
+    struct coat_error refused; /* why it waits and repeats, for when the time is over */
+    int maybe_done;            /* a part of the pipeline was answered */
+    int redirects, pauses;     /* since the operation's SEND */
+    int contacts;              /* asked in vain in this round of discovery */
+    int kept;                  /* replies are copies */
+    unsigned char nonce[16];
+    struct coat_arg nonce_args[2];
+    size_t room; /* of parcels and commands, in units of the pipeline */
+    struct coat_parcel *parcels;
+    struct coat_command *commands;
+    struct coat_reply *replies;
+    struct coat_parcel inline_parcels[COAT_COURIER_INLINE];
+    struct coat_command inline_commands[2 * COAT_COURIER_INLINE + 1];
+    struct coat_reply inline_replies[COAT_COURIER_INLINE];
+    struct coat_block *blocks; /* the memory of copied replies */
+};
+
+struct coat_courier_options {
+    int64_t deadline_ms; /* of the monotonic clock: no WAIT goes beyond */
+    int verify;          /* 1: a nonce at the end of every pipeline */
+};
+
+/* Allocates nothing. redis and op are borrowed until release. */
+void coat_courier_init(struct coat_courier *courier, struct coat_redis *redis, struct coat_op *op,
+                       const struct coat_courier_options *options);
+
+/*
+ * Tell it what happened, hear what to do next. event->monotonic_ms counts, too. LOST: `final`
+ * where there is no time or memory for another SEND, `unreached` where no connection to hop->node
+ * could be had.
+ */
+void coat_courier_step(struct coat_courier *courier, const struct coat_event *event,
+                       struct coat_hop *hop, struct coat_error *err);
+
+/* Always legal after init, also in the middle of a call and in a child after fork(). */
+void coat_courier_release(struct coat_courier *courier);
+
+#endif
