@@ -10,6 +10,7 @@
 struct walk {
     struct coat_checker *c;
     struct coat_level *level; /* the innermost */
+    struct coat_level *dict;  /* of the last key: there is none within a key */
     size_t key_count;         /* in coat_checker.keys */
 };
 
@@ -91,16 +92,16 @@ static int note_key(struct walk *w, const unsigned char *at)
 static int check_key(struct walk *w, const unsigned char *at, enum coat_kind kind, int may_be_key)
 {
     struct coat_checker *c = w->c;
-    struct coat_level *level = w->level;
+    int is_whole = !w->level->in_key;
 
     if (!may_be_key)
         return coat_checker_corrupt(c, at, coat_kind_name(kind), "cannot be a key");
-    if (level->in_key)
-        return 0;
-    if (coat_wire_is_odd_key(kind) && level->odd++ == COAT_ODD_KEYS_MAX)
-        return too_many(c, at, "max_odd_keys", "keys that are neither text nor bytes",
+    if (is_whole)
+        w->dict = w->level;
+    if ((!is_whole || coat_wire_is_odd_key(kind)) && w->dict->odd++ == COAT_ODD_KEYS_MAX)
+        return too_many(c, at, "max_odd_keys", "values in keys that are neither text nor bytes",
                         COAT_ODD_KEYS_MAX);
-    return c->flags & COAT_CHECK_EQUAL_KEYS ? note_key(w, at) : 0;
+    return is_whole && (c->flags & COAT_CHECK_EQUAL_KEYS) ? note_key(w, at) : 0;
 }
 
 /* `members` of a dict: keys and values. `stop` of a tuple: where it has to end. */
@@ -157,7 +158,7 @@ int coat_checker_value(struct coat_checker *c)
     int rc = 0, in_key, pairs = 0, within_key = 0;
 
     w.c = c;
-    w.level = c->levels;
+    w.level = w.dict = c->levels;
     w.key_count = 0;
     c->levels[0] = (struct coat_level){.kind = COAT_LIST};
     for (;;) {
@@ -169,8 +170,8 @@ int coat_checker_value(struct coat_checker *c)
         if (items++ == max_items)
             return too_many(c, at, "max_items", "values", max_items);
         switch (h.kind) {
-        case COAT_TEXT: /* as a key always good, so at most to be noted */
-            if (notes_keys && in_key && (rc = check_key(&w, at, h.kind, 1)) < 0)
+        case COAT_TEXT: /* as a key always good, so at most to be noted or counted */
+            if ((within_key || (notes_keys && in_key)) && (rc = check_key(&w, at, h.kind, 1)) < 0)
                 return rc;
             valid = coat_utf8_valid(next, h.len);
             if (valid != h.len)

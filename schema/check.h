@@ -10,7 +10,7 @@ struct coat_level {
     uint32_t head;  /* offset of its first byte */
     uint32_t stop;  /* of a tuple: offset where it has to end */
     uint32_t keys;  /* of a dict: where its own begin in coat_checker.keys */
-    uint16_t odd;   /* of a dict: keys that are neither text nor bytes */
+    uint16_t odd;   /* of a dict: values in keys that are neither text nor bytes */
     uint8_t kind;   /* enum coat_kind */
     uint8_t in_key; /* its members are part of a key */
 };

@@ -55,8 +55,9 @@ struct coat_limits {
     }
 
 /*
- * Keys in one dict that are neither text nor bytes: their hashes are not seeded in Python. One
- * more is COAT_ELIMIT with the reason "max_odd_keys", whatever the other limits.
+ * Values in those keys of one dict that are neither text nor bytes, a tuple and all its members
+ * each counting one: their hashes are not seeded in Python, and of chosen ones each is compared with
+ * all others. One more is COAT_ELIMIT with the reason "max_odd_keys", whatever the other limits.
  */
 #define COAT_ODD_KEYS_MAX ((size_t)4096)
 
@@ -122,7 +123,7 @@ COAT_API void coat_pack_tuple(struct coat_packer *p, size_t count);
 /*
  * `pairs` times key, value. A key is text, bytes, bool, nil, a 64-bit int, a finite float, or a
  * tuple of these. Two keys that Python calls equal (1, True, 1.0) are refused at the end, and so
- * are more than COAT_ODD_KEYS_MAX keys that are neither text nor bytes.
+ * are more than COAT_ODD_KEYS_MAX values in keys that are neither text nor bytes.
  */
 COAT_API void coat_pack_dict(struct coat_packer *p, size_t pairs);
 /* Closes the innermost open list, tuple or dict. */

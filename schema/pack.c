@@ -16,7 +16,7 @@ struct frame {
     size_t begun;     /* of them; the last one may still be open */
     size_t start;     /* offset of its first byte */
     size_t keys;      /* of a dict: where its own begin in packing.keys */
-    size_t odd;       /* of a dict: keys that are neither text nor bytes */
+    size_t odd;       /* of a dict: values in keys that are neither text nor bytes */
 };
 
 struct packing {
@@ -212,6 +212,14 @@ static int enter(struct coat_packer *p, struct packing *s)
     return p->code;
 }
 
+/* The dict whose key is being packed: there is none within a key. */
+static struct frame *dict_of_key(struct frame *f)
+{
+    while (f->in_key)
+        f--;
+    return f;
+}
+
 /* What was begun is a key or within one: may it, and where does it begin. */
 static int enter_key(struct coat_packer *p, struct packing *s, struct frame *f,
                      const struct coat_wire_head *h)
@@ -225,12 +233,12 @@ static int enter_key(struct coat_packer *p, struct packing *s, struct frame *f,
                                              : "a key cannot be a %s (pack a tuple or text)",
                        coat_kind_name(h->kind));
         stick(p, s->depth);
-    } else if (!f->in_key) {
-        if (coat_wire_is_odd_key(h->kind) && f->odd++ == COAT_ODD_KEYS_MAX)
-            stick_limit(p, "max_odd_keys", "keys that are neither text nor bytes",
-                        COAT_ODD_KEYS_MAX);
-        else if (coat_buf_append(&s->keys, &start, sizeof start) < 0)
-            stick_nomem(p);
+    } else if ((f->in_key || coat_wire_is_odd_key(h->kind)) &&
+               dict_of_key(f)->odd++ == COAT_ODD_KEYS_MAX) {
+        stick_limit(p, "max_odd_keys", "values in keys that are neither text nor bytes",
+                    COAT_ODD_KEYS_MAX);
+    } else if (!f->in_key && coat_buf_append(&s->keys, &start, sizeof start) < 0) {
+        stick_nomem(p);
     }
     return p->code;
 }

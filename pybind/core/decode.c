@@ -219,9 +219,16 @@ static const unsigned char *read_entries(struct decoder *d, const unsigned char 
             key = core_key(&d->state->keys, at, h.len);
             at += h.len;
         } else {
-            odd += (size_t)coat_wire_is_odd_key(h.kind);
-            if (odd > COAT_ODD_KEYS_MAX || (at = read_other_key(d, at, &h, &key)) == NULL)
+            size_t left = d->left;
+
+            at = read_other_key(d, at, &h, &key);
+            if (at == NULL)
                 return NULL;
+            odd += coat_wire_is_odd_key(h.kind) ? 1 + left - d->left : 0;
+            if (odd > COAT_ODD_KEYS_MAX) {
+                Py_DECREF(key);
+                return NULL;
+            }
         }
         if (key == NULL)
             return NULL;

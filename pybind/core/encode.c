@@ -329,7 +329,7 @@ static unsigned char *put_tuple(struct encoder *e, unsigned char *to, PyObject *
 struct dict_walk {
     struct core_place at;
     size_t depth; /* of its members */
-    size_t odd;   /* keys that are neither text nor bytes */
+    size_t odd;   /* values in keys that are neither text nor bytes */
 };
 
 ALWAYS_INLINE unsigned char *put_entry(struct encoder *e, unsigned char *to, PyObject *key,
@@ -339,8 +339,10 @@ ALWAYS_INLINE unsigned char *put_entry(struct encoder *e, unsigned char *to, PyO
     if (PyUnicode_CheckExact(key)) {
         to = put_text(e, to, key, w->at.up, true);
     } else {
-        w->odd += !PyBytes_CheckExact(key);
+        size_t left = e->items_left;
+
         to = put_key(e, to, key, w->at.up, w->depth);
+        w->odd += PyBytes_CheckExact(key) ? 0 : 1 + left - e->items_left;
     }
     return to == NULL ? NULL : put_value(e, to, value, &w->at, w->depth);
 }

@@ -277,7 +277,7 @@ static const struct {
     [CORE_MAX_DEPTH] = {"max_depth", "containers within each other", "; does one contain itself?"},
     [CORE_MAX_BYTES] = {"max_bytes", "bytes", ""},
     [CORE_MAX_ITEMS] = {"max_items", "values", ""},
-    [CORE_MAX_ODD_KEYS] = {"max_odd_keys", "keys that are neither text nor bytes", ""},
+    [CORE_MAX_ODD_KEYS] = {"max_odd_keys", "values in keys that are neither text nor bytes", ""},
 };
 
 int core_refuse_limit(struct core_refusal *r, const char *root, const struct core_place *at,

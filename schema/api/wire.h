@@ -622,7 +622,7 @@ COAT_WIRE_INLINE int coat_wire_may_be_key(const struct coat_wire_head *h)
     }
 }
 
-/* 1 for the keys of which COAT_ODD_KEYS_MAX in one dict are too many. */
+/* 1 for the keys whose values COAT_ODD_KEYS_MAX bounds. */
 COAT_WIRE_INLINE int coat_wire_is_odd_key(enum coat_kind kind)
 {
     return kind != COAT_TEXT && kind != COAT_BYTES;

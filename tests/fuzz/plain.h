@@ -239,6 +239,7 @@ static inline int plain_equal(const uint8_t **a, const uint8_t **b)
 
 enum plain_place { PLAIN_VALUE, PLAIN_KEY, PLAIN_IN_KEY };
 
+/* *odd: counts values in those keys of a dict that are neither text nor bytes. */
 static inline int plain_value(struct plain *p, enum plain_place place, size_t *odd);
 
 /* Whether key `k` equals none of those before it. */
@@ -281,7 +282,7 @@ static inline int plain_dict(struct plain *p, size_t pairs)
 }
 
 static inline int plain_container(struct plain *p, size_t start, const struct plain_head *h,
-                                  enum plain_place place)
+                                  enum plain_place place, size_t *odd)
 {
     size_t first = p->at;
     int ok = 1;
@@ -293,7 +294,7 @@ static inline int plain_container(struct plain *p, size_t start, const struct pl
     if (h->kind == COAT_DICT)
         ok = plain_dict(p, h->len);
     for (size_t i = 0; i < h->len && ok && h->kind != COAT_DICT; i++)
-        ok = plain_value(p, place == PLAIN_VALUE ? PLAIN_VALUE : PLAIN_IN_KEY, NULL);
+        ok = plain_value(p, place == PLAIN_VALUE ? PLAIN_VALUE : PLAIN_IN_KEY, odd);
     p->depth--;
     if (ok && h->kind == COAT_TUPLE && p->at != first + h->content)
         return plain_refuse(p, COAT_ECORRUPT, start, "");
@@ -318,11 +319,13 @@ static inline int plain_value(struct plain *p, enum plain_place place, size_t *o
         return plain_refuse(p, COAT_ELIMIT, start, "max_items");
     if (place != PLAIN_VALUE && !plain_may_be_key(&h))
         return plain_refuse(p, COAT_ECORRUPT, start, "");
-    if (place == PLAIN_KEY && h.kind != COAT_TEXT && h.kind != COAT_BYTES && ++*odd > 4096)
+    if (place == PLAIN_KEY && (h.kind == COAT_TEXT || h.kind == COAT_BYTES))
+        place = PLAIN_VALUE;
+    if (place != PLAIN_VALUE && ++*odd > 4096)
         return plain_refuse(p, COAT_ELIMIT, start, "max_odd_keys");
     p->at += h.size;
     if (h.kind == COAT_LIST || h.kind == COAT_TUPLE || h.kind == COAT_DICT)
-        return plain_container(p, start, &h, place);
+        return plain_container(p, start, &h, place, odd);
     valid = h.kind == COAT_TEXT ? plain_utf8(p->bytes + p->at, h.len) : h.len;
     if (valid < h.len)
         return plain_refuse(p, COAT_ECORRUPT, p->at + valid, "");

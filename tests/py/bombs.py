@@ -81,6 +81,8 @@ ERRORS = {
     "dicts of one shape": list_of(dumps({f"name {i:03}": None for i in range(30)}), 300)
     + b"\xde\x00\x1e\xa8name 000\x91" * 60,
     "colliding keys": dict_of(COLLIDING),
+    "long colliding keys": dict_of([(*[257] * 50, *key) for key in COLLIDING[:4096]]),
+    "one long key": dict_of([*map(str, range(15)), (257,) * 250_000]),
     "int keys": dict_of(list(range(5000))),
     "a key twice": dict_of([*map(str, range(60_000)), "59999"]),
 }  # fmt: skip
@@ -95,8 +97,9 @@ VALUES = {
     "short texts": list_of(dumps("\N{LATIN SMALL LETTER A WITH MACRON}"), 262_143),
     "one wide character": b"\xdb\x00\x0f\xff\x00" + b"a" * 0xFFEFC + "😀".encode(),
     "ints": list_of(b"\xcd\x01\x00", 262_143),
-    "colliding keys that are few enough": dict_of(COLLIDING[:4096]),
-    "dicts of colliding keys": list_of(dict_of(COLLIDING[:4096]), 5),
+    "colliding keys that are few enough": dict_of(COLLIDING[:682]),
+    "dicts of colliding keys": list_of(dict_of(COLLIDING[:682]), 30),
+    "dicts of int keys": list_of(dict_of(list(range(4096))), 25),
 }
 
 

@@ -77,7 +77,7 @@ class Reader:
         self.limits = {**DEFAULTS, **limits}
         self.fields = fields  # it is a dict whose keys are all text
         self.items = 0
-        self.odd: list[int] = []  # of each open dict: keys that are neither text nor bytes
+        self.odd: list[int] = []  # of each open dict: values in keys neither text nor bytes
 
     def read(self) -> Any:
         if len(self.data) > self.limits["max_bytes"]:
@@ -197,7 +197,7 @@ class Reader:
             or (head.kind == "float" and not math.isfinite(head.value))
         ):
             raise corrupt(start, f"a {head.kind} cannot be a key")
-        if key == "is" and head.kind not in ("text", "bytes"):
+        if key == "in" or (key == "is" and head.kind not in ("text", "bytes")):
             self.odd[-1] += 1
             if self.odd[-1] > self.limits["max_odd_keys"]:
                 raise Fault("COAT_ELIMIT", start, "max_odd_keys")

@@ -9,7 +9,7 @@ import hashlib
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,11 @@ def test_every_good_value_has_these_bytes(name: str) -> None:
             assert dumps(value_of(shown)) == unhex(text), text
 
 
+def dict_of(keys: Sequence[Any]) -> bytes:
+    pairs = (dumps(key) + b"\xc0" for key in keys)
+    return b"\xde" + len(keys).to_bytes(2, "big") + b"".join(pairs)
+
+
 @verdicts
 def test_every_bad_value_is_refused_at_its_fault(verdict: Callable[..., Verdict | None]) -> None:
     for text, code, offset in rows("bad.txt"):
@@ -171,12 +176,23 @@ def test_every_limit_holds_to_the_last_one(verdict: Callable[..., Verdict | None
 def test_4096_keys_that_are_neither_text_nor_bytes_are_the_most(
     verdict: Callable[..., Verdict | None],
 ) -> None:
-    def data(count: int) -> bytes:
-        pairs = (dumps((i,)) + b"\xc0" for i in range(count))
-        return b"\xde" + count.to_bytes(2, "big") + b"".join(pairs)
+    assert verdict(dict_of(range(4096))) is None
+    assert agree(("COAT_ELIMIT", len(dict_of(range(4096)))), verdict(dict_of(range(4097))))
 
-    assert verdict(data(4096)) is None
-    assert agree(("COAT_ELIMIT", len(data(4096))), verdict(data(4097)))
+
+@verdicts
+def test_each_member_of_such_a_key_counts_as_one_more(
+    verdict: Callable[..., Verdict | None],
+) -> None:
+    keys = [(i,) for i in range(2049)]
+    assert verdict(dict_of(keys[:2048])) is None
+    assert agree(("COAT_ELIMIT", len(dict_of(keys[:2048]))), verdict(dict_of(keys)))
+    for more in (0, "text", b"bytes", ()):
+        keys = [f"text {i}" for i in range(15)] + [(*range(4000), (*range(94),))]
+        assert verdict(dict_of(keys)) is None
+        keys[-1] = (*range(4000), (*range(94), more))
+        at = len(dict_of(keys)) - len(dumps(more)) - len(b"\xc0")
+        assert agree(("COAT_ELIMIT", at), verdict(dict_of(keys)))
 
 
 def test_every_good_record_is_read_as_what_it_is() -> None:

@@ -119,7 +119,9 @@ def test_req_53_54_a_bomb_is_an_error(costs: dict[str, Cost], name: str) -> None
         assert costs[f"{name}, {limits}"].outcome in ("Corrupt", "LimitExceeded")
 
 
-@pytest.mark.parametrize("name", ["lists", "dicts", "tuples", "colliding keys", "int keys"])
+@pytest.mark.parametrize(
+    "name", ["lists", "dicts", "tuples", "colliding keys", "long colliding keys", "int keys"]
+)
 def test_req_53_54_depth_and_odd_keys_have_limits_that_cannot_be_lifted(
     costs: dict[str, Cost], name: str
 ) -> None:

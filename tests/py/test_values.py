@@ -228,6 +228,14 @@ def test_req_54_many_keys_that_are_neither_text_nor_bytes_are_refused() -> None:
     assert len(loads(dumps({str(i): None for i in range(5000)}))) == 5000
 
 
+def test_req_54_members_of_keys_are_counted_with_the_keys() -> None:
+    pairs = {(i, "text"): None for i in range(1365)}
+    assert len(loads(dumps(pairs))) == 1365
+    with pytest.raises(LimitExceeded) as refusal:
+        dumps({**pairs, (): None, None: None})
+    assert refusal.value.limit == "max_odd_keys"
+
+
 @pytest.mark.parametrize("call", [dumps, loads, check])
 def test_limits_are_ints_from_0_or_none(call: Callable[..., Any]) -> None:
     for limits in ({"max_depth": 1025}, {"max_items": -1}, {"max_bytes": 2**70}):

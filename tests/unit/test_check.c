@@ -225,6 +225,26 @@ static void more_odd_keys_than_4096_are_refused(void **state)
     free(bytes);
 }
 
+static void members_of_a_key_count_as_odd_keys(void **state)
+{
+    /* A dict whose key is a tuple of nils. */
+    unsigned char bytes[8 + 4096 + 1] = {0x81, 0xc8, 0, 0, 0x01, 0xdc};
+    struct coat_error err;
+
+    (void)state;
+    memset(bytes + 8, 0xc0, 4096 + 1);
+    for (unsigned members = 4095; members <= 4096; members++) {
+        bytes[2] = (unsigned char)((members + 3) >> 8);
+        bytes[3] = (unsigned char)(members + 3);
+        bytes[6] = (unsigned char)(members >> 8);
+        bytes[7] = (unsigned char)members;
+        assert_int_equal(coat_check(bytes, 8 + members + 1, NULL, 0, NULL, &err),
+                         members == 4095 ? 0 : COAT_ELIMIT);
+    }
+    assert_string_equal(err.reason, "max_odd_keys");
+    assert_int_equal(err.offset, 8 + 4095);
+}
+
 static void req_53_a_million_lists_within_each_other_are_an_error(void **state)
 {
     const struct coat_limits none = {SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
@@ -286,6 +306,7 @@ int main(void)
         cmocka_unit_test(items_are_counted_at_all_levels),
         cmocka_unit_test(req_57_every_limit_holds_to_the_last_one),
         cmocka_unit_test(more_odd_keys_than_4096_are_refused),
+        cmocka_unit_test(members_of_a_key_count_as_odd_keys),
         cmocka_unit_test(req_53_a_million_lists_within_each_other_are_an_error),
         cmocka_unit_test(keys_at_every_level_are_compared_at_once),
         cmocka_unit_test(nothing_is_no_value),

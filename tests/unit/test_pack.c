@@ -396,6 +396,25 @@ static void more_odd_keys_than_4096_are_refused(void **state)
     assert_failed(COAT_ELIMIT, "", "max_odd_keys");
 }
 
+static void members_of_a_key_count_as_odd_keys(void **state)
+{
+    (void)state;
+    for (unsigned members = 4095; members <= 4096; members++) {
+        coat_pack_dict(&packer, 1);
+        coat_pack_tuple(&packer, 2);
+        coat_pack_nil(&packer);
+        coat_pack_tuple(&packer, members - 2);
+        for (unsigned i = 0; i < members - 2; i++)
+            coat_pack_str(&packer, "");
+        coat_pack_end(&packer);
+        coat_pack_end(&packer);
+        assert_int_equal(packer.code, members == 4095 ? 0 : COAT_ELIMIT);
+        if (members == 4095)
+            coat_packer_reset(&packer);
+    }
+    assert_failed(COAT_ELIMIT, "", "max_odd_keys");
+}
+
 /* ---- Failures ------------------------------------------------------------------------------ */
 
 static void text_that_is_not_utf8_is_refused_with_its_path(void **state)
@@ -724,6 +743,7 @@ int main(void)
         TEST(equal_keys_are_refused_at_the_end),
         TEST(keys_of_inner_dicts_are_their_own),
         TEST(more_odd_keys_than_4096_are_refused),
+        TEST(members_of_a_key_count_as_odd_keys),
         TEST(text_that_is_not_utf8_is_refused_with_its_path),
         TEST(the_first_failure_stays),
         TEST(a_failure_is_told_without_an_error_too),
