@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* A key's text in a path is cut off here. */
+/* A key in a path is cut off here: a text, bytes, and what a tuple shows. */
 enum { KEY_SHOWN = 128 };
 
 /* ---- Names of types ------------------------------------------------------------------------ */
@@ -165,7 +165,7 @@ static int has_plain_repr(PyObject *key)
 
 static PyObject *shown(PyObject *key)
 {
-    PyObject *start, *repr;
+    PyObject *start = NULL, *repr;
 
     if (!has_plain_repr(key)) {
         PyObject *name = name_of(Py_TYPE(key));
@@ -174,17 +174,25 @@ static PyObject *shown(PyObject *key)
         Py_XDECREF(name);
         return repr;
     }
-    if (!PyUnicode_CheckExact(key) || PyUnicode_GET_LENGTH(key) <= KEY_SHOWN)
+    if (PyUnicode_CheckExact(key) && PyUnicode_GET_LENGTH(key) > KEY_SHOWN)
+        start = PyUnicode_Substring(key, 0, KEY_SHOWN);
+    else if (PyBytes_CheckExact(key) && PyBytes_GET_SIZE(key) > KEY_SHOWN)
+        start = PyBytes_FromStringAndSize(PyBytes_AS_STRING(key), KEY_SHOWN);
+    else
         return PyObject_Repr(key);
-    start = PyUnicode_Substring(key, 0, KEY_SHOWN);
     repr = start == NULL ? NULL : PyUnicode_FromFormat("%R...", start);
     Py_XDECREF(start);
     return repr;
 }
 
-/* As repr() shows it, where that is safe. repr() of a tuple would make more than texts. */
-static void append_key(PyObject **text, PyObject *key)
+/*
+ * As repr() shows it, where that is safe, but not all of a long one. repr() of a tuple would make
+ * more than texts.
+ */
+static void append_key(PyObject **text, PyObject *key, Py_ssize_t most)
 {
+    Py_ssize_t i = 0;
+
     if (*text == NULL)
         return;
     if (!PyTuple_CheckExact(key)) {
@@ -192,12 +200,15 @@ static void append_key(PyObject **text, PyObject *key)
         return;
     }
     append_ascii(text, "(");
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key) && *text != NULL; i++) {
+    for (; i < PyTuple_GET_SIZE(key) && *text != NULL && PyUnicode_GET_LENGTH(*text) < most; i++) {
         if (i > 0)
             append_ascii(text, ", ");
-        append_key(text, PyTuple_GET_ITEM(key, i));
+        append_key(text, PyTuple_GET_ITEM(key, i), most);
     }
-    append_ascii(text, PyTuple_GET_SIZE(key) == 1 ? ",)" : ")");
+    if (i < PyTuple_GET_SIZE(key))
+        append_ascii(text, i > 0 ? ", ...)" : "...)");
+    else
+        append_ascii(text, i == 1 ? ",)" : ")");
 }
 
 static void append_place(PyObject **text, const struct core_place *at)
@@ -211,7 +222,8 @@ static void append_place(PyObject **text, const struct core_place *at)
         return;
     }
     append_ascii(text, "[");
-    append_key(text, at->key);
+    if (*text != NULL)
+        append_key(text, at->key, PyUnicode_GET_LENGTH(*text) + KEY_SHOWN);
     append_ascii(text, "]");
 }
 

@@ -192,6 +192,27 @@ def test_a_long_key_is_shown_shortened() -> None:
     with pytest.raises(NotStorable) as refusal:
         dumps({"k" * 5000: {1}})
     assert refusal.value.path == "value['" + "k" * 128 + "'...]"
+    with pytest.raises(NotStorable) as refusal:
+        dumps({b"k" * 5000: {1}})
+    assert refusal.value.path == "value[b'" + "k" * 128 + "'...]"
+
+
+def test_a_key_of_many_members_is_shown_shortened() -> None:
+    deep: tuple[Any, ...] = (1,)
+    for _ in range(40):
+        deep = (deep, 1)
+    for key in (tuple(range(4000)), deep, ("k" * 100, "k" * 5000, 3), ((),) * 4000):
+        with pytest.raises(NotStorable) as refusal:
+            dumps({key: {1}})
+        start, end = refusal.value.path[: len("value[")], refusal.value.path[-1]
+        assert (start, end) == ("value[", "]")
+        shown = refusal.value.path[len(start) : -1]
+        assert shown == repr(key) or ("..." in shown and len(shown) < 400)
+
+
+def test_refusals_below_a_large_key_are_short() -> None:
+    for key in ("k" * 200_000, b"k" * 200_000, tuple(range(4000))):
+        assert max(len(str(problem)) for problem in check({key: [set()] * 10})) < 400
 
 
 def test_a_refused_value_leaves_the_codec_fit_for_use() -> None:
