@@ -114,6 +114,8 @@ size_t coat_names_find(const struct coat_names *names, const struct coat_fields 
     size_t count = coat_fields_count(fields);
     int found;
 
+    if (len == 0)
+        name = ""; /* NULL has no bytes to compare */
     if (is_indexed(fields)) {
         size_t at = lower_bound(names, fields, name, len, &found);
 

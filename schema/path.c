@@ -327,6 +327,6 @@ void coat_path_prepend_text(struct coat_error *err, const char *text, size_t len
     if (err == NULL)
         return;
     begin(&s);
-    put_text(&s, (const unsigned char *)text, len);
+    put_text(&s, (const unsigned char *)(len > 0 ? text : ""), len);
     finish(&s, err);
 }

@@ -320,6 +320,26 @@ static void names_may_hold_anything_that_is_text(void **state)
     assert_int_equal(coat_doc_count(doc), 2);
 }
 
+static void an_empty_name_may_be_null(void **state)
+{
+    struct coat_error err;
+    const void *value;
+    char name[8];
+    size_t len;
+
+    (void)state;
+    for (int fields = 0; fields < 40; fields++) {
+        assert_int_equal(coat_doc_set(doc, NULL, 0, "\xc1", 1, &err), COAT_ECORRUPT);
+        assert_string_equal(err.path, "['']");
+        assert_int_equal(coat_doc_get(doc, NULL, 0, &value, &len), 0);
+        assert_int_equal(coat_doc_set(doc, NULL, 0, "\xc0", 1, NULL), 0);
+        assert_int_equal(coat_doc_get(doc, "", 0, &value, &len), 1);
+        assert_int_equal(coat_doc_delete(doc, NULL, 0, NULL), 1);
+        snprintf(name, sizeof name, "%d", fields);
+        assert_int_equal(coat_doc_set(doc, name, strlen(name), "\xc0", 1, NULL), 0);
+    }
+}
+
 static void req_56_a_bad_value_leaves_the_document_as_it_was(void **state)
 {
     struct coat_error err;
@@ -764,6 +784,7 @@ int main(void)
         TEST(committing_makes_mine_the_base),
         TEST(a_change_tells_its_items),
         TEST(names_may_hold_anything_that_is_text),
+        TEST(an_empty_name_may_be_null),
         TEST(req_56_a_bad_value_leaves_the_document_as_it_was),
         TEST(a_packed_value_is_put),
         TEST(a_value_of_the_document_itself_can_be_set),
