@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from .exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 #: What browsers keep of a cookie: longer ones are dropped, a longer Max-Age is cut.
 MAX_NAME_AND_VALUE = 4096
@@ -210,13 +213,19 @@ def _domain(domain: str | None) -> str | None:
 def _max_age(max_age: int | timedelta | None) -> int | None:
     if max_age is None:
         return None
-    seconds = max_age // timedelta(seconds=1) if isinstance(max_age, timedelta) else max_age
+    seconds = max_age if isinstance(max_age, int) else _whole_seconds(max_age)
     if type(seconds) is not int or not 1 <= seconds <= MAX_AGE_LIMIT:
         raise ConfigError(
             f"cookie max_age={max_age!r}: must be whole seconds or a timedelta, from 1 second to"
             f" 400 days ({MAX_AGE_LIMIT}), the longest that browsers keep a cookie"
         )
     return seconds
+
+
+def _whole_seconds(age: object) -> object:
+    from datetime import timedelta  # here, as in session.py
+
+    return age // timedelta(seconds=1) if isinstance(age, timedelta) else None
 
 
 def _matches(pattern: re.Pattern[str], text: object) -> bool:

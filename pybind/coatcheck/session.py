@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from datetime import datetime, timedelta, timezone
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core
 from .exceptions import Error
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 log = logging.getLogger("coatcheck")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # A record may hold a later time, after a clock went astray; a datetime may not.
 _LAST_MS = 253_402_300_799_999
 
@@ -134,4 +135,9 @@ class Session(_core.Session, MutableMapping[str, Any]):
 
 
 def _from_ms(ms: int) -> datetime | None:
-    return _EPOCH + timedelta(milliseconds=min(ms, _LAST_MS)) if ms else None
+    # Late: imported by several interpreters with locks of their own, CPython's own datetime
+    # crashes at least 3.12.1 and 3.13.0.
+    from datetime import datetime, timedelta, timezone
+
+    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    return epoch + timedelta(milliseconds=min(ms, _LAST_MS)) if ms else None

@@ -6,18 +6,19 @@ import os
 import re
 import sys
 import warnings
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict
 
 from . import _core
 from .exceptions import ConfigError
 from .session import Session
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from typing_extensions import Self, Unpack
 
 #: A time: seconds or a timedelta.
-Seconds = float | timedelta
+Seconds: TypeAlias = "float | timedelta"
 
 # Options for which None is a setting of its own: no such limit.
 _NONE_LIFTS = frozenset({"idle", "max_bytes", "max_depth", "max_fields", "max_items"})
@@ -110,12 +111,18 @@ def _text(name: str, value: Any) -> str | None:
                 " setting may; leave it out"
             )
         return value
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
     if isinstance(value, int):
         return str(int(value))
-    if isinstance(value, float):
-        return f"{value:.6f}".rstrip("0").rstrip(".")
+    if not isinstance(value, float):
+        value = _total_seconds(name, value)
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def _total_seconds(name: str, value: object) -> float:
+    from datetime import timedelta  # here, as in session.py
+
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     raise ConfigError(
         f"option {name}: {type(value).__name__} is not a setting;"
         " give text, a number, True or False, or a timedelta"

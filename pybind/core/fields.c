@@ -195,41 +195,46 @@ static int is_current(struct core_session *s, PyObject *name, PyObject *value)
     return 1;
 }
 
-static int is_there(struct core_session *s, PyObject *name, PyObject *Py_UNUSED(value))
+int core_fields_detach(struct core_session *s)
 {
-    return core_field_has(s, name);
-}
-
-/* Keep the objects for which `keeps` returns 1. */
-static int keep_only(struct core_session *s,
-                     int (*keeps)(struct core_session *, PyObject *, PyObject *))
-{
-    PyObject *all = s->fields, *kept = PyDict_New(), *name, *value;
+    PyObject *kept = PyDict_New(), *all = s->fields, *name, *value;
     Py_ssize_t at = 0;
     int rc = 0;
 
-    if (kept == NULL)
-        return -1;
-    s->fields = Py_NewRef(kept); /* whatever finalizers do, `all` and `kept` stay with us */
     s->names_version++;
+    if (kept == NULL) {
+        PyDict_Clear(all); /* one that is not current would undo at the next save what others did */
+        return -1;
+    }
+    s->fields = Py_NewRef(kept); /* whatever finalizers do, `all` and `kept` stay with us */
     while (rc == 0 && PyDict_Next(all, &at, &name, &value)) {
-        int keep = keeps(s, name, value);
+        int current = is_current(s, name, value);
 
-        rc = keep < 0 ? -1 : keep == 0 ? 0 : PyDict_SetItem(kept, name, value);
+        rc = current <= 0 ? current : PyDict_SetItem(kept, name, value);
     }
     Py_DECREF(kept);
     Py_DECREF(all);
     return rc;
 }
 
-int core_fields_detach(struct core_session *s)
+PyObject *core_fields_of(struct core_session *s, PyObject *names)
 {
-    return keep_only(s, is_current);
+    PyObject *fields = PyDict_New();
+
+    for (Py_ssize_t i = 0; fields != NULL && i < PyList_GET_SIZE(names); i++) {
+        PyObject *name = PyList_GET_ITEM(names, i);
+        PyObject *value = PyDict_GetItemWithError(s->fields, name);
+
+        if (value == NULL ? PyErr_Occurred() != NULL : PyDict_SetItem(fields, name, value) < 0)
+            Py_CLEAR(fields);
+    }
+    return fields;
 }
 
-int core_fields_prune(struct core_session *s)
+void core_fields_replace(struct core_session *s, PyObject *fields)
 {
-    return keep_only(s, is_there);
+    s->names_version++;
+    Py_SETREF(s->fields, fields);
 }
 
 PyObject *core_field_names(struct core_session *s)

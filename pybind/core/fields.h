@@ -27,11 +27,14 @@ int core_field_delete(struct core_session *s, PyObject *name);
 /* Bring what was changed inside the objects into the document. 0, or -1 as core_field_set. */
 int core_fields_flush(struct core_session *s);
 
-/* Let go of the objects that are no longer what the document holds. 0, or -1. */
+/* Let go of the objects that are no longer what the document holds. 0, or -1, and they are gone. */
 int core_fields_detach(struct core_session *s);
 
-/* Let go of the objects of fields that are there no longer. 0, or -1. */
-int core_fields_prune(struct core_session *s);
+/* The objects of fields in this list, as far as there are any: a new dict, or NULL. */
+PyObject *core_fields_of(struct core_session *s, PyObject *names);
+
+/* Keep these objects alone. Takes the reference. */
+void core_fields_replace(struct core_session *s, PyObject *fields);
 
 /* The names, in order: a new list, or NULL. */
 PyObject *core_field_names(struct core_session *s);

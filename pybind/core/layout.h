@@ -15,8 +15,14 @@
 
 #include "config.h"
 
-#if COAT_CPYTHON_INTERNALS && PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030e0000 &&       \
-    !defined(Py_GIL_DISABLED) && !defined(Py_DEBUG) && !defined(Py_TRACE_REFS)
+/* The first version that was not tried. The tests set one that they have. */
+#ifndef CORE_UNTRIED_VERSION
+#    define CORE_UNTRIED_VERSION 0x030e0000
+#endif
+
+#if COAT_CPYTHON_INTERNALS && PY_VERSION_HEX >= 0x030b0000 &&                                      \
+    PY_VERSION_HEX < CORE_UNTRIED_VERSION && !defined(Py_GIL_DISABLED) && !defined(Py_DEBUG) &&    \
+    !defined(Py_TRACE_REFS)
 #    define CORE_LAYOUT_KNOWN 1
 #else
 #    define CORE_LAYOUT_KNOWN 0

@@ -448,6 +448,7 @@ static PyObject *carry_from(PyObject *carry)
 
 static int log_in(struct core_session *s, const char *principal, PyObject *carry)
 {
+    PyObject *carried = NULL; /* made first: after the login nothing may fail */
     const char **names = NULL;
     size_t count = 0;
     struct coat_error err;
@@ -456,13 +457,19 @@ static int log_in(struct core_session *s, const char *principal, PyObject *carry
     if (carry != Py_None) {
         count = (size_t)PyList_GET_SIZE(carry);
         names = c_strings(carry);
-        if (names == NULL)
+        carried = names == NULL ? NULL : core_fields_of(s, carry);
+        if (carried == NULL) {
+            PyMem_Free(names);
             return -1;
+        }
     }
     rc = coat_session_login(s->session, principal, names, count, &err);
     PyMem_Free(names);
+    if (rc == 0 && carried != NULL)
+        core_fields_replace(s, Py_NewRef(carried));
+    Py_XDECREF(carried);
     if (rc == 0)
-        return core_fields_prune(s);
+        return 0;
     core_raise(s->state, &err, "session");
     return -1;
 }
@@ -604,6 +611,8 @@ static int64_t idle_from(PyObject *value)
         return -1;
     }
     seconds = ceil(PyFloat_AsDouble(value));
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError))
+        return -1;
     if (seconds > 0 && seconds <= INT32_MAX)
         return (int64_t)seconds;
     PyErr_Clear();

@@ -30,6 +30,7 @@ PATIENCE_S = 10.0
 settings.register_profile(
     "coatcheck",
     deadline=None,
+    max_examples=int(os.environ.get("COAT_TEST_EXAMPLES", "100")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("coatcheck")

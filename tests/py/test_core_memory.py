@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import gc
+import itertools
+import os
 import subprocess
 import sys
 import sysconfig
@@ -26,6 +31,7 @@ from coatcheck import (
     dumps,
     loads,
 )
+from conftest import RedisServer
 
 # ---- References ----------------------------------------------------------------------------------
 
@@ -181,6 +187,10 @@ def test_what_was_decoded_is_known_to_the_collector() -> None:
 
 FAIL = Path(__file__).with_name("failing_allocator.c")
 DATA = dumps(VALUE)
+ROWS = dumps(
+    [{"id": n, "name": "n", "tags": [1], "é": None} for n in range(3)] + [{"id": 1, "x": 2}]
+)
+DOCUMENT = dumps({"a": [1], "b": VALUE})
 AWAY = Store("unix:/nonexistent/socket", prefix="t:")
 
 
@@ -200,6 +210,48 @@ def walk() -> Callable[[], Any]:
     return partial(list, session_with(a=1, b=2))
 
 
+@functools.cache
+def live() -> Store:
+    return Store(os.environ["COAT_TEST_URL"], prefix="t:")
+
+
+def stored(**fields: Any) -> Session:
+    """Not decoded yet."""
+    session = live().new()
+    session.update(fields)
+    again = live().load(session.save() or "")
+    assert again is not None
+    return again
+
+
+def merging() -> Session:
+    """Its save finds what another request has saved meanwhile."""
+    session = stored(a=[1], b=[1])
+    other = live().load(session.id or "")
+    assert other is not None
+    other["a"].append(2)
+    other.save()
+    assert session["a"] == [1]
+    session["b"].append(2)
+    return session
+
+
+def logging_in() -> Session:
+    session = stored(a=[1], b=[1])
+    session["a"].append(2)
+    assert session["b"] == [1]
+    return session
+
+
+def new_rows() -> bytes:
+    """Of a shape that no dict before had."""
+    names = [f"name {next(COUNTER)}" for _ in range(3)]
+    return dumps([{name: [] for name in names}] * 3)
+
+
+COUNTER = itertools.count()
+
+
 def presented(on_error: Callable[[Exception], Any]) -> Session:
     return AWAY.session("A" * 43, on_error=on_error)
 
@@ -210,7 +262,14 @@ CASES: dict[str, tuple[Callable[[], Callable[[], Any]], type[Exception] | None]]
     "dumps": (lambda: partial(dumps, VALUE), None),
     "loads": (lambda: partial(loads, DATA), None),
     "loads a buffer": (lambda: partial(loads, bytearray(DATA)), None),
+    "loads rows": (lambda: partial(loads, ROWS), None),
+    "loads new rows": (lambda: partial(loads, new_rows()), None),
     "check": (lambda: partial(check, BAD), None),
+    "document": (lambda: partial(_core._Document, DOCUMENT), None),
+    "field of": (lambda: partial(_core._Document.field_of, (DOCUMENT, "b")), None),
+    "document get": (lambda: partial(_core._Document(DOCUMENT).get, "b"), None),
+    "document set": (lambda: partial(_core._Document(DOCUMENT).set, "b", VALUE), None),
+    "document save": (lambda: _core._Document(DOCUMENT).save, None),
     "refused value": (lambda: partial(dumps, BAD), NotStorable),
     "refused key": (lambda: partial(dumps, {("k", 2**70): 1}), NotStorable),
     "refused text": (lambda: partial(dumps, ["\ud800"]), NotStorable),
@@ -240,48 +299,87 @@ CASES: dict[str, tuple[Callable[[], Callable[[], Any]], type[Exception] | None]]
     "end": (lambda: partial(_core.Session.destroy, changed()), None),
     "login": (lambda: partial(_core.Session.login, changed(), "u", carry=["a"]), None),
     "look": (lambda: partial(len, presented({}.get)), None),
+    "live load": (lambda: partial(live().load, stored(a=VALUE).id or ""), None),
+    "live get": (lambda: partial(stored(a=VALUE).__getitem__, "a"), None),
+    "live delete": (lambda: partial(stored(a=VALUE).__delitem__, "a"), None),
+    "live save": (lambda: partial(_core.Session.save, logging_in()), None),
+    "live merge": (lambda: partial(_core.Session.save, merging()), None),
+    "live login": (lambda: partial(_core.Session.login, logging_in(), "u", carry=["a"]), None),
+    "live login, all": (
+        lambda: partial(_core.Session.login, logging_in(), "u", carry="all"),
+        None,
+    ),
+    "live rotate": (lambda: partial(_core.Session.rotate, logging_in()), None),
+    "live idle": (lambda: partial(setattr, logging_in(), "idle", 60), None),
+    "live destroy": (lambda: partial(_core.Session.destroy, logging_in()), None),
     "look, read-only": (lambda: partial(getattr, presented(bool), "id"), None),
 }
 
+
+def subject_of(call: Any) -> Session | None:
+    """The session that a call is about."""
+    first = call.args[0] if isinstance(call, partial) and call.args else None
+    bound = getattr(getattr(call, "func", call), "__self__", None)
+    return next((one for one in (bound, first) if isinstance(one, Session)), None)
+
+
+def state_of(session: Session | None) -> Any:
+    """What may differ between before and after a call; what the objects and what the bytes say."""
+    if session is None:
+        return None
+    fields = [dumps(session.get(name)) for name in ("a", "b", "bad")]
+    return session.modified, session.principal, session.new, session.idle, fields, session.copy()
+
+
+def fail_each_allocation(library: str, name: str) -> None:
+    """The call fails and all is as before, and then the call can be made; or it has worked."""
+    lib = ctypes.PyDLL(library)
+    make, kind = CASES[name]
+    expected = (kind,) if kind else ()
+    caught = (MemoryError, *expected)
+    gc.disable()
+
+    def with_memory(call: Callable[[], Any]) -> Any:
+        with contextlib.suppress(*expected):
+            call()
+            assert not expected
+        return state_of(subject_of(call))
+
+    before, after = state_of(subject_of(make())), with_memory(make())
+    for _ in range(3):
+        with_memory(make())
+    with contextlib.suppress(MemoryError):
+        raise MemoryError
+    for n in range(100_000):
+        call = make()
+        hit = True
+        # What Python keeps for the next dict, list or float: these, too, are to be allocated.
+        hoard = [({}, [], float(i)) for i in range(200)]
+        try:
+            lib.fail_at(n)
+            call()
+        except caught:
+            pass
+        try:  # noqa: SIM105
+            hit = lib.fail_never()
+        except MemoryError:
+            pass
+        del hoard
+        state = state_of(subject_of(call))
+        assert state in (before, after), f"allocation {n}: {state}"
+        if state == before:
+            assert with_memory(call) == after, f"allocation {n}"
+        if not hit:
+            break
+    assert n > 0
+    with_memory(make())
+
+
 SCRIPT = """
-import ctypes, gc, sys
+import sys
 sys.path[:0] = {path!r}
-from test_core_memory import CASES
-lib = ctypes.PyDLL({library!r})
-make, kind = CASES[{name!r}]
-expected = (kind,) if kind else ()
-caught = (MemoryError, *expected)
-gc.disable()
-for _ in range(3):
-    try:
-        make()()
-    except expected:
-        pass
-try:
-    raise MemoryError
-except MemoryError:
-    pass
-for n in range(100_000):
-    call = make()
-    hit = True
-    try:
-        lib.fail_at(n)
-        call()
-    except caught:
-        pass
-    try:
-        hit = lib.fail_never()
-    except MemoryError:
-        pass
-    if not hit:
-        break
-assert n > 0
-try:
-    make()()
-    assert not expected
-except expected:
-    pass
-print("survived", n)
+from test_core_memory import fail_each_allocation
+fail_each_allocation({library!r}, {name!r})
 """
 
 
@@ -297,13 +395,15 @@ def failing_allocator(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_any_allocation_may_fail(failing_allocator: str, name: str) -> None:
+def test_any_allocation_may_fail(
+    failing_allocator: str, redis_server: RedisServer, name: str
+) -> None:
     script = SCRIPT.format(path=sys.path, library=failing_allocator, name=name)
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", script],
         capture_output=True,
         text=True,
         timeout=120,
+        env={**os.environ, "COAT_TEST_URL": redis_server.url},
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.startswith("survived")
