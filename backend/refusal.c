@@ -37,8 +37,11 @@ static const struct meaning MEANINGS[] = {
     {"CLUSTERDOWN", "CLUSTERDOWN", COAT_EUNAVAILABLE,
      "the cluster does not serve now: see CLUSTER INFO"},
     {"MOVED", "MOVED", COAT_EUNAVAILABLE,
-     "the server belongs to a cluster, which this version cannot use: point the url at a server "
-     "that stands alone"},
+     "the server belongs to a cluster: write the url as redis+cluster:// or rediss+cluster://"},
+    {"ASK", "ASK", COAT_EUNAVAILABLE,
+     "the server belongs to a cluster: write the url as redis+cluster:// or rediss+cluster://"},
+    {"TRYAGAIN", "TRYAGAIN", COAT_EUNAVAILABLE,
+     "the cluster is moving the session to another node: try again soon"},
     {"MISCONF", "MISCONF", COAT_EUNAVAILABLE,
      "the server refuses writes because it cannot save to disk: see its log"},
     {"NOREPLICAS", "NOREPLICAS", COAT_EUNAVAILABLE,
@@ -93,6 +96,12 @@ static const struct meaning *meaning_of(const struct coat_reply *reply)
         if (speaks_of(reply, MEANINGS[i].sign))
             return &MEANINGS[i];
     return NULL;
+}
+
+int coat_refusal_means(const struct coat_reply *reply, const char *word)
+{
+    const struct meaning *m = reply->kind == COAT_REPLY_ERROR ? meaning_of(reply) : NULL;
+    return m && strcmp(m->word, word) == 0;
 }
 
 /* As much of an error as surely repeats nothing of ours: servers put that in quotes. */

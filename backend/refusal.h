@@ -12,6 +12,9 @@
  */
 int coat_refusal(const struct coat_reply *reply, struct coat_error *err);
 
+/* 1 if this is what it means, also where it comes wrapped; for the words that are known. */
+int coat_refusal_means(const struct coat_reply *reply, const char *word);
+
 /* 1 if it is this error, as in coat_refusal_is(reply, "NOSCRIPT"). */
 int coat_refusal_is(const struct coat_reply *reply, const char *word);
 

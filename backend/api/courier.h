@@ -8,7 +8,7 @@
  * been carried out; everything else goes to the operation, whose rules say what may be repeated.
  * See ../README.md. Not installed.
  *
- *     coat_courier_init(&courier, redis, op, deadline_ms, options);
+ *     coat_courier_init(&courier, redis, op, &options);
  *     event = START
  *     for (;;) {
  *         coat_courier_step(&courier, &event, &hop, err);
@@ -26,6 +26,7 @@
 
 struct coat_node;
 struct coat_redis;
+struct coat_topology;
 
 /* What a courier tells its driver. */
 struct coat_hop {
@@ -44,39 +45,43 @@ struct coat_hop {
 
 /* A command on its way. Private. */
 struct coat_parcel {
-    struct coat_node *node;   /* where a redirect sends it; NULL: to the node of its key */
-    struct coat_reply *reply; /* once answered */
-    int asking;               /* the redirect holds for this command alone */
-    int sent;                 /* it is part of the present hop */
+    struct coat_node *node;   /* where a redirect sends it, counted; NULL: to the node of its key */
+    struct coat_reply *reply; /* kept, once it was answered; to be freed */
+    int asking;               /* the redirect is for this once */
+    int sent;                 /* with the present hop */
 };
 
 enum { COAT_COURIER_INLINE = 4 };
 
 /* A caller places it. All fields are private. */
 struct coat_courier {
-    struct coat_redis *redis;
+    struct coat_topology *topology;
     struct coat_op *op;
     int64_t deadline_ms;
+    int64_t now_ms, monotonic_ms; /* of the present event */
     int verify;
     int state;
-    struct coat_step step;     /* what the operation asked for last */
-    struct coat_node *node;    /* of the present hop; counted */
-    struct coat_node *last;    /* where the last part went, which is tried first; counted */
-    struct coat_error refused; /* why it waits and repeats, for when the time is over */
-    int maybe_done;            /* a part of the pipeline was answered */
-    int redirects, pauses;     /* since the operation's SEND */
-    int contacts;              /* asked in vain in this round of discovery */
-    int kept;                  /* replies are copies */
-    unsigned char nonce[16];
-    struct coat_arg nonce_args[2];
-    size_t room; /* of parcels and commands, in units of the pipeline */
+    int close;              /* for the next hop */
+    struct coat_step step;  /* what the operation asked for last */
+    struct coat_node *node; /* of the present hop, counted */
+    size_t hop_count;       /* commands of the present hop */
+    int whole;              /* the present hop is all of the step, command by command */
+    int answered;           /* some commands of the step were, others not yet */
+    int redirects, pauses;  /* since the step began */
+    unsigned jitter;
+    size_t contact;        /* whom it asks about the topology */
+    struct coat_error why; /* the last thing that went wrong in asking; code 0: nothing */
+    struct coat_arg question[3];
+    char nonce[33];
+    struct coat_arg echo[2];
+    size_t count; /* of parcels: the commands of the step */
+    size_t room;  /* for so many */
     struct coat_parcel *parcels;
-    struct coat_command *commands;
+    struct coat_command *commands; /* room for 2 of each parcel and one more */
     struct coat_reply *replies;
     struct coat_parcel inline_parcels[COAT_COURIER_INLINE];
     struct coat_command inline_commands[2 * COAT_COURIER_INLINE + 1];
     struct coat_reply inline_replies[COAT_COURIER_INLINE];
-    struct coat_block *blocks; /* the memory of copied replies */
 };
 
 struct coat_courier_options {

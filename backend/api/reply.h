@@ -22,4 +22,7 @@ struct coat_reply {
     size_t count;             /* of items */
 };
 
+/* A copy in one piece, to be given to free(). NULL: no memory. */
+struct coat_reply *coat_reply_copy(const struct coat_reply *reply);
+
 #endif

@@ -1,0 +1,48 @@
+#include "sentinel.h"
+
+#include "api/error.h"
+#include "refusal.h"
+
+static int not_known(const char *service, struct coat_error *err)
+{
+    return coat_error_because(err, COAT_ECONFIG, "service",
+                              "a sentinel watches no service %.64s; compare the URL with SENTINEL "
+                              "MASTERS",
+                              service);
+}
+
+static int not_a_sentinel(struct coat_error *err)
+{
+    return coat_error_because(err, COAT_EUNAVAILABLE, "protocol",
+                              "what should be a sentinel does not answer like one; the hosts of "
+                              "this URL are the sentinels, by default at port 26379");
+}
+
+/* The port comes as text. 0 if it is none. */
+static int port_of(const struct coat_reply *reply)
+{
+    int port = 0;
+    if (reply->kind != COAT_REPLY_BULK || reply->len > 5)
+        return 0;
+    for (size_t i = 0; i < reply->len; i++) {
+        if (reply->bytes[i] < '0' || reply->bytes[i] > '9')
+            return 0;
+        port = port * 10 + (reply->bytes[i] - '0');
+    }
+    return port;
+}
+
+int coat_sentinel_master(const struct coat_reply *reply, const char *service,
+                         struct coat_place *place, struct coat_error *err)
+{
+    if (reply->kind == COAT_REPLY_NIL)
+        return not_known(service, err);
+    if (reply->kind == COAT_REPLY_ERROR)
+        return coat_refusal_is(reply, "ERR") ? not_a_sentinel(err) : coat_refusal(reply, err);
+    if (reply->kind != COAT_REPLY_ARRAY || reply->count != 2 ||
+        reply->items[0].kind != COAT_REPLY_BULK || reply->items[0].len == 0 ||
+        !coat_place_set(place, reply->items[0].bytes, reply->items[0].len,
+                        port_of(&reply->items[1])))
+        return not_a_sentinel(err);
+    return 0;
+}
