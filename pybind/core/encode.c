@@ -333,10 +333,10 @@ struct dict_walk {
 };
 
 ALWAYS_INLINE unsigned char *put_entry(struct encoder *e, unsigned char *to, PyObject *key,
-                                       PyObject *value, struct dict_walk *w)
+                                       PyObject *value, struct dict_walk *w, const bool is_text)
 {
     w->at.key = key;
-    if (PyUnicode_CheckExact(key)) {
+    if (is_text || PyUnicode_CheckExact(key)) {
         to = put_text(e, to, key, w->at.up, true);
     } else {
         size_t left = e->items_left;
@@ -347,15 +347,34 @@ ALWAYS_INLINE unsigned char *put_entry(struct encoder *e, unsigned char *to, PyO
     return to == NULL ? NULL : put_value(e, to, value, &w->at, w->depth);
 }
 
-/* With the public API only. */
-static unsigned char *put_entries(struct encoder *e, unsigned char *to, PyObject *dict,
-                                  struct dict_walk *w)
+/* Where they lie. Most dicts have texts for keys only, and then no key's type has to be fetched. */
+ALWAYS_INLINE unsigned char *put_entries(struct encoder *e, unsigned char *to,
+                                         struct core_entries entries, struct dict_walk *w,
+                                         const bool texts)
+{
+    for (; entries.at < entries.end && to != NULL; entries.at += entries.stride)
+        if (entries.at[1] != NULL)
+            to = put_entry(e, to, entries.at[0], entries.at[1], w, texts);
+    return to;
+}
+
+static __attribute__((noinline)) unsigned char *put_mixed_entries(struct encoder *e,
+                                                                  unsigned char *to,
+                                                                  struct core_entries entries,
+                                                                  struct dict_walk *w)
+{
+    return put_entries(e, to, entries, w, false);
+}
+
+/* With the public API only. Apart, since a variable whose address is taken stays in memory. */
+static __attribute__((noinline)) unsigned char *
+put_unknown_entries(struct encoder *e, unsigned char *to, PyObject *dict, struct dict_walk *w)
 {
     PyObject *key, *value;
     Py_ssize_t at = 0;
 
     while (to != NULL && PyDict_Next(dict, &at, &key, &value))
-        to = put_entry(e, to, key, value, w);
+        to = put_entry(e, to, key, value, w, false);
     return to;
 }
 
@@ -369,13 +388,12 @@ static unsigned char *put_dict(struct encoder *e, unsigned char *to, PyObject *d
     if (!may_open(e, up, 2 * count, depth) || (to = room(e, to, COAT_WIRE_HEAD_MAX)) == NULL)
         return NULL;
     to = coat_wire_put_dict_head(to, count);
-    if (core_dict_entries(&e->layout, dict, &entries)) {
-        for (; entries.at < entries.end && to != NULL; entries.at += entries.stride)
-            if (entries.at[1] != NULL)
-                to = put_entry(e, to, entries.at[0], entries.at[1], &w);
-    } else {
-        to = put_entries(e, to, dict, &w);
-    }
+    if (!core_dict_entries(&e->layout, dict, &entries))
+        to = put_unknown_entries(e, to, dict, &w);
+    else if (entries.texts)
+        to = put_entries(e, to, entries, &w, true);
+    else
+        to = put_mixed_entries(e, to, entries, &w);
     if (w.odd > COAT_ODD_KEYS_MAX)
         return to == NULL ? NULL : refuse_limit(e, up, CORE_MAX_ODD_KEYS, COAT_ODD_KEYS_MAX);
     return to;

@@ -12,8 +12,10 @@ static bool entries_match(const struct core_layout *layout, PyObject *dict)
     if (!core_dict_entries(layout, dict, &entries))
         return false;
     for (; entries.at < entries.end; entries.at += entries.stride) {
-        if (entries.at[1] != NULL && (!PyDict_Next(dict, &at, &key, &value) ||
-                                      key != entries.at[0] || value != entries.at[1]))
+        if (entries.at[1] == NULL)
+            continue;
+        if (!PyDict_Next(dict, &at, &key, &value) || key != entries.at[0] ||
+            value != entries.at[1] || (entries.texts && !PyUnicode_CheckExact(key)))
             return false;
     }
     return !PyDict_Next(dict, &at, &key, &value);

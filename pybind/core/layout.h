@@ -42,6 +42,7 @@ int core_layout_init(struct core_layout *layout);
 struct core_entries {
     PyObject **at, **end;
     size_t stride;
+    bool texts; /* every key is of type str, and of none that is derived from it */
 };
 
 #if CORE_LAYOUT_KNOWN
@@ -57,7 +58,7 @@ struct core_dict_keys {
     unsigned char indices[];
 };
 
-enum { CORE_DICT_GENERAL = 0, CORE_DICT_TEXTS = 1 };
+enum { CORE_DICT_GENERAL = 0 };
 #endif
 
 /* Whether the entries of a dict can be walked; they stay so until the dict is changed. */
@@ -71,6 +72,7 @@ static inline bool core_dict_entries(const struct core_layout *layout, PyObject 
     if (layout->is_known && d->ma_values == NULL) {
         bool hashes = keys->kind == CORE_DICT_GENERAL;
 
+        entries->texts = !hashes;
         entries->stride = hashes ? 3 : 2;
         entries->at = (PyObject **)(void *)(keys->indices + ((size_t)1 << keys->log2_index_bytes));
         entries->end = entries->at + (size_t)keys->entries * entries->stride;
