@@ -1,5 +1,6 @@
 #include "decode.h"
 
+#include "ints.h"
 #include "module.h"
 #include "text.h"
 #include "api/error.h"
@@ -35,15 +36,6 @@ static const unsigned char *read_dict(struct decoder *d, const unsigned char *at
 
 /* ---- Scalars ------------------------------------------------------------------------------- */
 
-static PyObject *read_bigint(const unsigned char *bytes, size_t len)
-{
-#if PY_VERSION_HEX >= 0x030d0000
-    return PyLong_FromNativeBytes(bytes, len, Py_ASNATIVEBYTES_BIG_ENDIAN);
-#else
-    return _PyLong_FromByteArray(bytes, len, 0, 1);
-#endif
-}
-
 ALWAYS_INLINE PyObject *read_int(const struct coat_wire_head *h, const unsigned char *digits)
 {
     switch (h->form) {
@@ -54,7 +46,7 @@ ALWAYS_INLINE PyObject *read_int(const struct coat_wire_head *h, const unsigned 
     case COAT_WIRE_INT_BIG:
         break;
     }
-    return read_bigint(digits, h->len);
+    return core_int_read(digits, h->len);
 }
 
 ALWAYS_INLINE PyObject *read_text(const unsigned char *utf8, size_t len)

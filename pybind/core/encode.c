@@ -1,5 +1,6 @@
 #include "encode.h"
 
+#include "ints.h"
 #include "module.h"
 #include "text.h"
 #include "api/wire.h"
@@ -203,41 +204,20 @@ static unsigned char *put_bytes(struct encoder *e, unsigned char *to, PyObject *
     return coat_wire_put_raw(to, PyBytes_AS_STRING(bytes), len);
 }
 
-/* How many bytes of two's complement are surely enough. */
-static size_t bigint_room(PyObject *number)
-{
-#if PY_VERSION_HEX >= 0x030d0000
-    return (size_t)PyLong_AsNativeBytes(number, NULL, 0, Py_ASNATIVEBYTES_BIG_ENDIAN);
-#else
-    return _PyLong_NumBits(number) / 8 + 1;
-#endif
-}
-
-/* Fill them, big-endian. */
-static int bigint_write(PyObject *number, unsigned char *to, size_t len)
-{
-#if PY_VERSION_HEX >= 0x030d0000
-    return PyLong_AsNativeBytes(number, to, (Py_ssize_t)len, Py_ASNATIVEBYTES_BIG_ENDIAN) < 0 ? -1
-                                                                                              : 0;
-#else
-    return _PyLong_AsByteArray((PyLongObject *)number, to, len, 0, 1);
-#endif
-}
-
 /*
  * An int beyond int64_t. The number is written behind the room for its head, and moved up to it
  * when its length is known.
  */
 static unsigned char *put_bigint(struct encoder *e, unsigned char *to, PyObject *number)
 {
-    size_t len = bigint_room(number), spare;
+    size_t len = core_int_room(number), spare;
     unsigned char *digits;
 
     to = room_for(e, to, len, len);
     if (to == NULL)
         return NULL;
     digits = to + COAT_WIRE_HEAD_MAX;
-    if (bigint_write(number, digits, len) < 0)
+    if (core_int_write(number, digits, len) < 0)
         return NULL;
     spare = coat_wire_bigint_spare(digits, len);
     digits += spare;
@@ -437,22 +417,6 @@ ALWAYS_INLINE unsigned char *put_value(struct encoder *e, unsigned char *to, PyO
     return value == Py_None ? coat_wire_put_nil(to) : coat_wire_put_bool(to, value == Py_True);
 }
 
-/* Whether an int is beyond what 64 bits hold, with or without a sign. */
-static bool is_big(PyObject *number)
-{
-    unsigned char digits[16];
-    size_t spare;
-    int overflow;
-
-    PyLong_AsLongLongAndOverflow(number, &overflow);
-    if (overflow == 0)
-        return false;
-    if (bigint_room(number) > sizeof digits || bigint_write(number, digits, sizeof digits) < 0)
-        return true;
-    spare = coat_wire_bigint_spare(digits, sizeof digits);
-    return coat_wire_bigint_is_big(digits + spare, sizeof digits - spare);
-}
-
 static unsigned char *put_key(struct encoder *e, unsigned char *to, PyObject *key,
                               const struct core_place *at, size_t depth)
 {
@@ -464,7 +428,7 @@ static unsigned char *put_key(struct encoder *e, unsigned char *to, PyObject *ke
         return put_tuple(e, to, key, at, depth, true);
     if (type == &PyFloat_Type && !Py_IS_FINITE(PyFloat_AS_DOUBLE(key)))
         return refuse_key(e, to, key, at, "only a finite one can; use repr(key)");
-    if (type == &PyLong_Type && is_big(key))
+    if (type == &PyLong_Type && core_int_is_big(key))
         return refuse_key(e, to, key, at, "it has more than 64 bits; use str(key)");
     if (type != &PyBytes_Type && type != &PyLong_Type && type != &PyFloat_Type &&
         type != &PyBool_Type && key != Py_None)

@@ -1,5 +1,6 @@
 #include "refuse.h"
 
+#include "ints.h"
 #include "module.h"
 
 #include <string.h>
@@ -139,26 +140,14 @@ static void append_ascii(PyObject **text, const char *more)
     append(text, PyUnicode_FromString(more));
 }
 
-/* Whether an exact int is one of 64 bits: repr() refuses those of very many digits. */
-static int has_64_bits(PyObject *number)
-{
-    PyObject *low;
-    int overflow, same;
-
-    PyLong_AsLongLongAndOverflow(number, &overflow);
-    if (overflow <= 0)
-        return overflow == 0;
-    low = PyLong_FromUnsignedLongLong(PyLong_AsUnsignedLongLongMask(number));
-    same = low != NULL && PyObject_RichCompareBool(number, low, Py_EQ) == 1;
-    Py_XDECREF(low);
-    return same;
-}
-
-/* A key that was refused may be of any type, and its repr() code of its own. */
+/*
+ * A key that was refused may be of any type, and its repr() code of its own; that of an int of very
+ * many digits is an error.
+ */
 static int has_plain_repr(PyObject *key)
 {
     if (PyLong_CheckExact(key))
-        return has_64_bits(key);
+        return !core_int_is_big(key);
     return key == Py_None || PyBool_Check(key) || PyFloat_CheckExact(key) ||
            PyBytes_CheckExact(key) || PyUnicode_CheckExact(key);
 }
