@@ -2,16 +2,17 @@
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all lib python test-programs fuzz-programs install install-lib install-python uninstall \
-	clean distclean deps demo run-demo bench-codec run-bench-codec check run-check check-long \
-	run-check-long test fuzz run-fuzz fuzz-afl run-fuzz-afl requirements help
+.PHONY: all lib python test-programs fuzz-programs bench-programs install install-lib install-python \
+	uninstall clean distclean deps demo run-demo bench-codec run-bench-codec bench-redis \
+	run-bench-redis check run-check check-long run-check-long test fuzz run-fuzz fuzz-afl run-fuzz-afl \
+	requirements help
 
 all: lib python
 
 # What configure found. It runs by itself where it has not yet, or is newer; not for the targets
 # that install first what it looks for, or that need nothing from it.
 srcdir = .
-ifneq ($(filter-out deps demo bench-codec check check-long fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps demo bench-codec bench-redis check check-long fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
 	$(srcdir)/configure $(configure_args)
@@ -91,8 +92,10 @@ help_objects = $(patsubst $(srcdir)/%.c,build/obj/%.o,$(foreach f,$(c_tests),\
 fuzz_programs = $(filter-out $(if $(PYTHON),,%/fuzz_decode),$(patsubst $(srcdir)/%.c,build/%,\
 	$(wildcard $(srcdir)/tests/fuzz/fuzz_*.c)))
 fuzz_driver = $(srcdir)/tests/fuzz/replay.c
+bench_programs = $(patsubst $(srcdir)/%.c,build/%,$(wildcard $(srcdir)/tests/bench/*.c))
 
 test-programs: $(test_programs)
+bench-programs: $(bench_programs)
 fuzz-programs: $(fuzz_programs)
 
 CPPFLAGS_TESTS = $(filter-out -DNDEBUG,$(CPPFLAGS_ALL)) -I$(srcdir)/tests
@@ -119,6 +122,10 @@ $(fuzz_programs): build/%: build/obj/%.o $(wildcard $(fuzz_driver)) build/libcoa
 	$(CC) $(CPPFLAGS_TESTS) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(fuzz_driver) \
 		build/libcoatcheck.a $(MSGPACK_LIBS) $(LIBS_ALL)
 
+$(bench_programs): build/%: build/obj/%.o build/libcoatcheck.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< build/libcoatcheck.a $(LIBS_ALL)
+
 # This one runs Python, and imports the extension that was built with it.
 build/tests/fuzz/fuzz_decode: $(core) $(package_files)
 build/tests/fuzz/fuzz_decode: LIBS_ALL += $(PYTHON_LIBS) -rdynamic
@@ -127,7 +134,7 @@ PYTHON_LIBS = $(shell $(PYTHON) -c 'from sysconfig import get_config_vars as v; 
 	"-L{LIBDIR} -L{LIBPL} -Wl,-rpath,{LIBDIR} -lpython{LDVERSION} {LIBS} {SYSLIBS}".format(**v()))')
 
 -include $(patsubst %.o,%.d,$(lib_objects) $(core_objects) $(help_objects) \
-	$(patsubst build/%,build/obj/%.o,$(test_programs) $(fuzz_programs)))
+	$(patsubst build/%,build/obj/%.o,$(test_programs) $(fuzz_programs) $(bench_programs)))
 
 # ---- Installing -----------------------------------------------------------------------------
 
@@ -181,13 +188,15 @@ run-demo: all
 	@PYTHONPATH=build/python $(PYTHON) $(srcdir)/tests/demo/demo.py
 
 # What it is compared with is in an environment of its own.
-bench-codec:
+bench-codec bench-redis:
 	@PYTHON='$(PYTHON)' $(srcdir)/tests/deps bench
 	@$(MAKE) -s run-$@
 
-run-bench-codec: all
+run-bench-redis: bench-programs
+run-bench-codec run-bench-redis: all
 	@[ -n '$(PYTHON)' ] || { echo 'make: this needs Python, and was configured without' >&2; exit 1; }
-	@PYTHONPATH=build/python build/venv-bench/bin/python -m coatcheck.bench codec $(BENCH_OPTIONS)
+	@PYTHONPATH=build/python build/venv-bench/bin/python -m coatcheck.bench $(@:run-bench-%=%) \
+		$(BENCH_OPTIONS)
 
 check check-long:
 	@$(srcdir)/tests/deps all
@@ -236,5 +245,6 @@ help:
 	@echo 'make fuzz T=60    each fuzzer for so many seconds; make fuzz-afl: with AFL++'
 	@echo 'make requirements the security requirements, their tests, and what these said last'
 	@echo 'make bench-codec  dumps and loads beside others; BENCH_OPTIONS=--quick: sooner'
+	@echo 'make bench-redis  the path to Redis beside other clients; likewise'
 	@echo 'make deps         installs what is missing; with NO_INSTALL=1 only lists it'
 	@echo 'make clean        removes what was built; make distclean: all of build/'

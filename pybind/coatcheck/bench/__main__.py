@@ -4,11 +4,12 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from . import codec, documents
+from . import codec, documents, redis
 from .report import Row, as_json, as_table, failures
 
 COMPARISONS: dict[str, Callable[[float], list[Row]]] = {
     "codec": lambda effort: codec.compare(effort) + documents.compare(effort),
+    "redis": redis.compare,
 }
 
 
@@ -27,6 +28,9 @@ def main() -> int:
     except ModuleNotFoundError as missing:
         name = missing.name
         print(f"{parser.prog}: {name} is missing: pip install {name}", file=sys.stderr)
+        return 2
+    except FileNotFoundError as missing:
+        print(f"{parser.prog}: {missing}", file=sys.stderr)
         return 2
     print(as_json(rows) if options.json else as_table(rows))
     return 1 if failures(rows) else 0

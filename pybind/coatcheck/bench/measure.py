@@ -59,16 +59,22 @@ class Ratio:
     high: float
 
 
-def _times_per_turn(run: Run) -> int:
+def _times_per_turn(run: Run, turn_s: float) -> int:
+    run(1)  # the first one may have more to do, such as to connect
     times = 1
-    while (seconds := run(times)) < TURN_S / 4:
+    while (seconds := run(times)) < turn_s / 4:
         times *= 2
-    return max(1, round(times * TURN_S / seconds))
+    return max(1, round(times * turn_s / seconds))
 
 
-def take_turns(runs: Mapping[str, Run], seconds: float) -> dict[str, list[float]]:
-    """For each contender, its seconds per call in each round. The first one changes by round."""
-    times = {name: _times_per_turn(run) for name, run in runs.items()}
+def take_turns(
+    runs: Mapping[str, Run], seconds: float, turn_s: float = TURN_S
+) -> dict[str, list[float]]:
+    """
+    For each contender, its seconds per call in each round. The first one changes by round. A turn
+    takes about turn_s; with 0 it is one call.
+    """
+    times = {name: _times_per_turn(run, turn_s) for name, run in runs.items()}
     results: dict[str, list[float]] = {name: [] for name in runs}
     order = list(runs)
     end = perf_counter() + seconds
