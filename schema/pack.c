@@ -65,10 +65,12 @@ static struct packing *packing(struct coat_packer *p)
 
 /*
  * The open containers are the path, and the keys are in the output. A fault in a key is reported
- * at its dict: the key is not there to be shown.
+ * at its dict: the key is not there to be shown. One in which nothing was begun is itself at fault.
  */
 static void add_path(struct packing *s, size_t depth)
 {
+    if (depth > 0 && frame_at(s, depth - 1)->begun == 0)
+        depth--;
     for (size_t i = 0; i < depth; i++)
         if (is_at_key(frame_at(s, i)))
             depth = i;

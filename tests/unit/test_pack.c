@@ -533,6 +533,26 @@ static void req_57_every_limit_holds_to_the_last_one(void **state)
     assert_failed(COAT_ELIMIT, "", "max_items");
 }
 
+static void a_container_whose_head_has_no_room_is_at_fault_itself(void **state)
+{
+    static void (*const open[])(struct coat_packer *, size_t) = {coat_pack_list, coat_pack_tuple,
+                                                                 coat_pack_dict};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(open); i++) {
+        coat_packer_release(&packer);
+        coat_packer_init(&packer, &(struct coat_limits){4, 0, 0, 9});
+        open[i](&packer, 1);
+        assert_failed(COAT_ELIMIT, "", "max_bytes");
+        coat_packer_release(&packer);
+        coat_packer_init(&packer, &(struct coat_limits){4, 5, 0, 9});
+        coat_pack_dict(&packer, 1);
+        coat_pack_str(&packer, "abc");
+        open[i](&packer, 0);
+        assert_failed(COAT_ELIMIT, "['abc']", "max_bytes");
+    }
+}
+
 static void no_items_allowed_is_no_value_at_all(void **state)
 {
     (void)state;
@@ -749,6 +769,7 @@ int main(void)
         TEST(a_failure_is_told_without_an_error_too),
         TEST(calls_that_make_no_sense_are_refused),
         TEST(req_57_every_limit_holds_to_the_last_one),
+        TEST(a_container_whose_head_has_no_room_is_at_fault_itself),
         TEST(no_items_allowed_is_no_value_at_all),
         TEST(lifted_limits_leave_what_is_possible),
         TEST(a_tuple_may_fill_the_limit_on_bytes_exactly),
