@@ -42,6 +42,15 @@ VALUE: dict[Any, Any] = {
 }
 BAD: dict[Any, Any] = {"a": [1, (2, {3})], "b": object()}
 EQUAL_KEYS = bytes.fromhex("8201c0c3c0")
+ROWS = dumps([{"id": n, "name": "n", "tags": [n], "é": None} for n in range(3)] + [{"id": 1.5}])
+DOCUMENT = dumps({"a": [1], "b": VALUE})
+AWAY = Store("unix:/nonexistent/socket", prefix="t:")
+
+
+def session_with(**fields: Any) -> Session:
+    session = AWAY.new()
+    session.update(fields)
+    return session
 
 
 def refused(kind: type[Exception], call: Callable[[], Any]) -> None:
@@ -157,6 +166,139 @@ def test_constants_keep_their_count() -> None:
     assert all(abs(a - b) < 100 for a, b in zip(after, before, strict=True))
 
 
+# Over the network fewer, except in the long run.
+OPERATIONS = 100_000
+CALLS = 100_000 if os.environ.get("mode") == "long" else 2000  # noqa: SIM112
+
+
+def ignoring(kind: type[Exception], call: Callable[[], Any]) -> Callable[[], None]:
+    return lambda: refused(kind, call)
+
+
+def codec_operations() -> dict[str, Callable[[], object]]:
+    data, value, cut_rows = dumps(VALUE), VALUE, ROWS[:-1]
+    return {
+        "dumps": lambda: dumps(value),
+        "loads": lambda: loads(data),
+        "loads rows": lambda: loads(ROWS),
+        "check": lambda: check(value),
+        "check finds": lambda: check(BAD),
+        "value refused": ignoring(NotStorable, lambda: dumps(BAD)),
+        "key refused": ignoring(NotStorable, lambda: dumps({(1, 2**70): 1})),
+        "limit": ignoring(LimitExceeded, lambda: dumps(value, max_items=3)),
+        "corrupt": ignoring(Corrupt, lambda: loads(cut_rows)),
+        "equal keys": ignoring(Corrupt, lambda: loads(EQUAL_KEYS)),
+        "wrong argument": ignoring(TypeError, lambda: loads(5)),  # type: ignore[arg-type]
+    }
+
+
+def session_operations() -> dict[str, Callable[[], object]]:
+    session = session_with(a=[1])
+    document = _core._Document(DOCUMENT)
+    return {
+        "set and delete": lambda: (session.__setitem__("b", [1]), session.__delitem__("b")),
+        "set again": lambda: session.__setitem__("a", [1, {"b": 2}]),
+        "set refused": ignoring(NotStorable, lambda: session.__setitem__("a", BAD)),
+        "get": lambda: session["a"],
+        "get none": ignoring(KeyError, lambda: session["none"]),
+        "delete none": ignoring(KeyError, lambda: session.__delitem__("none")),
+        "walk": lambda: list(session),
+        "modified": lambda: session.modified,
+        "login": lambda: _core.Session.login(session, "user:42", carry=["a"]),
+        "idle": lambda: setattr(session, "idle", 60),
+        "idle refused": ignoring(ValueError, lambda: setattr(session, "idle", 2**70)),
+        "new": lambda: AWAY.new(),
+        "document": lambda: _core._Document(DOCUMENT).get("b"),
+        "document set": lambda: document.set("a", [1, {"b": 2}]),
+        "document save": lambda: document.save(),
+        "field of": lambda: _core._Document.field_of((DOCUMENT, "b")),
+        "document refused": ignoring(Corrupt, lambda: _core._Document(b"\xc1")),
+    }
+
+
+def live_operations(store: Store) -> dict[str, Callable[[], object]]:
+    session = store.new()
+    session["a"] = [1]
+    session_id = session.save() or ""
+
+    def change() -> None:
+        session["a"].append(1)
+        session.save()
+        session["a"].pop()
+        session.save()
+
+    def end() -> None:
+        other = store.new()
+        other["a"] = [1]
+        other.save()
+        other.rotate()
+        other.save()
+        other.destroy()
+
+    def save_refused() -> None:
+        session["a"].append(BAD)
+        refused(NotStorable, session.save)
+        session["a"].pop()
+
+    return {
+        "load": lambda: store.load(session_id),
+        "load and get": lambda: (store.load(session_id) or {})["a"],
+        "load none": lambda: store.load("A" * 43),
+        "save": change,
+        "save refused": save_refused,
+        "rotate and destroy": end,
+        "unavailable": ignoring(StoreUnavailable, lambda: AWAY.load("A" * 43)),
+    }
+
+
+def resident_kib() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def assert_flat(operation: Callable[[], object], times: int) -> None:
+    """No count differs by more than the noise of measuring, far below one for each call."""
+    kinds = [one for one in gc.get_objects() if isinstance(one, type)]
+    kinds += [int, str, bytes, float, bool, list, tuple, dict, type(None)]
+    constants = [None, True, False, (), "", b"", 1, "a", "user:42", VALUE, BAD]
+
+    def counts() -> list[int]:
+        gc.collect()
+        counts = [sys.getrefcount(one) for one in kinds]
+        counts += [sys.getrefcount(one) for one in constants]
+        return [*counts, len(gc.get_objects()), sys.getallocatedblocks()]
+
+    for _ in range(times // 50):
+        operation()
+    counts()
+    before, resident = counts(), resident_kib()
+    for _ in range(times):
+        operation()
+    grown = resident_kib() - resident
+    changes = [abs(a - b) for a, b in zip(counts(), before, strict=True)]
+    assert max(changes) < 200
+    assert grown < 2048 + times // 100  # KiB
+
+
+@pytest.mark.parametrize("name", codec_operations())
+def test_the_codec_leaves_every_count_as_it_was(name: str) -> None:
+    assert_flat(codec_operations()[name], OPERATIONS)
+
+
+@pytest.mark.parametrize("name", session_operations())
+def test_a_session_leaves_every_count_as_it_was(name: str) -> None:
+    assert_flat(session_operations()[name], OPERATIONS)
+
+
+LIVE = ("load", "load and get", "load none", "save", "save refused", "rotate and destroy",
+        "unavailable")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_a_store_leaves_every_count_as_it_was(store: Store, name: str) -> None:
+    assert_flat(live_operations(store)[name], CALLS)
+
+
 # ---- The collector -------------------------------------------------------------------------------
 
 
@@ -187,17 +329,6 @@ def test_what_was_decoded_is_known_to_the_collector() -> None:
 
 FAIL = Path(__file__).with_name("failing_allocator.c")
 DATA = dumps(VALUE)
-ROWS = dumps(
-    [{"id": n, "name": "n", "tags": [1], "é": None} for n in range(3)] + [{"id": 1, "x": 2}]
-)
-DOCUMENT = dumps({"a": [1], "b": VALUE})
-AWAY = Store("unix:/nonexistent/socket", prefix="t:")
-
-
-def session_with(**fields: Any) -> Session:
-    session = AWAY.new()
-    session.update(fields)
-    return session
 
 
 def changed() -> Session:
