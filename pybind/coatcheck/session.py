@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core
@@ -91,7 +92,9 @@ class Session(_core.Session, MutableMapping[str, Any]):
 
     def clear(self) -> None:
         for field in list(self):
-            del self[field]
+            # What the one before it held may have taken it away, as it was finalized.
+            with suppress(KeyError):
+                del self[field]
 
     def popitem(self) -> tuple[str, Any]:
         """Take out the last field, as dict does."""

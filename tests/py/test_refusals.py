@@ -923,6 +923,80 @@ def test_a_session_survives_callbacks_that_change_its_fields(store: Store) -> No
             assert seen["cart"] == [seen["cart"][0]] * (seen["cart"][0] % 20 + 1)
 
 
+def test_a_session_survives_callbacks_that_save_it(store: Store) -> None:
+    session = saved(store, cart=[-1], other=-1)
+    other = store.load(session.id or "")
+    assert other is not None
+    assert session["cart"] == [-1]
+
+    def change(n: int) -> None:
+        with contextlib.suppress(RuntimeError):  # the session is in use
+            session.save()
+
+    with at_each_collection(change):
+        for n in range(50):
+            other["other"] = n
+            other.save()  # so that the next save has to merge
+            session["cart"].append(n)
+            session.save()
+    again = store.load(session.id or "")
+    assert again is not None
+    assert again.copy() == {"cart": list(range(-1, 50)), "other": 49}
+
+
+class Dying:
+    """Its end does something to the session that held it."""
+
+    def __init__(self, last_words: Callable[[], object]) -> None:
+        self.last_words = last_words
+
+    def __del__(self) -> None:
+        self.last_words()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda session: session.__setitem__("cart", [0] * 9),
+        lambda session: session.__delitem__("cart"),
+        lambda session: session.login("user:42", carry=["other"]),
+        lambda session: session.destroy(),
+        lambda session: session.clear(),
+    ],
+    ids=["set", "delete", "login", "destroy", "clear"],
+)
+@pytest.mark.parametrize(
+    "last_words",
+    [
+        lambda session: session.__setitem__("cart", ["last"]),
+        lambda session: session.pop("cart", None),
+        lambda session: session.update({str(n): [n] for n in range(50)}),
+        lambda session: session.login("user:42", carry=[]),
+        lambda session: session.save(),
+        lambda session: session.destroy(),
+    ],
+    ids=["sets", "deletes", "sets many", "logs in", "saves", "destroys"],
+)
+def test_a_session_survives_the_finalizers_of_what_it_held(
+    store: Store, end: Callable[[Session], object], last_words: Callable[[Session], object]
+) -> None:
+    session = saved(store, cart=[1], other=[2])
+    made: list[int] = []
+
+    def speak() -> None:
+        made.append(len(made))
+        last_words(session)
+
+    session["cart"].append(Dying(speak))
+    assert session["other"] == [2]
+    end(session)
+    assert made == [0]
+    seen = session.copy()
+    session_id = session.save()
+    again = None if session_id is None else store.load(session_id)
+    assert ({} if again is None else again.copy()) == seen
+
+
 def test_a_session_survives_a_thread_that_changes_its_fields(store: Store) -> None:
     session = saved(store, cart=[0], other={"n": 0})
     cart, other = session["cart"], session["other"]
