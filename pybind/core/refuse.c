@@ -79,6 +79,7 @@ static const struct {
     {"array.array", "store value.tolist()"},
     {"collections.deque", "store list(value)"},
     {"django.utils.functional.Promise", "store str(value)"}, /* a text that is translated lazily */
+    {"flask_babel.speaklater.LazyString", "store str(value)"},
     {"django.utils.safestring.SafeString", "store str.__str__(value)"}, /* its own keeps the type */
     {"str", "store str(value)"},
     {"bytes", "store bytes(value)"},
