@@ -30,10 +30,10 @@ def test_every_contender_has_its_turn_in_every_round() -> None:
     assert ratio(times["b"], times["a"]).median == pytest.approx(2)
 
 
-def test_as_many_calls_are_made_as_are_asked_for() -> None:
+def test_as_many_calls_are_made_as_are_asked_for_and_one_before() -> None:
     seen: list[object] = []
     calls(seen.append, "x")(5)
-    assert seen == ["x"] * 5
+    assert seen == ["x"] * 6
 
 
 def test_each_new_argument_is_used_once() -> None:
