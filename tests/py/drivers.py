@@ -1,0 +1,253 @@
+"""One face for every driver of the store, so that a test of the path to Redis holds for each.
+
+A driver opens clients; a client makes the calls that a request makes, and fails with the package's
+exceptions.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_void_p
+from pathlib import Path
+from typing import Any, Protocol
+
+import coatcheck
+from coatcheck import Session, Store, dumps, exceptions, loads
+
+
+class Held(Protocol):
+    """A session that was loaded or made. `note` is its one field."""
+
+    id: str | None
+    stale: bool
+    note: str
+
+    def save(self) -> str | None: ...
+    def login(self, principal: str) -> None: ...
+    def rotate(self) -> None: ...
+    def destroy(self) -> bool: ...
+
+
+class Client(Protocol):
+    def new(self) -> Held: ...
+    def load(self, session_id: str) -> Held | None: ...
+    def destroy(self, session_id: str) -> bool: ...
+    def ping(self) -> None: ...
+    def close(self) -> None: ...
+
+
+# ---- Python, blocking -----------------------------------------------------------------------
+
+
+class PythonHeld:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.save = session.save
+        self.rotate = session.rotate
+        self.destroy = session.destroy
+
+    @property
+    def id(self) -> str | None:
+        return self._session.id
+
+    @property
+    def stale(self) -> bool:
+        return self._session.stale
+
+    @property
+    def note(self) -> str:
+        value: str = self._session["note"]
+        return value
+
+    @note.setter
+    def note(self, value: str) -> None:
+        self._session["note"] = value
+
+    def login(self, principal: str) -> None:
+        self._session.login(principal, carry="all")
+
+
+class PythonClient:
+    def __init__(self, url: str, **options: str) -> None:
+        self.store = Store(url, **options)  # type: ignore[arg-type]
+        self.destroy = self.store.destroy
+        self.close = self.store.close
+
+    def new(self) -> PythonHeld:
+        return PythonHeld(self.store.new())
+
+    def load(self, session_id: str) -> PythonHeld | None:
+        session = self.store.load(session_id)
+        return None if session is None else PythonHeld(session)
+
+    def ping(self) -> None:
+        self.store.ping()
+
+
+# ---- C, blocking ----------------------------------------------------------------------------
+
+
+class _CError(ctypes.Structure):
+    _fields_ = (
+        ("code", c_int),
+        ("offset", c_size_t),
+        ("path", ctypes.c_char * 192),
+        ("reason", ctypes.c_char * 24),
+        ("text", ctypes.c_char * 320),
+        ("reserved", c_void_p * 4),
+    )
+
+
+# As pybind/core/errors.c has it, for the codes that calls to a server end with.
+_EXCEPTIONS: dict[int, type[Exception]] = {
+    -1: MemoryError,
+    -2: ValueError,
+    -5: exceptions.Corrupt,
+    -6: exceptions.UnknownFormat,
+    -7: exceptions.ConfigError,
+    -8: exceptions.StoreDenied,
+    -9: exceptions.StoreUnavailable,
+    -10: exceptions.StoreTimeout,
+    -11: exceptions.ForeignReply,
+    -12: exceptions.Uncertain,
+    -13: exceptions.SessionGone,
+    -14: exceptions.SessionGone,
+    -15: exceptions.Conflict,
+}
+
+_FUNCTIONS: dict[str, list[Any]] = {
+    "coat_options_new": [POINTER(c_void_p)],
+    "coat_options_set": [c_void_p, c_char_p, c_char_p],
+    "coat_store_open": [POINTER(c_void_p), c_void_p],
+    "coat_store_ping": [c_void_p],
+    "coat_store_load": [c_void_p, c_char_p, POINTER(c_void_p)],
+    "coat_store_destroy": [c_void_p, c_char_p],
+    "coat_session_new": [c_void_p, POINTER(c_void_p)],
+    "coat_session_save": [c_void_p],
+    "coat_session_login": [c_void_p, c_char_p, c_void_p, c_size_t],
+    "coat_session_rotate": [c_void_p],
+    "coat_session_destroy": [c_void_p],
+    "coat_doc_set": [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t],
+}
+
+
+class _Library:
+    """The shared library that was built beside the package, by its public functions."""
+
+    def __init__(self) -> None:
+        self.c = ctypes.CDLL(str(Path(coatcheck.__file__).parents[2] / "libcoatcheck.so"))
+        for name, arguments in _FUNCTIONS.items():
+            getattr(self.c, name).argtypes = [*arguments, POINTER(_CError)]
+        for name in ("coat_options_free", "coat_store_close", "coat_session_close"):
+            getattr(self.c, name).argtypes = [c_void_p]
+        self.c.coat_session_id.argtypes = [c_void_p]
+        self.c.coat_session_id.restype = c_char_p
+        self.c.coat_session_stale.argtypes = [c_void_p]
+        self.c.coat_session_doc.argtypes = [c_void_p]
+        self.c.coat_session_doc.restype = c_void_p
+        self.c.coat_doc_get.argtypes = [
+            c_void_p,
+            c_char_p,
+            c_size_t,
+            POINTER(c_void_p),
+            POINTER(c_size_t),
+        ]
+
+    def __call__(self, name: str, *arguments: Any) -> int:
+        err = _CError()
+        rc: int = getattr(self.c, name)(*arguments, byref(err))
+        if rc >= 0:
+            return rc
+        failure = _EXCEPTIONS[rc](err.text.decode())
+        failure.code = err.reason.decode()  # type: ignore[attr-defined]
+        raise failure
+
+
+class CHeld:
+    def __init__(self, library: _Library, session: c_void_p) -> None:
+        self._library = library
+        self._session = session
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._library.c.coat_session_close(self._session)
+        self._session = c_void_p()
+
+    @property
+    def id(self) -> str | None:
+        text: bytes | None = self._library.c.coat_session_id(self._session)
+        return None if text is None else text.decode()
+
+    @property
+    def stale(self) -> bool:
+        return bool(self._library.c.coat_session_stale(self._session))
+
+    @property
+    def note(self) -> str:
+        value, size = c_void_p(), c_size_t()
+        doc = self._library.c.coat_session_doc(self._session)
+        if self._library.c.coat_doc_get(doc, b"note", 4, byref(value), byref(size)) != 1:
+            raise KeyError("note")
+        text: str = loads(ctypes.string_at(value, size.value))
+        return text
+
+    @note.setter
+    def note(self, value: str) -> None:
+        data = dumps(value)
+        doc = self._library.c.coat_session_doc(self._session)
+        self._library("coat_doc_set", doc, b"note", 4, data, len(data))
+
+    def save(self) -> str | None:
+        self._library("coat_session_save", self._session)
+        return self.id
+
+    def login(self, principal: str) -> None:
+        carried = (c_char_p * 1)(b"note")
+        self._library("coat_session_login", self._session, principal.encode(), carried, 1)
+
+    def rotate(self) -> None:
+        self._library("coat_session_rotate", self._session)
+
+    def destroy(self) -> bool:
+        return bool(self._library("coat_session_destroy", self._session))
+
+
+class CClient:
+    def __init__(self, url: str, **options: str) -> None:
+        self._library = _Library()
+        self._store = c_void_p()
+        o = c_void_p()
+        self._library("coat_options_new", byref(o))
+        try:
+            for name, value in {"url": url, **options}.items():
+                self._library("coat_options_set", o, name.encode(), str(value).encode())
+            self._library("coat_store_open", byref(self._store), o)
+        finally:
+            self._library.c.coat_options_free(o)
+
+    def close(self) -> None:
+        self._library.c.coat_store_close(self._store)
+        self._store = c_void_p()
+
+    def new(self) -> CHeld:
+        session = c_void_p()
+        self._library("coat_session_new", self._store, byref(session))
+        return CHeld(self._library, session)
+
+    def load(self, session_id: str) -> CHeld | None:
+        session = c_void_p()
+        found = self._library("coat_store_load", self._store, session_id.encode(), byref(session))
+        return CHeld(self._library, session) if found else None
+
+    def destroy(self, session_id: str) -> bool:
+        return bool(self._library("coat_store_destroy", self._store, session_id.encode()))
+
+    def ping(self) -> None:
+        self._library("coat_store_ping", self._store)
+
+
+#: Each opens a client: url, **options.
+DRIVERS: dict[str, Callable[..., Client]] = {"Python": PythonClient, "C": CClient}
