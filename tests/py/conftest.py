@@ -25,6 +25,11 @@ from hypothesis import HealthCheck, settings
 
 PATIENCE_S = 10.0
 
+# With COAT_TEST_ACL=1 stores may do only what the guide says that they need; the tests themselves
+# log in as somebody else. Prefixes are many here, so test_acl.py sees to the pattern of keys.
+FEW_PERMISSIONS = os.environ.get("COAT_TEST_ACL") == "1"
+ADMIN = ("admin", "of the tests")
+
 # How long an example takes says more about the machine than about the code; and a store may be
 # the same for all examples.
 settings.register_profile(
@@ -34,6 +39,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("coatcheck")
+
+
+def documented_acl() -> list[str]:
+    """The words of the line that the guide has for an administrator."""
+    guide = Path(__file__).resolve().parents[2] / "docs" / "guide.md"
+    (line,) = re.findall(r"^ACL SETUSER .*$", guide.read_text(encoding="utf-8"), re.MULTILINE)
+    return line.split()
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
@@ -52,7 +64,7 @@ class RedisError(Exception):
 class RedisClient:
     """As much of the Redis protocol as the tests need, by nobody that is tested."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, admin: bool = FEW_PERMISSIONS) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(PATIENCE_S)
         try:
@@ -61,6 +73,8 @@ class RedisClient:
             self._socket.close()
             raise
         self._file = self._socket.makefile("rb")
+        if admin:
+            self("AUTH", *ADMIN)
 
     def __call__(self, *args: str | bytes | int) -> Any:
         self.send(*args)
@@ -115,14 +129,24 @@ class RedisServer:
                 stderr=log,
             )
         self._client = wait_for(self._connect, "the Redis server")
+        if FEW_PERMISSIONS:
+            self._restrict(self._client)
 
     def _connect(self) -> RedisClient | None:
         assert self.process is not None
         assert self.process.poll() is None, (self.directory / "log").read_text()
         try:
-            return RedisClient(self.path)
+            return RedisClient(self.path, admin=False)
         except OSError:
             return None
+
+    @staticmethod
+    def _restrict(client: RedisClient) -> None:
+        commands = [word for word in documented_acl() if word.startswith("+")]
+        name, password = ADMIN
+        client("ACL", "SETUSER", name, "reset", "on", f">{password}", "~*", "&*", "+@all")
+        client("AUTH", name, password)
+        client("ACL", "SETUSER", "default", "reset", "on", "nopass", "~*", "+select", *commands)
 
     def stop(self) -> None:
         if self.process is None:

@@ -31,7 +31,7 @@ from pages import PAGES, Block, all_blocks, anchors, blocks, links, prose, table
 PACKAGES = Path(coatcheck.__file__).resolve().parents[1]
 BUILD = PACKAGES.parent
 GUIDE = ROOT / "docs" / "guide.md"
-LANGUAGES = {"python", "c", "sh", "lua", "text", "diagram"}
+LANGUAGES = {"python", "c", "sh", "lua", "redis", "text", "diagram"}
 PATIENCE_S = 60
 # A sanitizer that was put before Python is in the way of the compiler.
 PLAIN = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
@@ -344,28 +344,6 @@ def test_the_guide_has_the_defaults_of_the_library(tmp_path: Path) -> None:
     lines = run([str(compile_c(Path(source), *flags))], env=PLAIN).splitlines()
     defaults = dict(line.split() for line in lines)
     assert {row[0].strip("`"): row[1] for row in table(GUIDE, "option") if row[1]} == defaults
-
-
-def test_the_commands_that_the_guide_names_are_enough(redis_server) -> None:
-    text = GUIDE.read_text(encoding="utf-8")
-    (sentence,) = re.findall(r"The user needs (.*?) on the keys", text, re.DOTALL)
-    allowed = [f"+{command}" for command in re.findall(r"`(\w+)`", sentence)]
-    redis_server.cli("ACL", "SETUSER", "shop", "on", ">secret", "~shop:*", *allowed)
-    options = {"prefix": "shop:", "username": "shop", "password": "secret", "touch_below": 1.0}
-    with coatcheck.Store(redis_server.url, **options) as store:
-        store.ping()
-        session = store.new()
-        session["cart"] = []
-        session.save()
-        session.login("user:42", carry="all")
-        session.save()
-        one, other = store.load(session.id), store.load(session.id)
-        one["a"] = other["b"] = 1
-        one.save()
-        other.save()
-        redis_server.cli("PERSIST", redis_server.cli("KEYS", "*")[0])
-        assert store.load(session.id).copy() == {"cart": [], "a": 1, "b": 1}
-        assert store.destroy(session.id)
 
 
 def test_every_error_has_its_row() -> None:

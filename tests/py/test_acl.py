@@ -1,0 +1,127 @@
+"""The user that the guide tells an administrator to make: enough, and nothing too much."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from coatcheck import Store, StoreDenied
+from conftest import RedisServer, documented_acl
+
+COMMANDS = [word[1:] for word in documented_acl() if word.startswith("+")]
+
+
+@pytest.fixture
+def documented_user(redis_server: RedisServer) -> Iterator[RedisServer]:
+    redis_server.cli(*documented_acl())
+    yield redis_server
+    redis_server.cli("ACL", "DELUSER", "shop")
+
+
+def open_store(server: RedisServer, prefix: str = "shop:", **options: str) -> Store:
+    return Store(
+        server.url,
+        prefix=prefix,
+        username="shop",
+        password="secret",
+        touch_below=1,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def create_and_load(store: Store) -> None:
+    session = store.new()
+    session["cart"] = []
+    assert store.load(session.save() or "") == {"cart": []}
+
+
+def touch(store: Store) -> None:
+    session = store.new()
+    session["cart"] = []
+    session.save()
+    again = store.load(session.id or "")
+    assert again is not None
+    time.sleep(0.005)  # less than all of its idle time is left
+    again.save()
+
+
+def change_at_once(store: Store) -> None:
+    session = store.new()
+    session["cart"] = []
+    session.save()
+    one, other = store.load(session.id or ""), store.load(session.id or "")
+    assert one is not None and other is not None
+    one["a"] = other["b"] = 1
+    one.save()
+    other.save()
+    assert store.load(session.id or "") == {"cart": [], "a": 1, "b": 1}
+
+
+def login_rotate_logout(store: Store) -> None:
+    session = store.new()
+    session["cart"] = []
+    session.save()
+    session.login("user:42", carry="all")
+    session.save()
+    session.rotate()
+    session.save()
+    assert session.destroy() is True
+
+
+def ping(store: Store) -> None:
+    store.ping()
+
+
+USES: list[Callable[[Store], None]] = [
+    create_and_load,
+    touch,
+    change_at_once,
+    login_rotate_logout,
+    ping,
+]
+
+
+@pytest.mark.parametrize("use", USES)
+def test_req_67_the_documented_user_is_enough(
+    documented_user: RedisServer, use: Callable[[Store], None]
+) -> None:
+    for _ in range(2):  # with scripts that the server does not know yet, and with those it does
+        documented_user.cli("SCRIPT", "FLUSH")
+        with open_store(documented_user) as store:
+            use(store)
+            use(store)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_req_67_no_command_of_the_line_is_too_much(
+    documented_user: RedisServer, command: str
+) -> None:
+    documented_user.cli("ACL", "SETUSER", "shop", f"-{command}")
+    documented_user.cli("SCRIPT", "FLUSH")
+    denied = 0
+    with open_store(documented_user) as store:
+        for use in USES:
+            try:
+                use(store)
+            except StoreDenied as exc:
+                assert exc.code == "NOPERM"
+                denied += 1
+    assert denied > 0
+
+
+def test_req_67_the_line_opens_no_keys_of_others(documented_user: RedisServer) -> None:
+    with open_store(documented_user, "other:") as store, pytest.raises(StoreDenied) as caught:
+        create_and_load(store)
+    assert caught.value.code == "NOPERM"
+
+
+def test_another_database_needs_select(documented_user: RedisServer) -> None:
+    with Store(
+        f"{documented_user.url}?db=1", prefix="shop:", username="shop", password="secret"
+    ) as store:
+        with pytest.raises(StoreDenied) as caught:
+            store.ping()
+        assert caught.value.code == "NOPERM"
+        documented_user.cli("ACL", "SETUSER", "shop", "+select")
+        store.ping()
