@@ -1,7 +1,6 @@
 #include "resp.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +41,17 @@ static size_t formatted_size(const struct coat_command *commands, size_t count)
 
 static char *put_length(char *to, char type, size_t length)
 {
-    return to + sprintf(to, "%c%zu\r\n", type, length);
+    char digits[LENGTH_DIGITS];
+    size_t count = 0;
+    do
+        digits[count++] = (char)('0' + length % 10);
+    while ((length /= 10) > 0);
+    *to++ = type;
+    while (count > 0)
+        *to++ = digits[--count];
+    *to++ = '\r';
+    *to++ = '\n';
+    return to;
 }
 
 static char *put_command(char *to, const struct coat_command *command)
