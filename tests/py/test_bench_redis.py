@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from time import sleep
 
 import pytest
 from coatcheck import Store
 from coatcheck.bench import __main__, redis, redis_peers
-from coatcheck.bench.at_once import busy_thread, in_program, in_tasks, in_threads
 from coatcheck.bench.measure import Ratio, take_turns
 from coatcheck.bench.redis import GLIDE, OURS, OURS_POLLING, REDIS_PY
 from coatcheck.bench.redis_peers import NOT_POLLING, PREFIX, Target
 from coatcheck.bench.redis_server import Server, a_server, apart, program
 from coatcheck.bench.report import Row, as_json, as_table, failures
+from coatcheck.bench.waiting import busy_thread, in_program, in_tasks, in_threads, waits
 from conftest import RedisClient
 
 NOT_YET = Row("load", "50 tasks", "other", None, 4.0)
@@ -85,6 +87,10 @@ def test_a_turn_can_be_a_single_call() -> None:
     assert set(seen) == {1}
 
 
+def test_the_time_of_a_wait_counts() -> None:
+    assert waits(sleep, 0.01)(2) >= 0.02
+
+
 def test_threads_make_the_calls_together(stack: ExitStack) -> None:
     seen: list[object] = []
     assert in_threads(seen.append, "x", 4, stack)(12) > 0
@@ -117,10 +123,10 @@ def test_calls_that_cannot_be_shared_evenly_count_as_often_as_asked(stack: ExitS
 
 
 def test_a_busy_thread_ends_with_its_block() -> None:
-    threads = len(os.listdir("/proc/self/task"))
+    threads = threading.active_count()
     with busy_thread():
-        assert len(os.listdir("/proc/self/task")) == threads + 1
-    assert len(os.listdir("/proc/self/task")) == threads
+        assert threading.active_count() == threads + 1
+    assert threading.active_count() == threads
 
 
 def test_the_server_ends_with_its_block() -> None:

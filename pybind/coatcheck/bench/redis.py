@@ -16,12 +16,12 @@ from dataclasses import replace
 from coatcheck import Store
 
 from . import redis_peers as peers
-from .at_once import busy_thread
 from .measure import Run, ratio, take_turns
 from .payloads import GOALS as PAYLOADS
 from .redis_peers import NOT_POLLING, POLLING, PREFIX, Target
 from .redis_server import Server, a_server, apart
 from .report import Row
+from .waiting import busy_thread
 
 OURS, OURS_POLLING, OURS_IN_C = "load", "load, polling", "load by the C library"
 C_HIREDIS = "C hiredis"

@@ -20,9 +20,9 @@ from typing import Any
 
 from coatcheck import ConfigError, Store
 
-from .at_once import in_program, in_tasks, in_threads
-from .measure import Run, calls
+from .measure import Run
 from .redis_server import HOST, Server, program
+from .waiting import in_program, in_tasks, in_threads, waits
 
 PREFIX = "bench:"
 PROGRAMS = Path(os.environ.get("BENCH_PROGRAMS", "build/tests/bench"))
@@ -85,7 +85,7 @@ def _store(target: Target, stack: ExitStack, options: dict[str, Any]) -> Store:
 
 
 def ours(target: Target, stack: ExitStack, options: dict[str, Any]) -> Run:
-    return calls(_store(target, stack, options).load, target.id)
+    return waits(_store(target, stack, options).load, target.id)
 
 
 def ours_in_threads(target: Target, threads: int, stack: ExitStack, options: dict[str, Any]) -> Run:
@@ -142,12 +142,12 @@ def redis_py(target: Target, stack: ExitStack, threads: int = 1) -> Run:
             pipe.pttl(key)
             return pipe.execute()
 
-    return calls(load, target.key) if threads == 1 else in_threads(load, target.key, threads, stack)
+    return waits(load, target.key) if threads == 1 else in_threads(load, target.key, threads, stack)
 
 
 def redis_py_get(target: Target, stack: ExitStack) -> Run:
     """Less than a load: GET alone."""
-    return calls(_redis_py(target, stack).get, target.key)
+    return waits(_redis_py(target, stack).get, target.key)
 
 
 def redis_py_in_tasks(
@@ -182,7 +182,7 @@ def glide(target: Target, stack: ExitStack, threads: int = 1) -> Run:
         batch.pttl(key)
         return client.exec(batch, raise_on_error=True)
 
-    return calls(load, target.key) if threads == 1 else in_threads(load, target.key, threads, stack)
+    return waits(load, target.key) if threads == 1 else in_threads(load, target.key, threads, stack)
 
 
 def glide_in_tasks(

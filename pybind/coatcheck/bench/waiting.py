@@ -1,4 +1,7 @@
-"""Runs of several calls at once: of threads, of tasks, and of programs that take turns with us."""
+"""
+Runs that wait for somebody else, so that the time that passes counts: of one caller, of threads, of
+tasks, and of programs that take turns with us.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,23 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import repeat
 from time import perf_counter
 from typing import Any
 
-from .measure import Run, calls
+from .measure import Run
+
+
+def waits(function: Callable[[Any], object], argument: object) -> Run:
+    """Calls with the same argument, one after the other."""
+
+    def run(times: int) -> float:
+        begin = perf_counter()
+        for value in repeat(argument, times):
+            function(value)
+        return perf_counter() - begin
+
+    return run
 
 
 def _in_shares(shares: int, all_of_them: Callable[[int], float]) -> Run:
@@ -30,7 +46,7 @@ def in_threads(
     """So many threads, which begin together."""
     pool = stack.enter_context(ThreadPoolExecutor(threads))
     begin = threading.Barrier(threads + 1)
-    share = calls(function, argument)
+    share = waits(function, argument)
 
     def work(times: int) -> float:
         begin.wait()
