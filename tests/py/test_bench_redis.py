@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from time import sleep
+from time import sleep, thread_time
 
 import pytest
 from coatcheck import Store
@@ -89,6 +89,15 @@ def test_a_turn_can_be_a_single_call() -> None:
 
 def test_the_time_of_a_wait_counts() -> None:
     assert waits(sleep, 0.01)(2) >= 0.02
+
+
+def test_the_processor_time_of_who_waits_can_be_had_instead(
+    target: Target, stack: ExitStack
+) -> None:
+    assert waits(sleep, 0.01, thread_time)(2) < 0.02
+    passed = redis_peers.c_hiredis(target, stack)
+    processor = redis_peers.c_hiredis(target, stack, thread_time)
+    assert 0 < processor(50) < 10 and 0 < passed(50) < 10
 
 
 def test_threads_make_the_calls_together(stack: ExitStack) -> None:
@@ -206,7 +215,14 @@ def test_a_program_that_is_not_built_is_named(
 
 def test_every_quantity_has_its_row_and_its_goal(monkeypatch: pytest.MonkeyPatch) -> None:
     """With stand-ins for what is installed for the comparison alone."""
-    for peer in "redis_py", "redis_py_get", "redis_py_in_tasks", "glide", "glide_in_tasks":
+    for peer in (
+        "redis_py",
+        "redis_py_get",
+        "redis_py_in_threads",
+        "redis_py_in_tasks",
+        "glide",
+        "glide_in_tasks",
+    ):
         monkeypatch.setattr(redis_peers, peer, lambda *_: lambda times: times * 1e-3)
     monkeypatch.setattr(redis, "TURN_S", 0.0005)
     monkeypatch.setattr(redis, "TURN_OF_MANY_S", 0.001)

@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from time import thread_time
 
 from coatcheck import Store
 
@@ -93,6 +94,19 @@ def _one_client(
     ]
 
 
+def _processor_time(target: Target, seconds: float) -> list[Row]:
+    """Of the client alone: what it costs beside the wait, and what neighbours hardly change."""
+    with ExitStack() as stack:
+        runs = {
+            OURS: peers.ours(target, stack, NOT_POLLING, thread_time),
+            C_HIREDIS: peers.c_hiredis(target, stack, thread_time),
+            REDIS_PY: peers.redis_py(target, stack, thread_time),
+        }
+        times = take_turns(runs, seconds, TURN_S)
+    quantity = "load, processor time of the client"
+    return [_row(times, quantity, "1 client", OURS, other) for other in (C_HIREDIS, REDIS_PY)]
+
+
 def _glide(target: Target, seconds: float) -> list[Row]:
     """Apart from the others: its threads keep waking up, also while others have their turns."""
     with ExitStack() as stack:
@@ -105,7 +119,7 @@ def _in_threads(target: Target, seconds: float) -> list[Row]:
     with ExitStack() as stack:
         runs = {
             OURS: peers.ours_in_threads(target, THREADS, stack, {}),
-            REDIS_PY: peers.redis_py(target, stack, THREADS),
+            REDIS_PY: peers.redis_py_in_threads(target, THREADS, stack),
         }
         times = take_turns(runs, seconds, TURN_OF_MANY_S)
     return [_row(times, OURS, f"{THREADS} threads", OURS, REDIS_PY, IN_THREADS)]
@@ -168,6 +182,7 @@ def compare(effort: float) -> list[Row]:
         target, medium = _target(server, "small"), _target(server, "medium")
         by_socket = replace(target, over_tcp=False)
         rows += _one_client(target, "1 client", seconds, ONE_CLIENT)
+        rows += _processor_time(target, seconds / 2)
         rows += _glide(target, seconds / 2)
         rows += _one_client(by_socket, "1 client, unix socket", seconds, {})
         rows += _in_threads(target, seconds)

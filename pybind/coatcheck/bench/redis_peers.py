@@ -12,17 +12,19 @@ import io
 import os
 import subprocess
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from coatcheck import ConfigError, Store
 
 from .measure import Run
 from .redis_server import HOST, Server, program
-from .waiting import in_program, in_tasks, in_threads, waits
+from .waiting import Clock, in_program, in_tasks, in_threads, waits
 
 PREFIX = "bench:"
 PROGRAMS = Path(os.environ.get("BENCH_PROGRAMS", "build/tests/bench"))
@@ -84,8 +86,10 @@ def _store(target: Target, stack: ExitStack, options: dict[str, Any]) -> Store:
     return stack.enter_context(store)
 
 
-def ours(target: Target, stack: ExitStack, options: dict[str, Any]) -> Run:
-    return waits(_store(target, stack, options).load, target.id)
+def ours(
+    target: Target, stack: ExitStack, options: dict[str, Any], clock: Clock = perf_counter
+) -> Run:
+    return waits(_store(target, stack, options).load, target.id, clock)
 
 
 def ours_in_threads(target: Target, threads: int, stack: ExitStack, options: dict[str, Any]) -> Run:
@@ -120,8 +124,8 @@ def c_library(target: Target, threads: int, stack: ExitStack) -> Run:
 # ---- Theirs -------------------------------------------------------------------------------------
 
 
-def c_hiredis(target: Target, stack: ExitStack) -> Run:
-    return in_program([built("bare_load"), *target.address, target.key], stack)
+def c_hiredis(target: Target, stack: ExitStack, clock: Clock = perf_counter) -> Run:
+    return in_program([built("bare_load"), *target.address, target.key], stack, clock)
 
 
 def _redis_py(target: Target, stack: ExitStack) -> Any:
@@ -133,7 +137,7 @@ def _redis_py(target: Target, stack: ExitStack) -> Any:
     return client
 
 
-def redis_py(target: Target, stack: ExitStack, threads: int = 1) -> Run:
+def _redis_py_load(target: Target, stack: ExitStack) -> Callable[[str], object]:
     client = _redis_py(target, stack)
 
     def load(key: str) -> object:
@@ -142,7 +146,15 @@ def redis_py(target: Target, stack: ExitStack, threads: int = 1) -> Run:
             pipe.pttl(key)
             return pipe.execute()
 
-    return waits(load, target.key) if threads == 1 else in_threads(load, target.key, threads, stack)
+    return load
+
+
+def redis_py(target: Target, stack: ExitStack, clock: Clock = perf_counter) -> Run:
+    return waits(_redis_py_load(target, stack), target.key, clock)
+
+
+def redis_py_in_threads(target: Target, threads: int, stack: ExitStack) -> Run:
+    return in_threads(_redis_py_load(target, stack), target.key, threads, stack)
 
 
 def redis_py_get(target: Target, stack: ExitStack) -> Run:
@@ -168,7 +180,7 @@ def redis_py_in_tasks(
     return in_tasks(load, target.key, tasks, loop)
 
 
-def glide(target: Target, stack: ExitStack, threads: int = 1) -> Run:
+def glide(target: Target, stack: ExitStack) -> Run:
     """Over TCP: it knows no unix sockets."""
     from glide_sync import Batch, GlideClient, GlideClientConfiguration, NodeAddress
 
@@ -182,7 +194,7 @@ def glide(target: Target, stack: ExitStack, threads: int = 1) -> Run:
         batch.pttl(key)
         return client.exec(batch, raise_on_error=True)
 
-    return waits(load, target.key) if threads == 1 else in_threads(load, target.key, threads, stack)
+    return waits(load, target.key)
 
 
 def glide_in_tasks(

@@ -12,20 +12,23 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import repeat
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 from .measure import Run
 
+# What passes, or the processor time of who waits: perf_counter, thread_time.
+Clock = Callable[[], float]
 
-def waits(function: Callable[[Any], object], argument: object) -> Run:
+
+def waits(function: Callable[[Any], object], argument: object, clock: Clock = perf_counter) -> Run:
     """Calls with the same argument, one after the other."""
 
     def run(times: int) -> float:
-        begin = perf_counter()
+        begin = clock()
         for value in repeat(argument, times):
             function(value)
-        return perf_counter() - begin
+        return clock() - begin
 
     return run
 
@@ -86,10 +89,11 @@ def in_tasks(
     return _in_shares(tasks, run)
 
 
-def in_program(arguments: list[str], stack: ExitStack) -> Run:
+def in_program(arguments: list[str], stack: ExitStack, clock: Clock = perf_counter) -> Run:
     """
     A program that reads how many calls to make, a number on each line, and answers with the
-    nanoseconds that they took. It keeps its connections between its turns.
+    nanoseconds that passed and those of its processor time. It keeps its connections between its
+    turns.
     """
     process = stack.enter_context(
         subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -103,7 +107,8 @@ def in_program(arguments: list[str], stack: ExitStack) -> Run:
         answer = answers.readline()
         if not answer:
             raise RuntimeError(f"{arguments[0]} ended with status {process.wait()}")
-        return int(answer) / 1e9
+        passed, processor = map(int, answer.split())
+        return (processor if clock is thread_time else passed) / 1e9
 
     return run
 
