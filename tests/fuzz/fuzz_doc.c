@@ -268,20 +268,31 @@ static struct bytes choose_name(const struct model *m, unsigned which, struct in
     }
 }
 
-/* From the input, or one of some that are long, so that what is left over has to be cleared away.
- */
+/* From the input; or small; or so long that what is left over has to be cleared away. */
 static struct bytes choose_value(struct input *in)
 {
-    static uint8_t longest[3 + 600] = {0xc5};
-    struct bytes value = {NULL, take_byte(in)};
+    static const struct {
+        uint8_t len;
+        const char *at;
+    } small[] = {{1, "\xc0"},
+                 {1, "\x90"},
+                 {4, "\x93\1\2\3"},
+                 {4, "\xa3"
+                     "abc"},
+                 {4, "\xd5\1\x91\xc0"},
+                 {4, "\x81\xa1"
+                     "a\xc0"},
+                 {3, "\x91\x91\x90"}};
+    static const uint8_t large[3 + 600] = {0xc5, 600 >> 8, 600 & 0xff};
+    unsigned what = take_byte(in);
+    struct bytes value = {NULL, what % 32};
 
-    if (value.len < 0xf0) {
-        value.at = take(in, &value.len);
-        return value;
-    }
-    longest[1] = 600 >> 8;
-    longest[2] = 600 & 0xff;
-    return (struct bytes){longest, sizeof longest};
+    if (what < 0x80)
+        return (struct bytes){(const uint8_t *)small[what % 7].at, small[what % 7].len};
+    if (what < 0xa0)
+        return (struct bytes){large, sizeof large};
+    value.at = take(in, &value.len);
+    return value;
 }
 
 static void set(struct coat_doc *doc, struct model *m, struct bytes name, struct bytes value)
@@ -336,6 +347,8 @@ static void change(struct coat_doc *doc, struct model *m, struct input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
+    static const struct coat_limits limits[] = {
+        {3, 1300, 20, 40}, COAT_LIMITS_DEFAULT, {2, 60, 4, 9}};
     static struct model m;
     struct input in = {bytes, len};
     struct coat_error err;
@@ -344,9 +357,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     const uint8_t *start;
     int rc;
 
-    m.limits = (struct coat_limits){3, 2000, 20, 60};
-    if (take_byte(&in) % 4 != 0)
-        m.limits = (struct coat_limits)COAT_LIMITS_DEFAULT;
+    m.limits = limits[take_byte(&in) % 3];
     doc_len = (size_t)take_byte(&in) << 8;
     doc_len |= take_byte(&in);
     start = take(&in, &doc_len);

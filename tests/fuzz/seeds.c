@@ -1,5 +1,5 @@
 /*
- * seeds FOLDER FILE...: the bytes of each row of tests/data/ as a file in FOLDER, for the fuzzers
+ * seeds FOLDER TABLE...: the bytes of each row of the tables as a file in FOLDER, for the fuzzers
  * to begin with. Rows of more than SEED_MAX bytes are left out: they would slow all others down.
  */
 #include <stdio.h>
