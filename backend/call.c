@@ -1,44 +1,61 @@
 #include "api/call.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include "api/error.h"
 #include "clock.h"
-#include "pool.h"
+#include "conn.h"
+#include "node.h"
 #include "store.h"
 
-enum { START, CHECKOUT, SEND, READ, FINISHED };
+enum { START, CHECKOUT, SEND, READ, WAIT, FINISHED };
 
 void coat_call_init(struct coat_call *call, struct coat_store *store, struct coat_op *op,
                     int64_t timeout_ms)
 {
     if (timeout_ms == 0)
         timeout_ms = store->options->timeout_ms;
-    *call = (struct coat_call){.pool = store->pool,
-                               .op = op,
-                               .deadline_ms = coat_monotonic_ms() + timeout_ms,
-                               .state = START,
-                               .pid = (int)getpid()};
+    call->deadline_ms = coat_monotonic_ms() + timeout_ms;
+    call->hop = (struct coat_hop){.kind = COAT_HOP_DONE};
+    call->node = NULL;
+    call->conn = NULL;
+    call->state = START;
+    call->pid = (int)getpid();
+    coat_courier_init(&call->courier, store->redis, op,
+                      &(struct coat_courier_options){.deadline_ms = call->deadline_ms,
+                                                     .verify = store->options->verify});
 }
 
 static void give_back(struct coat_call *call, int reusable)
 {
     if (call->conn)
-        coat_pool_checkin(call->pool, call->conn, reusable);
+        coat_node_checkin(call->node, call->conn, reusable);
+    if (call->node)
+        coat_node_release(call->node);
     call->conn = NULL;
+    call->node = NULL;
 }
+
+/* ---- A hop ---------------------------------------------------------------------------------- */
 
 static int checkout(struct coat_call *call, struct coat_error *why)
 {
     if (coat_monotonic_ms() >= call->deadline_ms)
         return coat_error_because(why, COAT_ETIMEOUT, "timeout",
                                   "the time for the call is over before it could finish");
-    /* Between two steps it may have died, or been sent more than was asked for. */
+    /* Between two hops it may have died, or been sent more than was asked for. */
     if (call->conn && call->conn->state == COAT_CONN_READY && !coat_conn_usable(call->conn))
         give_back(call, 0);
+    if (call->conn && call->node != call->hop.node)
+        give_back(call, 1);
     if (call->conn && call->conn->state == COAT_CONN_READY)
         return 0;
-    return coat_pool_checkout(call->pool, call->deadline_ms, &call->conn, why);
+    if (!call->node) {
+        coat_node_retain(call->hop.node);
+        call->node = call->hop.node;
+    }
+    return coat_node_checkout(call->node, call->deadline_ms, &call->conn, why);
 }
 
 /*
@@ -58,7 +75,7 @@ static int leave_parents(struct coat_call *call, struct coat_error *why)
                               "to the parent");
 }
 
-/* From the commands of call->step to their replies. */
+/* From the commands of the hop to their replies. */
 static int exchange(struct coat_call *call, struct coat_event *event, struct coat_error *why)
 {
     int rc = leave_parents(call, why);
@@ -71,8 +88,8 @@ static int exchange(struct coat_call *call, struct coat_event *event, struct coa
         call->state = SEND;
     }
     if (call->state == SEND) {
-        rc = coat_conn_send(call->conn, call->step.commands, call->step.count, call->deadline_ms,
-                            why);
+        rc =
+            coat_conn_send(call->conn, call->hop.commands, call->hop.count, call->deadline_ms, why);
         if (rc < 0)
             return rc;
         call->state = READ;
@@ -86,29 +103,57 @@ static void describe_loss(const struct coat_call *call, struct coat_event *event
     event->kind = COAT_EVENT_LOST;
     event->maybe_sent =
         call->state == READ || (call->state == SEND && (!call->conn || call->conn->sent > 0));
-    event->final = call->state == CHECKOUT || coat_monotonic_ms() >= call->deadline_ms ||
-                   why->code == COAT_ENOMEM || why->code == COAT_ELIMIT;
+    event->unreached = call->state == CHECKOUT;
+    event->final = coat_monotonic_ms() >= call->deadline_ms || why->code == COAT_ENOMEM ||
+                   why->code == COAT_ELIMIT;
     event->why = why;
 }
 
-static void finish(struct coat_call *call, int rc)
+static int send_and_read(struct coat_call *call, struct coat_event *event, struct coat_error *why)
 {
-    call->step.rc = rc;
-    call->state = FINISHED;
+    event->kind = COAT_EVENT_REPLIES;
+    int rc = exchange(call, event, why);
+    if (rc < 0 && rc != COAT_EINTR) {
+        describe_loss(call, event, why);
+        give_back(call, 0);
+        return 0;
+    }
+    return rc;
 }
+
+/* Somebody else may need the connection meanwhile. */
+static int sleep_until(struct coat_call *call, struct coat_event *event, struct coat_error *why)
+{
+    event->kind = COAT_EVENT_TIMER;
+    if (call->pid != (int)getpid())
+        call->conn = NULL;
+    give_back(call, 1);
+    int64_t left;
+    while ((left = call->hop.until_ms - coat_monotonic_ms()) > 0)
+        if (poll(NULL, 0, left < 1000 ? (int)left : 1000) < 0)
+            return coat_error_set(why, COAT_EINTR, "a signal interrupted the wait");
+    return 0;
+}
+
+/* ---- The call ------------------------------------------------------------------------------- */
 
 static void step(struct coat_call *call, struct coat_event *event, struct coat_error *err)
 {
     event->now_ms = coat_wall_ms();
-    call->op->step(call->op, event, &call->step, err);
-    if (call->step.kind == COAT_STEP_DONE) {
-        finish(call, call->step.rc);
-    } else if (event->final) { /* it should not have asked: the answer is the same */
-        if (err)
-            *err = *event->why;
-        finish(call, event->why->code);
-    } else {
+    event->monotonic_ms = coat_monotonic_ms();
+    coat_courier_step(&call->courier, event, &call->hop, err);
+    if (call->hop.close)
+        give_back(call, 0);
+    switch (call->hop.kind) {
+    case COAT_HOP_SEND:
         call->state = CHECKOUT;
+        break;
+    case COAT_HOP_WAIT:
+        call->state = WAIT;
+        break;
+    case COAT_HOP_DONE:
+        call->state = FINISHED;
+        break;
     }
 }
 
@@ -120,21 +165,18 @@ int coat_call_run(struct coat_call *call, struct coat_error *err)
     if (call->state == START)
         step(call, &event, err);
     while (call->state != FINISHED) {
-        event = (struct coat_event){.kind = COAT_EVENT_REPLIES};
-        int rc = exchange(call, &event, &why);
+        event = (struct coat_event){.kind = COAT_EVENT_TIMER};
+        int rc = call->state == WAIT ? sleep_until(call, &event, &why)
+                                     : send_and_read(call, &event, &why);
         if (rc == COAT_EINTR) {
             if (err)
                 *err = why;
             return rc;
         }
-        if (rc < 0) {
-            describe_loss(call, &event, &why);
-            give_back(call, 0);
-        }
         step(call, &event, err);
     }
-    give_back(call, !call->step.close);
-    return call->step.rc;
+    give_back(call, 1);
+    return call->hop.rc;
 }
 
 void coat_call_release(struct coat_call *call)
@@ -142,4 +184,5 @@ void coat_call_release(struct coat_call *call)
     if (call->pid != (int)getpid())
         call->conn = NULL;
     give_back(call, call->state == FINISHED);
+    coat_courier_release(&call->courier);
 }

@@ -18,6 +18,11 @@
  *     max_bytes, max_depth, max_fields, max_items    limits of a session; "none" lifts one
  *                      (max_bytes is for its fields; a record is at most 376 longer)
  *     username, password    as in the URL, without its escaping
+ *     sentinel_username, sentinel_password    for the sentinels; not the same as the master's
+ *     node_map         where nodes of a cluster, or masters that sentinels name, can be reached
+ *                      that announce another address: "10.0.0.1:6379=localhost:7001,..."
+ *     verify           "1": a nonce goes with every pipeline, so that replies which a proxy has
+ *                      swapped are noticed whatever they are; an ECHO more. 0
  *     allow_root       "1": embedded: may start a server as root. 0
  *
  * Times are decimal seconds: idle from 1 to 2147483647 and lifetime from 1 to 34560000 (400 days),

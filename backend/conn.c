@@ -39,6 +39,7 @@ void coat_conn_close(struct coat_conn *conn)
     coat_net_close(&conn->net);
     coat_resp_release(&conn->resp);
     coat_bytes_wipe(&conn->out);
+    conn->generation = 0;
     conn->state = COAT_CONN_CLOSED;
 }
 
@@ -99,12 +100,18 @@ static struct coat_arg text_arg(const char *text)
     return (struct coat_arg){text, strlen(text)};
 }
 
-/* AUTH and SELECT, as far as they are needed, in one pipeline. Returns how many commands. */
+/* What sentinels call the master may be so no more, or not yet. */
+static int wants_master(const struct coat_conn *conn)
+{
+    return conn->options->connect.kind == COAT_SENTINEL;
+}
+
+/* AUTH, SELECT and ROLE, as far as they are needed, in one pipeline. Returns how many commands. */
 static int prepare_greeting(struct coat_conn *conn, struct coat_error *err)
 {
     const struct coat_options *o = conn->options;
-    struct coat_arg auth[3], select[2];
-    struct coat_command commands[2];
+    struct coat_arg auth[3], select[2], role = text_arg("ROLE");
+    struct coat_command commands[3];
     size_t count = 0;
     char db[16];
 
@@ -122,6 +129,8 @@ static int prepare_greeting(struct coat_conn *conn, struct coat_error *err)
         select[1] = text_arg(db);
         commands[count++] = (struct coat_command){.args = select, .count = 2};
     }
+    if (wants_master(conn))
+        commands[count++] = (struct coat_command){.args = &role, .count = 1};
     int rc = count ? prepare(conn, commands, count, err) : 0;
     return rc < 0 ? rc : (int)count;
 }
@@ -163,13 +172,29 @@ static int judge(const struct coat_conn *conn, const struct coat_reply *reply, i
     return coat_refusal(&word, err);
 }
 
+/* A user without the permission for ROLE goes without this check; a replica refuses writes. */
+static int judge_role(const struct coat_conn *conn, const struct coat_reply *reply,
+                      struct coat_error *err)
+{
+    if (reply->kind != COAT_REPLY_ARRAY || reply->count == 0 || reply->items[0].len == 0 ||
+        *reply->items[0].bytes == 'm')
+        return 0;
+    char name[160];
+    coat_net_name(&conn->options->address, name, sizeof name);
+    return coat_error_because(err, COAT_EUNAVAILABLE, "role",
+                              "%s is no master, though sentinels say so; a failover is under way",
+                              name);
+}
+
 static int judge_greeting(const struct coat_conn *conn, struct coat_error *err)
 {
     const struct coat_resp *resp = &conn->resp;
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < resp->wanted; i++)
-        rc = judge(conn, &resp->replies[i], i + 1 == resp->wanted && conn->options->address.db > 0,
-                   err);
+    size_t count = resp->wanted - (size_t)wants_master(conn);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = judge(conn, &resp->replies[i], i + 1 == count && conn->options->address.db > 0, err);
+    if (rc == 0 && count < resp->wanted)
+        rc = judge_role(conn, &resp->replies[count], err);
     return rc;
 }
 

@@ -28,6 +28,7 @@ struct coat_conn {
     struct coat_resp resp;
     struct coat_bytes out;    /* the pipeline as it is sent */
     size_t sent;              /* bytes of it that were written */
+    unsigned generation;      /* its node's when it was opened; 0: not known yet */
     int greeting;             /* OPENING: 0 connecting, then the steps of the handshake */
     int64_t open_deadline_ms; /* OPENING */
 };

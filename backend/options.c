@@ -8,6 +8,7 @@
 
 #include "api/error.h"
 #include "api/utf8.h"
+#include "node_map.h"
 #include "record.h"
 #include "url.h"
 
@@ -158,6 +159,12 @@ static int has_control(const char *utf8)
     return 0;
 }
 
+/* "" is the same as none. */
+static int parse_node_map(const struct option *option, const char *text, void *field)
+{
+    return *text && !coat_node_map_valid(text) ? COAT_ECONFIG : parse_text(option, text, field);
+}
+
 static int parse_prefix(const struct option *option, const char *text, void *field)
 {
     size_t len = strlen(text);
@@ -204,6 +211,14 @@ static const struct option table[] = {
      "a number from 1 to 2147483647, or none"},
     {"username", NULL, parse_text, FIELD(username), 0, 0, NO_NONE, "text"},
     {"password", NULL, parse_text, FIELD(password), 0, 0, NO_NONE, "text"},
+    {"sentinel_username", NULL, parse_text, FIELD(connect.sentinel_username), 0, 0, NO_NONE,
+     "text"},
+    {"sentinel_password", NULL, parse_text, FIELD(connect.sentinel_password), 0, 0, NO_NONE,
+     "text"},
+    {"node_map", NULL, parse_node_map, FIELD(connect.node_map), 0, 0, NO_NONE,
+     "announced=reachable addresses with commas between, for example "
+     "10.0.0.1:6379=localhost:7001"},
+    {"verify", "0", parse_int, FIELD(verify), 0, 1, NO_NONE, "0 or 1"},
     {"allow_root", "0", parse_int, FIELD(allow_root), 0, 1, NO_NONE, "0 or 1"},
 };
 
@@ -296,18 +311,41 @@ static int take(struct coat_options *o, const struct option *option, enum source
     return rc < 0 ? refuse(option, source, value, err) : 0;
 }
 
+/* Texts of its own. */
+static int copy_address(struct coat_address *to, const struct coat_address *from)
+{
+    *to = *from;
+    to->host = from->host ? strdup(from->host) : NULL;
+    to->path = from->path ? strdup(from->path) : NULL;
+    return (from->host && !to->host) || (from->path && !to->path) ? COAT_ENOMEM : 0;
+}
+
+static int take_connect(struct coat_connect *connect, const struct coat_url *url,
+                        struct coat_error *err)
+{
+    connect->kind = url->kind;
+    if (url->kind == COAT_SINGLE)
+        return 0;
+    connect->service = url->service ? strdup(url->service) : NULL;
+    connect->hosts = calloc(url->host_count, sizeof *connect->hosts);
+    if (!connect->hosts || (url->service && !connect->service))
+        return coat_error_nomem(err);
+    for (size_t i = 0; i < url->host_count; i++) {
+        connect->host_count++;
+        if (copy_address(&connect->hosts[i], &url->hosts[i]) < 0)
+            return coat_error_nomem(err);
+    }
+    return 0;
+}
+
 static int take_address(struct coat_options *o, const struct coat_url *url, struct coat_error *err)
 {
     for (size_t i = 0; i < url->count; i++)
         if (find(url->params[i].name) <= URL)
             return unknown(url->params[i].name, !strchr(url->params[i].value, '@'), err);
-    const struct coat_address *a = &url->address;
-    o->address = *a;
-    o->address.host = a->host ? strdup(a->host) : NULL;
-    o->address.path = a->path ? strdup(a->path) : NULL;
-    if ((a->host && !o->address.host) || (a->path && !o->address.path))
+    if (copy_address(&o->address, &url->address) < 0)
         return coat_error_nomem(err);
-    return 0;
+    return take_connect(&o->connect, url, err);
 }
 
 static int is_given(const struct coat_options *o, const struct coat_url *url, const char *name)
@@ -397,6 +435,23 @@ int coat_options_new(struct coat_options **out, struct coat_error *err)
     return rc;
 }
 
+static void release_address(struct coat_address *address)
+{
+    free(address->host);
+    free(address->path);
+}
+
+static void release_connect(struct coat_connect *connect)
+{
+    for (size_t i = 0; i < connect->host_count; i++)
+        release_address(&connect->hosts[i]);
+    free(connect->hosts);
+    free(connect->service);
+    wipe(connect->sentinel_username);
+    wipe(connect->sentinel_password);
+    free(connect->node_map);
+}
+
 void coat_options_free(struct coat_options *o)
 {
     if (!o)
@@ -408,8 +463,8 @@ void coat_options_free(struct coat_options *o)
     wipe(o->username);
     wipe(o->password);
     free(o->prefix);
-    free(o->address.host);
-    free(o->address.path);
+    release_address(&o->address);
+    release_connect(&o->connect);
     free(o->embedded_dir);
     free(o);
 }
@@ -468,6 +523,15 @@ int coat_options_complete(const struct coat_options *o, struct coat_error *err)
     if (o->address.scheme == COAT_SCHEME_EMBEDDED && (o->username || o->password))
         return coat_error_set(err, COAT_ECONFIG,
                               "embedded: has no users; leave username and password away");
+    if ((o->connect.sentinel_username || o->connect.sentinel_password) &&
+        o->connect.kind != COAT_SENTINEL)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "sentinel_username and sentinel_password are for redis+sentinel:// "
+                              "and rediss+sentinel:// only; leave them away");
+    if (o->connect.node_map && o->connect.kind == COAT_SINGLE)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "node_map is for sentinels and clusters only; leave it away, and "
+                              "write the address into the url");
     if (!o->prefix && o->address.scheme != COAT_SCHEME_EMBEDDED)
         return coat_error_set(err, COAT_ECONFIG,
                               "no prefix is given; set one that names the application, for "

@@ -6,18 +6,8 @@
 
 #include "coat_options.h"
 #include "coat_value.h"
+#include "connect.h"
 #include "tls.h"
-
-enum coat_scheme { COAT_SCHEME_NONE, COAT_SCHEME_TCP, COAT_SCHEME_UNIX, COAT_SCHEME_EMBEDDED };
-
-/* Where a server listens. */
-struct coat_address {
-    enum coat_scheme scheme;
-    char *host; /* TCP: name or literal, without brackets */
-    int port;   /* TCP */
-    char *path; /* UNIX: of the socket; EMBEDDED: of the directory, NULL for the default */
-    int db;
-};
 
 enum coat_on_conflict { COAT_CONFLICT_MINE, COAT_CONFLICT_THEIRS, COAT_CONFLICT_RAISE };
 
@@ -25,7 +15,8 @@ enum coat_on_conflict { COAT_CONFLICT_MINE, COAT_CONFLICT_THEIRS, COAT_CONFLICT_
 
 /* The values that hold, and what they come from. */
 struct coat_options {
-    struct coat_address address;
+    struct coat_address address; /* of the server, or the first of connect.hosts */
+    struct coat_connect connect;
     char *username; /* NULL: none */
     char *password; /* NULL: none */
     struct coat_tls_options tls;
@@ -39,6 +30,7 @@ struct coat_options {
     double touch_below;
     enum coat_on_conflict on_conflict;
     struct coat_limits limits;
+    int verify;
     int allow_root;
     char *embedded_dir; /* once an embedded: server was found, else NULL: embedded.h */
 

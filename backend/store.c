@@ -7,13 +7,13 @@
 #include "api/error.h"
 #include "coat_session.h"
 #include "embedded.h"
-#include "pool.h"
+#include "redis.h"
 
 /* ---- Opening and closing ------------------------------------------------------------------- */
 
 static void free_store(struct coat_store *store)
 {
-    coat_pool_free(store->pool);
+    coat_redis_free(store->redis);
     coat_options_free(store->options);
     free(store);
 }
@@ -32,7 +32,7 @@ int coat_store_open(struct coat_store **out, const struct coat_options *o, struc
     if (rc == 0)
         rc = coat_embedded_start(store->options, err);
     if (rc == 0)
-        rc = coat_pool_new(&store->pool, store->options, err);
+        rc = coat_redis_new(&store->redis, store->options, err);
     if (rc < 0) {
         free_store(store);
         return rc;

@@ -7,11 +7,11 @@
 #include "coat_store.h"
 #include "options.h"
 
-struct coat_pool;
+struct coat_redis;
 
 struct coat_store {
     struct coat_options *options; /* its own copy, complete */
-    struct coat_pool *pool;
+    struct coat_redis *redis;
     _Atomic uint64_t counts[COAT_COUNTS];
 };
 

@@ -9,7 +9,8 @@
 
 #include "api/error.h"
 
-#define DEFAULT_PORT 6379
+#define DEFAULT_PORT          6379
+#define DEFAULT_SENTINEL_PORT 26379
 
 static int wrong(struct coat_error *err, const char *what)
 {
@@ -123,42 +124,41 @@ static int parse_userinfo(struct coat_url *url, char *info, struct coat_error *e
     return 0;
 }
 
-static int parse_port(struct coat_url *url, const char *text, struct coat_error *err)
+static int parse_port(struct coat_address *address, const char *text, struct coat_error *err)
 {
-    url->address.port = whole_number(text, 65535);
-    if (url->address.port < 1)
+    address->port = whole_number(text, 65535);
+    if (address->port < 1)
         return wrong(err, "has no port from 1 to 65535 after the host; in a password write / as "
                           "%2F, ? as %3F, # as %23, @ as %40");
     return 0;
 }
 
 /* "[::1]" or "[fe80::1%25eth0]", then perhaps a port. */
-static int parse_ipv6(struct coat_url *url, char *text, struct coat_error *err)
+static int parse_ipv6(struct coat_address *address, char *text, struct coat_error *err)
 {
     char *end = strchr(text, ']');
     if (!end || (end[1] && end[1] != ':'))
         return wrong(err, "has a [ without its ]; write redis://[::1]:6379");
     *end = '\0';
-    url->address.host = text + 1;
-    if (decode(url->address.host, err) < 0)
+    address->host = text + 1;
+    if (decode(address->host, err) < 0)
         return COAT_ECONFIG;
     struct in6_addr ignored;
-    char *zone = strchr(url->address.host, '%');
+    char *zone = strchr(address->host, '%');
     if (zone)
         *zone = '\0';
-    int valid = inet_pton(AF_INET6, url->address.host, &ignored) == 1 && (!zone || zone[1]);
+    int valid = inet_pton(AF_INET6, address->host, &ignored) == 1 && (!zone || zone[1]);
     if (zone)
         *zone = '%';
     if (!valid)
         return wrong(err, "has something between [ and ] that is no IPv6 address");
-    return end[1] ? parse_port(url, end + 2, err) : 0;
+    return end[1] ? parse_port(address, end + 2, err) : 0;
 }
 
-static int parse_host(struct coat_url *url, char *text, struct coat_error *err)
+static int parse_host(struct coat_address *address, char *text, struct coat_error *err)
 {
-    url->address.port = DEFAULT_PORT;
     if (*text == '[')
-        return parse_ipv6(url, text, err);
+        return parse_ipv6(address, text, err);
     char *port = strchr(text, ':');
     if (port && strchr(port + 1, ':'))
         return wrong(err, "has more than one : after the host; an IPv6 address stands in "
@@ -172,8 +172,40 @@ static int parse_host(struct coat_url *url, char *text, struct coat_error *err)
         if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && !(*c >= '0' && *c <= '9') &&
             !strchr("-._", *c))
             return wrong(err, "has a host with characters that no host name has");
-    url->address.host = text;
-    return port ? parse_port(url, port, err) : 0;
+    address->host = text;
+    return port ? parse_port(address, port, err) : 0;
+}
+
+/* One host; a sentinel's or cluster's URL names several, with commas between them. */
+static int parse_hosts(struct coat_url *url, char *text, struct coat_error *err)
+{
+    char *next;
+    for (char *host = text; host; host = next) {
+        next = url->kind == COAT_SINGLE ? NULL : strchr(host, ',');
+        if (next)
+            *next++ = '\0';
+        if (url->host_count == COAT_HOSTS_MAX)
+            return wrong(err, "names more hosts than 64; a few are enough to find the others");
+        struct coat_address *address = &url->hosts[url->host_count++];
+        address->scheme = COAT_SCHEME_TCP;
+        address->port = url->kind == COAT_SENTINEL ? DEFAULT_SENTINEL_PORT : DEFAULT_PORT;
+        if (parse_host(address, host, err) < 0)
+            return COAT_ECONFIG;
+    }
+    return 0;
+}
+
+/* Sentinels: "/service" or "/service/db". */
+static int parse_service(struct coat_url *url, char *path, char **db, struct coat_error *err)
+{
+    *db = path ? strchr(path, '/') : NULL;
+    if (*db)
+        *(*db)++ = '\0';
+    if (!path || !*path)
+        return wrong(err, "names no service after the sentinels; write "
+                          "redis+sentinel://host1,host2,host3/service/0");
+    url->service = path;
+    return decode(path, err);
 }
 
 static int parse_tcp(struct coat_url *url, char *rest, struct coat_error *err)
@@ -185,15 +217,17 @@ static int parse_tcp(struct coat_url *url, char *rest, struct coat_error *err)
     char *path = strchr(authority, '/');
     if (path)
         *path++ = '\0';
-    char *host = authority;
+    char *hosts = authority;
     char *at = strrchr(authority, '@');
     if (at) {
         *at = '\0';
-        host = at + 1;
+        hosts = at + 1;
         if (parse_userinfo(url, authority, err) < 0)
             return COAT_ECONFIG;
     }
-    if (parse_host(url, host, err) < 0)
+    if (parse_hosts(url, hosts, err) < 0)
+        return COAT_ECONFIG;
+    if (url->kind == COAT_SENTINEL && parse_service(url, path, &path, err) < 0)
         return COAT_ECONFIG;
     return path && *path ? set_db(url, path, err) : 0;
 }
@@ -229,16 +263,27 @@ static int parse_embedded(struct coat_url *url, char *rest, struct coat_error *e
                       err);
 }
 
-/* The first that fits; the names may be written with redis or valkey. */
+/* The first that fits. */
 static const struct {
     const char *name;
     int (*parse)(struct coat_url *url, char *rest, struct coat_error *err);
+    enum coat_deployment kind;
+    int tls;
 } schemes[] = {
-    {"redis", parse_tcp},     {"unix", parse_unix},      {"embedded", parse_embedded},
-    {"rediss", NULL},         {"redis+sentinel", NULL},  {"rediss+sentinel", NULL},
-    {"redis+cluster", NULL},  {"rediss+cluster", NULL},  {"valkey", parse_tcp},
-    {"valkeys", NULL},        {"valkey+sentinel", NULL}, {"valkeys+sentinel", NULL},
-    {"valkey+cluster", NULL}, {"valkeys+cluster", NULL},
+    {"redis", parse_tcp, COAT_SINGLE, 0},
+    {"unix", parse_unix, COAT_SINGLE, 0},
+    {"embedded", parse_embedded, COAT_SINGLE, 0},
+    {"rediss", parse_tcp, COAT_SINGLE, 1},
+    {"redis+sentinel", parse_tcp, COAT_SENTINEL, 0},
+    {"rediss+sentinel", parse_tcp, COAT_SENTINEL, 1},
+    {"redis+cluster", parse_tcp, COAT_CLUSTER, 0},
+    {"rediss+cluster", parse_tcp, COAT_CLUSTER, 1},
+    {"valkey", parse_tcp, COAT_SINGLE, 0},
+    {"valkeys", parse_tcp, COAT_SINGLE, 1},
+    {"valkey+sentinel", parse_tcp, COAT_SENTINEL, 0},
+    {"valkeys+sentinel", parse_tcp, COAT_SENTINEL, 1},
+    {"valkey+cluster", parse_tcp, COAT_CLUSTER, 0},
+    {"valkeys+cluster", parse_tcp, COAT_CLUSTER, 1},
 };
 
 static int parse_scheme(struct coat_url *url, char *text, struct coat_error *err)
@@ -249,15 +294,31 @@ static int parse_scheme(struct coat_url *url, char *text, struct coat_error *err
     for (size_t i = 0; rest && i < sizeof schemes / sizeof schemes[0]; i++) {
         if (strcasecmp(text, schemes[i].name) != 0)
             continue;
-        if (!schemes[i].parse)
+        if (schemes[i].tls)
             return coat_error_set(err, COAT_ECONFIG,
                                   "URLs of the form %s: are not supported by this version; use "
                                   "redis://host:port/db or unix:/path",
                                   schemes[i].name);
+        url->kind = schemes[i].kind;
+        url->tls = schemes[i].tls;
         return schemes[i].parse(url, rest, err);
     }
     return wrong(err, "begins with no form that is known; write redis://host:6379/0, "
                       "unix:/path/of/socket or embedded:");
+}
+
+/* Once the query was read, too: it may name the database. */
+static int complete(struct coat_url *url, struct coat_error *err)
+{
+    int db = url->address.db < 0 ? 0 : url->address.db;
+    if (url->kind == COAT_CLUSTER && db > 0)
+        return wrong(err, "names a database of a cluster, which has only one; leave it away");
+    for (size_t i = 0; i < url->host_count; i++)
+        url->hosts[i].db = url->kind == COAT_SENTINEL ? 0 : db;
+    if (url->host_count)
+        url->address = url->hosts[0];
+    url->address.db = db;
+    return 0;
 }
 
 static int parse(struct coat_url *url, char *text, struct coat_error *err)
@@ -272,9 +333,7 @@ static int parse(struct coat_url *url, char *text, struct coat_error *err)
     url->address.db = -1;
     if (parse_scheme(url, text, err) < 0 || parse_query(url, query, err) < 0)
         return COAT_ECONFIG;
-    if (url->address.db < 0)
-        url->address.db = 0;
-    return 0;
+    return complete(url, err);
 }
 
 int coat_url_parse(struct coat_url *url, const char *text, struct coat_error *err)

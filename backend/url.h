@@ -12,7 +12,12 @@
 struct coat_url {
     char *text;                  /* what the rest points into */
     size_t size;                 /* of text, to be wiped */
-    struct coat_address address; /* borrows from text */
+    struct coat_address address; /* borrows from text, as all below; the first of hosts */
+    enum coat_deployment kind;
+    int tls;
+    struct coat_address hosts[COAT_HOSTS_MAX]; /* TCP: at least one */
+    size_t host_count;
+    const char *service; /* SENTINEL */
     struct {
         const char *name, *value; /* decoded; user information comes as username and password */
     } params[COAT_URL_PARAMS_MAX];

@@ -1,6 +1,6 @@
 /*
- * call.h: the blocking driver. One call runs one operation on a connection of the store's pool,
- * within one deadline. Not installed.
+ * call.h: the blocking driver. One call runs one operation on a store's Redis, within one
+ * deadline. Not installed.
  *
  *     coat_call_init(&call, store, op, 0);
  *     do
@@ -13,19 +13,19 @@
 
 #include <stdint.h>
 
-#include "api/op.h"
+#include "api/courier.h"
 
 struct coat_conn;
-struct coat_pool;
 
+/* A caller places it. All fields are private. */
 struct coat_call {
-    struct coat_pool *pool;
-    struct coat_op *op;
-    struct coat_conn *conn; /* while one is checked out */
+    struct coat_courier courier;
+    struct coat_hop hop;    /* what the courier asked for last */
+    struct coat_node *node; /* whose connection is checked out, counted; else NULL */
+    struct coat_conn *conn; /* NULL while none is even being opened */
     int64_t deadline_ms;    /* of the monotonic clock */
-    int state;              /* private: where coat_call_run goes on */
-    int pid;                /* private: the process that the connection belongs to */
-    struct coat_step step;  /* private: what the operation asked for last */
+    int state;              /* where coat_call_run goes on */
+    int pid;                /* the process that the connection belongs to */
 };
 
 /* timeout_ms 0: the store's. The clock runs from here. */

@@ -45,13 +45,19 @@ class StoreOptions(TypedDict, total=False):
     max_items: int | None
     username: str | None
     password: str | None
+    sentinel_username: str | None
+    sentinel_password: str | None
+    node_map: str | None
+    verify: bool
     allow_root: bool
 
 
 class Store(_core.Store):
     """Where the sessions of one application live.
 
-    ``url`` is ``redis://[user:pass@]host[:port][/db]``, ``unix:/path[?db=n]`` or, for development,
+    ``url`` is ``redis://[user:pass@]host[:port][/db]``, ``unix:/path[?db=n]``,
+    ``redis+sentinel://[user:pass@]host1[:port],host2.../service[/db]``,
+    ``redis+cluster://[user:pass@]host1[:port],host2...`` or, for development,
     ``embedded:[/directory]``, a private server that is started if it is not running. Making a store
     does not connect, except to that.
 
@@ -72,6 +78,11 @@ class Store(_core.Store):
     max_bytes, max_depth, max_fields, max_items
                         limits of one session; None lifts one (1 MiB, 64, 16384, 262144)
     username, password  as in the URL, without its escaping
+    sentinel_username, sentinel_password
+                        for the sentinels, where those ask for them
+    node_map            where nodes behind NAT can be reached, by the address that they announce:
+                        ``"10.0.0.1:6379=localhost:7001,..."``
+    verify              notice every swapped reply, for an ECHO with each pipeline (False)
     allow_root          embedded: may start its server as root (False)
     ==================  ==========================================================================
 

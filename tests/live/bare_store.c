@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
+#include "topology.h"
+
 static void set(struct coat_options *o, const char *name, const char *value)
 {
     struct coat_error err;
@@ -27,16 +30,35 @@ struct coat_store *live_store_new(const char *url, ...)
     while ((name = va_arg(args, const char *)))
         set(store->options, name, va_arg(args, const char *));
     va_end(args);
-    if (coat_pool_new(&store->pool, store->options, NULL) < 0)
+    if (coat_redis_new(&store->redis, store->options, NULL) < 0)
         abort();
     return store;
 }
 
 void live_store_free(struct coat_store *store)
 {
-    coat_pool_free(store->pool);
+    coat_redis_free(store->redis);
     coat_options_free(store->options);
     free(store);
+}
+
+struct coat_conn *live_take(struct coat_store *store, int64_t within_ms)
+{
+    struct coat_conn *conn = NULL;
+    struct coat_node *node =
+        coat_topology_route(coat_redis_topology(store->redis), (struct coat_arg){NULL, 0});
+    if (coat_node_checkout(node, coat_monotonic_ms() + within_ms, &conn, NULL) < 0)
+        abort();
+    coat_node_release(node); /* the topology has it, too */
+    return conn;
+}
+
+void live_give(struct coat_store *store, struct coat_conn *conn, int reusable)
+{
+    struct coat_node *node =
+        coat_topology_route(coat_redis_topology(store->redis), (struct coat_arg){NULL, 0});
+    coat_node_checkin(node, conn, reusable);
+    coat_node_release(node);
 }
 
 int live_run(struct coat_store *store, struct simple_op *s, struct coat_error *err)

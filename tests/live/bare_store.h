@@ -3,7 +3,8 @@
 #define LIVE_BARE_STORE_H
 
 #include "api/call.h"
-#include "pool.h"
+#include "conn.h"
+#include "redis.h"
 #include "live/simple_op.h"
 #include "store.h"
 
@@ -16,5 +17,9 @@ int live_run(struct coat_store *store, struct simple_op *s, struct coat_error *e
 
 /* The same for one that is given as words: its result; what happened is in *s. */
 int live_ask(struct coat_store *store, const char *words, struct simple_op *s);
+
+/* A connection to its server, as a call has one. */
+struct coat_conn *live_take(struct coat_store *store, int64_t within_ms);
+void live_give(struct coat_store *store, struct coat_conn *conn, int reusable);
 
 #endif

@@ -57,10 +57,24 @@ int live_listen(int *port)
     return fd;
 }
 
+static int is_free(int port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)port),
+                            .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int free = bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
+    close(fd);
+    return free;
+}
+
+/* The nodes of a cluster talk at a port that is higher by 10000. */
 static int free_port(void)
 {
     int port;
-    close(live_listen(&port));
+    do
+        close(live_listen(&port));
+    while (port >= 55536 || !is_free(port + 10000));
     return port;
 }
 
@@ -82,24 +96,16 @@ static int answers(const struct live_server *s)
 static void run(const struct live_server *s, const char *const *more)
 {
     char port[8];
-    const char *argv[ARGS_MAX] = {
-        live_server_program(),
-        "--port",
-        port,
-        "--bind",
-        "127.0.0.1",
-        "--unixsocket",
-        s->socket,
-        "--dir",
-        s->dir,
-        "--logfile",
-        "log",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
+    const char *argv[ARGS_MAX] = {live_server_program()};
+    const char *const options[] = {
+        "--port",    port,  "--bind", "127.0.0.1", "--unixsocket", s->socket, "--dir", s->dir,
+        "--logfile", "log", "--save", "",          "--appendonly", "no",
     };
-    int argc = 15;
+    int argc = 1;
+    if (more && *more && **more != '-')
+        argv[argc++] = *more++;
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        argv[argc++] = options[i];
     snprintf(port, sizeof port, "%d", s->port);
     for (; more && *more && argc < ARGS_MAX - 1; more++)
         argv[argc++] = *more;

@@ -20,7 +20,8 @@ const char *live_server_program(void);
 
 /*
  * Start one and wait until it answers. with_port: also on a free port of 127.0.0.1. more: further
- * arguments ("--requirepass", "secret", NULL), or NULL.
+ * arguments ("--requirepass", "secret", NULL), or NULL; a first one without -- is the path of a
+ * configuration file.
  */
 void live_server_start(struct live_server *s, int with_port, const char *const *more);
 

@@ -798,7 +798,7 @@ static void a_wait_for_a_connection_lets_signals_be_seen_and_goes_on(void **stat
     struct coat_conn *taken = NULL;
     struct simple_op s;
     char words[] = "PING";
-    assert_int_equal(coat_pool_checkout(store->pool, coat_monotonic_ms() + 5000, &taken, NULL), 0);
+    taken = live_take(store, 5000);
     simple_op_init(&s, words);
     coat_call_init(&call, store, &s.op, 0);
     for (int i = 0; i < 2; i++) {
@@ -806,7 +806,7 @@ static void a_wait_for_a_connection_lets_signals_be_seen_and_goes_on(void **stat
         assert_int_equal(coat_call_run(&call, NULL), COAT_EINTR);
         assert_took(start, 0, 200);
     }
-    coat_pool_checkin(store->pool, taken, 1);
+    live_give(store, taken, 1);
     assert_int_equal(coat_call_run(&call, NULL), 0);
     coat_call_release(&call);
     live_store_free(store);
@@ -819,13 +819,13 @@ static void a_wait_for_a_connection_ends_at_the_deadline(void **state)
         live_store_new(server.url, "timeout", "0.3", "max_connections", "1", NULL);
     struct coat_conn *taken = NULL;
     struct simple_op s;
-    assert_int_equal(coat_pool_checkout(store->pool, coat_monotonic_ms() + 5000, &taken, NULL), 0);
+    taken = live_take(store, 5000);
     int64_t start = coat_monotonic_ms();
     assert_int_equal(live_ask(store, "PING", &s), COAT_ETIMEOUT);
     assert_took(start, 290, 300);
     assert_string_equal(s.loss.reason, "pool");
     assert_non_null(strstr(s.loss.text, "max_connections"));
-    coat_pool_checkin(store->pool, taken, 0);
+    live_give(store, taken, 0);
     live_store_free(store);
 }
 

@@ -53,12 +53,12 @@ static void deadlines_do_not_follow_the_wall_clock(void **state)
     assert_int_equal(live_ask(store, "PING", &s), COAT_ETIMEOUT);
     live_server_thaw(&server);
     assert_in_range(coat_monotonic_ms() - start, 290, 2300);
-    assert_int_equal(coat_pool_checkout(store->pool, coat_monotonic_ms() + 5000, &taken, NULL), 0);
+    taken = live_take(store, 5000);
     start = coat_monotonic_ms();
     assert_int_equal(live_ask(store, "PING", &s), COAT_ETIMEOUT);
     assert_in_range(coat_monotonic_ms() - start, 290, 2300);
     atomic_store(&jumping, 0);
-    coat_pool_checkin(store->pool, taken, 1);
+    live_give(store, taken, 1);
     live_store_free(store);
 }
 
@@ -173,12 +173,12 @@ static void no_descriptor_leaks_over_exec_or_at_all(void **state)
     struct coat_conn *taken = NULL;
     assert_int_equal(live_ask(tcp, "PING", &s), 0);
     assert_int_equal(live_ask(local, "PING", &s), 0);
-    assert_int_equal(coat_pool_checkout(tcp->pool, coat_monotonic_ms() + 1000, &taken, NULL), 0);
+    taken = live_take(tcp, 1000);
     simple_op_init(&s, words);
     assert_int_equal(live_run(tcp, &s, NULL), COAT_ETIMEOUT);
     assert_int_equal(open_descriptors(1), inherited);
     assert_true(open_descriptors(0) > before);
-    coat_pool_checkin(tcp->pool, taken, 1);
+    live_give(tcp, taken, 1);
     live_store_free(tcp);
     live_store_free(local);
     use_everything();

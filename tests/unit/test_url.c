@@ -78,6 +78,56 @@ static void every_form_is_understood(void **state)
     }
 }
 
+static void sentinels_and_nodes_are_listed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum coat_deployment kind;
+        const char *hosts, *service;
+        int db;
+        const char *password;
+    } lists[] = {
+        {"redis+sentinel://h/main", COAT_SENTINEL, "h:26379", "main", 0, NULL},
+        {"redis+sentinel://:p@h1:1,h2,[::1]:3/my%2Fmain/4", COAT_SENTINEL, "h1:1 h2:26379 ::1:3",
+         "my/main", 4, "p"},
+        {"valkey+sentinel://h/main?db=2", COAT_SENTINEL, "h:26379", "main", 2, NULL},
+        {"redis+cluster://h", COAT_CLUSTER, "h:6379", NULL, 0, NULL},
+        {"redis+cluster://u:p@h1:1,h2,[::1]", COAT_CLUSTER, "h1:1 h2:6379 ::1:6379", NULL, 0, "p"},
+        {"Valkey+Cluster://h/0", COAT_CLUSTER, "h:6379", NULL, 0, NULL},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        struct coat_url url;
+        struct coat_error err;
+        char hosts[128] = "";
+        if (coat_url_parse(&url, lists[i].text, &err) < 0)
+            fail_msg("%s: %s", lists[i].text, err.text);
+        assert_int_equal(url.kind, lists[i].kind);
+        for (size_t j = 0; j < url.host_count; j++)
+            snprintf(hosts + strlen(hosts), sizeof hosts - strlen(hosts), "%s%s:%d", j ? " " : "",
+                     url.hosts[j].host, url.hosts[j].port);
+        assert_string_equal(hosts, lists[i].hosts);
+        assert_text(url.service, lists[i].service);
+        assert_int_equal(url.address.db, lists[i].db);
+        assert_text(coat_url_param(&url, "password"), lists[i].password);
+        coat_url_release(&url);
+    }
+}
+
+static void more_hosts_than_there_is_room_for_are_refused(void **state)
+{
+    (void)state;
+    char text[1024] = "redis+cluster://h";
+    for (int i = 1; i <= COAT_HOSTS_MAX; i++)
+        strcat(text, ",h");
+    struct coat_url url;
+    assert_int_equal(coat_url_parse(&url, text, NULL), COAT_ECONFIG);
+    text[strlen(text) - 2] = '\0';
+    assert_int_equal(coat_url_parse(&url, text, NULL), 0);
+    assert_int_equal(url.host_count, COAT_HOSTS_MAX);
+    coat_url_release(&url);
+}
+
 static void parameters_are_decoded_and_kept_in_order(void **state)
 {
     (void)state;
@@ -162,10 +212,21 @@ static const struct {
     {"embedded://dir", "absolute directory"},
     {"rediss://:SECRET@h", "not supported by this version"},
     {"valkeys://h", "not supported by this version"},
-    {"redis+sentinel://h/s", "not supported by this version"},
     {"rediss+sentinel://h/s", "not supported by this version"},
-    {"valkey+sentinel://h/s", "not supported by this version"},
-    {"redis+cluster://h", "not supported by this version"},
+    {"redis+sentinel://h", "names no service"},
+    {"redis+sentinel://h/", "names no service"},
+    {"redis+sentinel://h//0", "names no service"},
+    {"redis+sentinel://h,i/s/x", "database"},
+    {"redis+sentinel://h,i/s%zz", "%25"},
+    {"redis+sentinel:h/s", "//"},
+    {"redis+cluster://h/1", "only one"},
+    {"redis+cluster://h?db=1", "only one"},
+    {"redis+cluster://", "names no host"},
+    {"redis+cluster://h,", "names no host"},
+    {"redis+cluster://,h", "names no host"},
+    {"redis+cluster://h,:SECRET@i:x", "port"},
+    {"redis+cluster://h:1,i:0", "port"},
+    {"redis://h,i", "host name"},
     {"valkeys+cluster://h", "not supported by this version"},
 };
 
@@ -203,6 +264,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_form_is_understood),
+        cmocka_unit_test(sentinels_and_nodes_are_listed),
+        cmocka_unit_test(more_hosts_than_there_is_room_for_are_refused),
         cmocka_unit_test(parameters_are_decoded_and_kept_in_order),
         cmocka_unit_test(wrong_ones_are_refused_with_advice_and_without_their_secrets),
         cmocka_unit_test(parameters_beyond_the_room_for_them_are_refused),

@@ -1,0 +1,564 @@
+#include "api/courier.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/buf.h"
+#include "api/error.h"
+#include "attempt.h"
+#include "cluster.h"
+#include "node.h"
+#include "redis.h"
+#include "refusal.h"
+#include "sid.h"
+#include "topology.h"
+
+#define REDIRECTS_AT_ONCE 4  /* followed without a pause */
+#define REDIRECTS_MAX     16 /* of one step of the operation */
+#define PAUSE_MS          10 /* the first pause; each next is twice as long, up to: */
+#define PAUSE_MAX_MS      160
+
+/* Whose turn it is: ours, or that of who has the last hop. */
+enum { NEW, OURS, ASKED, SENT, PAUSED, FINISHED };
+
+/* ---- Init and release ----------------------------------------------------------------------- */
+
+void coat_courier_init(struct coat_courier *c, struct coat_redis *redis, struct coat_op *op,
+                       const struct coat_courier_options *options)
+{
+    memset(c, 0, offsetof(struct coat_courier, inline_parcels));
+    c->topology = coat_redis_topology(redis);
+    c->op = op;
+    c->deadline_ms = options->deadline_ms;
+    c->verify = options->verify;
+    c->state = NEW;
+    c->room = COAT_COURIER_INLINE;
+    c->parcels = c->inline_parcels;
+    c->commands = c->inline_commands;
+    c->replies = c->inline_replies;
+}
+
+static void leave_node(struct coat_courier *c)
+{
+    if (c->node)
+        coat_node_release(c->node);
+    c->node = NULL;
+}
+
+static void drop_redirect(struct coat_parcel *p)
+{
+    if (p->node)
+        coat_node_release(p->node);
+    p->node = NULL;
+    p->asking = 0;
+}
+
+static void drop_parcels(struct coat_courier *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        drop_redirect(&c->parcels[i]);
+        free(c->parcels[i].reply);
+    }
+    c->count = 0;
+}
+
+static void free_room(struct coat_courier *c)
+{
+    if (c->parcels != c->inline_parcels) {
+        free(c->parcels);
+        free(c->commands);
+        free(c->replies);
+    }
+    c->room = 0;
+    c->parcels = NULL;
+    c->commands = NULL;
+    c->replies = NULL;
+}
+
+void coat_courier_release(struct coat_courier *c)
+{
+    leave_node(c);
+    drop_parcels(c);
+    free_room(c);
+}
+
+/* ---- The operation -------------------------------------------------------------------------- */
+
+/* Room for the parcels of a step. A pipeline is far shorter than would overflow. */
+static int make_room(struct coat_courier *c, size_t count, struct coat_error *err)
+{
+    if (count <= c->room)
+        return 0;
+    free_room(c);
+    c->parcels = calloc(count, sizeof *c->parcels);
+    c->commands = calloc(2 * count + 1, sizeof *c->commands);
+    c->replies = calloc(count, sizeof *c->replies);
+    if (!c->parcels || !c->commands || !c->replies) {
+        free_room(c);
+        return coat_error_nomem(err);
+    }
+    c->room = count;
+    return 0;
+}
+
+static void finish(struct coat_courier *c, int rc, struct coat_hop *hop)
+{
+    *hop = (struct coat_hop){.kind = COAT_HOP_DONE, .rc = rc, .close = c->close};
+    c->state = FINISHED;
+}
+
+/* Tell the operation what happened, and begin with what it wants next. */
+static void tell(struct coat_courier *c, struct coat_event event, struct coat_hop *hop,
+                 struct coat_error *err)
+{
+    struct coat_error nomem;
+    event.now_ms = c->now_ms;
+    event.monotonic_ms = c->monotonic_ms;
+    c->op->step(c->op, &event, &c->step, err);
+    drop_parcels(c);
+    if (c->step.kind == COAT_STEP_DONE) {
+        c->close |= c->step.close;
+        finish(c, c->step.rc, hop);
+    } else if (event.final) { /* it should not have asked: the answer is the same */
+        if (err)
+            *err = *event.why;
+        finish(c, event.why->code, hop);
+    } else if (make_room(c, c->step.count, &nomem) < 0) {
+        tell(c, (struct coat_event){.kind = COAT_EVENT_LOST, .final = 1, .why = &nomem}, hop, err);
+    } else {
+        c->count = c->step.count;
+        memset(c->parcels, 0, c->count * sizeof *c->parcels);
+        c->redirects = c->pauses = c->answered = 0;
+        c->state = OURS;
+    }
+}
+
+/* The step cannot be brought to its end. What was sent of it again was never carried out. */
+static void give_up(struct coat_courier *c, const struct coat_error *why, struct coat_hop *hop,
+                    struct coat_error *err)
+{
+    tell(c,
+         (struct coat_event){
+             .kind = COAT_EVENT_LOST, .maybe_sent = c->answered, .final = 1, .why = why},
+         hop, err);
+}
+
+/* ---- Pauses --------------------------------------------------------------------------------- */
+
+static void wait_until(struct coat_courier *c, int64_t until_ms, const struct coat_error *why,
+                       struct coat_hop *hop, struct coat_error *err)
+{
+    if (until_ms >= c->deadline_ms) {
+        give_up(c, why, hop, err);
+        return;
+    }
+    *hop = (struct coat_hop){.kind = COAT_HOP_WAIT, .until_ms = until_ms, .close = c->close};
+    c->state = PAUSED;
+}
+
+/* Between half of its length and all of it, so that many callers come back one by one. */
+static int64_t pause_ms(struct coat_courier *c)
+{
+    int64_t longest = c->pauses < 4 ? PAUSE_MS << c->pauses : PAUSE_MAX_MS;
+    c->pauses++;
+    c->jitter = (c->jitter ^ (unsigned)(uintptr_t)c ^ (unsigned)c->monotonic_ms) * 2654435761u;
+    return longest / 2 + 1 + (int64_t)(c->jitter >> 16) % (longest / 2);
+}
+
+static void pause_for(struct coat_courier *c, const struct coat_error *why, struct coat_hop *hop,
+                      struct coat_error *err)
+{
+    wait_until(c, c->monotonic_ms + pause_ms(c), why, hop, err);
+}
+
+/* ---- Sending -------------------------------------------------------------------------------- */
+
+static void add(struct coat_courier *c, struct coat_command command)
+{
+    c->commands[c->hop_count++] = command;
+}
+
+/* A value that only the reply to this very pipeline can hold. */
+static int add_nonce(struct coat_courier *c, struct coat_error *err)
+{
+    unsigned char random[16];
+    int rc = coat_random(random, sizeof random, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(c->nonce + 2 * i, 3, "%02x", random[i]);
+    c->echo[0] = (struct coat_arg){"ECHO", 4};
+    c->echo[1] = (struct coat_arg){c->nonce, sizeof c->nonce - 1};
+    add(c, (struct coat_command){.args = c->echo, .count = 2});
+    return 0;
+}
+
+static int is_nonce(const struct coat_courier *c, const struct coat_event *event)
+{
+    if (event->count != c->hop_count)
+        return 0;
+    const struct coat_reply *last = &event->replies[event->count - 1];
+    return !c->verify || (last->kind == COAT_REPLY_BULK && last->len == sizeof c->nonce - 1 &&
+                          memcmp(last->bytes, c->nonce, last->len) == 0);
+}
+
+/* The pipeline that was put together goes to c->node. */
+static void send_hop(struct coat_courier *c, int state, struct coat_hop *hop,
+                     struct coat_error *err)
+{
+    struct coat_error why;
+    if (c->verify && add_nonce(c, &why) < 0) {
+        give_up(c, &why, hop, err);
+        return;
+    }
+    *hop = (struct coat_hop){.kind = COAT_HOP_SEND,
+                             .node = c->node,
+                             .commands = c->commands,
+                             .count = c->hop_count,
+                             .close = c->close};
+    c->close = 0;
+    c->state = state;
+}
+
+static int same_key(struct coat_arg a, struct coat_arg b)
+{
+    return a.bytes == b.bytes && a.len == b.len;
+}
+
+/* The node that a parcel goes to now, counted; NULL: not known. */
+static struct coat_node *node_of(struct coat_courier *c, size_t i)
+{
+    struct coat_parcel *p = &c->parcels[i];
+    if (!p->node)
+        return coat_topology_route(c->topology, c->step.commands[i].key);
+    coat_node_retain(p->node);
+    return p->node;
+}
+
+/* Does it go to the node that the first one goes to? */
+static int goes_along(struct coat_courier *c, size_t i, size_t first)
+{
+    const struct coat_command *commands = c->step.commands;
+    if (!c->parcels[i].node && !c->parcels[first].node &&
+        same_key(commands[i].key, commands[first].key))
+        return 1;
+    struct coat_node *node = node_of(c, i);
+    if (node)
+        coat_node_release(node);
+    return node == c->node;
+}
+
+/* All parcels for the node of the first one that has no answer yet. */
+static void pack(struct coat_courier *c, size_t first)
+{
+    static const struct coat_arg asking = {"ASKING", 6};
+    c->hop_count = 0;
+    c->whole = first == 0;
+    for (size_t i = 0; i < c->count; i++) {
+        struct coat_parcel *p = &c->parcels[i];
+        p->sent = !p->reply && i >= first && goes_along(c, i, first);
+        c->whole &= p->sent && !p->asking;
+        if (p->sent && p->asking)
+            add(c, (struct coat_command){.args = &asking, .count = 1});
+        if (p->sent)
+            add(c, c->step.commands[i]);
+    }
+}
+
+static size_t first_open(const struct coat_courier *c)
+{
+    size_t i = 0;
+    while (i < c->count && c->parcels[i].reply)
+        i++;
+    return i;
+}
+
+static void hand_over(struct coat_courier *c, struct coat_hop *hop, struct coat_error *err)
+{
+    for (size_t i = 0; i < c->count; i++)
+        c->replies[i] = *c->parcels[i].reply;
+    tell(c,
+         (struct coat_event){.kind = COAT_EVENT_REPLIES, .replies = c->replies, .count = c->count},
+         hop, err);
+}
+
+/* Somebody else is asking for the topology, or nobody could tell it. */
+static void wait_for_route(struct coat_courier *c, int64_t again_ms, struct coat_hop *hop,
+                           struct coat_error *err)
+{
+    if (!c->why.code)
+        coat_error_because(&c->why, COAT_ETIMEOUT, "timeout",
+                           "no node could be found in time that serves the key");
+    wait_until(c, again_ms, &c->why, hop, err);
+}
+
+static void deliver(struct coat_courier *c, int64_t again_ms, struct coat_hop *hop,
+                    struct coat_error *err)
+{
+    size_t first = first_open(c);
+    leave_node(c);
+    if (first == c->count) {
+        hand_over(c, hop, err);
+        return;
+    }
+    c->node = node_of(c, first);
+    if (!c->node) {
+        wait_for_route(c, again_ms, hop, err);
+        return;
+    }
+    pack(c, first);
+    send_hop(c, SENT, hop, err);
+}
+
+/* ---- Asking for the topology ---------------------------------------------------------------- */
+
+static void ask(struct coat_courier *c, struct coat_hop *hop, struct coat_error *err)
+{
+    leave_node(c);
+    c->node = coat_topology_contact(c->topology, c->contact);
+    c->hop_count = 0;
+    if (c->node) {
+        add(c, coat_topology_question(c->topology, c->question));
+        send_hop(c, ASKED, hop, err);
+        return;
+    }
+    /* Nobody could tell. What was known may still hold. */
+    size_t first = first_open(c);
+    struct coat_node *known = first < c->count ? node_of(c, first) : NULL;
+    if (known) {
+        coat_node_release(known);
+        deliver(c, 0, hop, err);
+    } else if (c->why.code == COAT_EDENIED || c->why.code == COAT_ECONFIG) {
+        give_up(c, &c->why, hop, err);
+    } else {
+        pause_for(c, &c->why, hop, err);
+    }
+}
+
+static void answered_question(struct coat_courier *c, const struct coat_event *event,
+                              struct coat_hop *hop, struct coat_error *err)
+{
+    int rc;
+    if (event->kind == COAT_EVENT_LOST) {
+        c->why = *event->why;
+        rc = c->why.code;
+    } else if (!is_nonce(c, event)) {
+        rc = coat_attempt_foreign(&c->why);
+        c->close = 1;
+    } else {
+        rc = coat_topology_learn(c->topology, c->contact, c->node, event->replies, &c->why);
+    }
+    if (rc == 0) {
+        c->why.code = 0;
+        c->state = OURS;
+    } else if (rc == COAT_ENOMEM || (event->kind == COAT_EVENT_LOST && event->final)) {
+        give_up(c, &c->why, hop, err);
+    } else {
+        c->contact += rc != COAT_EINTR;
+        ask(c, hop, err);
+    }
+}
+
+/* ---- What comes back ------------------------------------------------------------------------ */
+
+enum verdict {
+    ANSWER,
+    REDIRECT,   /* MOVED, ASK */
+    TRY_LATER,  /* keys are on their way between two nodes */
+    NOT_SERVING /* the node is none that serves: a replica, one that loads its data, ... */
+};
+
+/* A refusal says that the command was not carried out. One server has no other to go to. */
+static enum verdict judge(const struct coat_courier *c, const struct coat_reply *reply)
+{
+    if (reply->kind != COAT_REPLY_ERROR || coat_topology_single(c->topology))
+        return ANSWER;
+    if (coat_cluster_redirect(reply).kind != COAT_REDIRECT_NONE)
+        return REDIRECT;
+    if (coat_refusal_is(reply, "TRYAGAIN"))
+        return TRY_LATER;
+    static const char *const words[] = {"CLUSTERDOWN", "READONLY", "MASTERDOWN", "LOADING"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (coat_refusal_means(reply, words[i]))
+            return NOT_SERVING;
+    return ANSWER;
+}
+
+static int follow(struct coat_courier *c, struct coat_parcel *p, const struct coat_reply *reply,
+                  struct coat_error *why)
+{
+    struct coat_redirect redirect = coat_cluster_redirect(reply);
+    struct coat_node *to;
+    int rc = coat_topology_node_at(c->topology, &redirect.place, c->node, &to, why);
+    drop_redirect(p);
+    if (rc < 0)
+        return rc;
+    p->node = to;
+    p->asking = redirect.kind == COAT_REDIRECT_ASK;
+    if (redirect.kind == COAT_REDIRECT_MOVED)
+        coat_topology_moved(c->topology, redirect.slot, to);
+    return coat_error_because(why, COAT_EUNAVAILABLE, p->asking ? "ASK" : "MOVED",
+                              "nodes of the cluster sent a command to each other %d times; see "
+                              "CLUSTER NODES",
+                              REDIRECTS_MAX);
+}
+
+/* Connections to a former master are those of a replica: none of them is used again. */
+static void distrust(struct coat_courier *c, const struct coat_reply *reply)
+{
+    if (coat_refusal_means(reply, "READONLY") || coat_refusal_means(reply, "MASTERDOWN"))
+        coat_node_drop(c->node);
+    coat_topology_doubt(c->topology, c->node, c->monotonic_ms);
+}
+
+/* What becomes of one parcel: 0, or COAT_ENOMEM. *why: the reason to send it again. */
+static int sort(struct coat_courier *c, struct coat_parcel *p, const struct coat_reply *reply,
+                enum verdict verdict, struct coat_error *why)
+{
+    switch (verdict) {
+    case ANSWER:
+        drop_redirect(p);
+        p->reply = coat_reply_copy(reply);
+        c->answered |= p->reply != NULL;
+        return p->reply ? 0 : coat_error_nomem(why);
+    case REDIRECT:
+        return follow(c, p, reply, why) == COAT_ENOMEM ? COAT_ENOMEM : 0;
+    case NOT_SERVING:
+        distrust(c, reply);
+        break;
+    case TRY_LATER:
+        break;
+    }
+    drop_redirect(p);
+    coat_refusal(reply, why);
+    return 0;
+}
+
+static void foreign(struct coat_courier *c, struct coat_hop *hop, struct coat_error *err)
+{
+    struct coat_error why;
+    coat_attempt_foreign(&why);
+    c->close = 1;
+    tell(c, (struct coat_event){.kind = COAT_EVENT_LOST, .maybe_sent = 1, .final = 1, .why = &why},
+         hop, err);
+}
+
+static void replies_came(struct coat_courier *c, const struct coat_event *event,
+                         struct coat_hop *hop, struct coat_error *err)
+{
+    struct coat_error why;
+    const struct coat_reply *reply = event->replies;
+    enum verdict worst = ANSWER;
+    if (!is_nonce(c, event)) {
+        foreign(c, hop, err);
+        return;
+    }
+    for (size_t i = 0; c->whole && i < c->count; i++)
+        c->whole = judge(c, &reply[i]) == ANSWER;
+    if (c->whole) { /* as nearly always: nothing to keep, nothing to copy */
+        tell(c,
+             (struct coat_event){
+                 .kind = COAT_EVENT_REPLIES, .replies = event->replies, .count = c->count},
+             hop, err);
+        return;
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        struct coat_parcel *p = &c->parcels[i];
+        if (!p->sent)
+            continue;
+        reply += p->asking;
+        enum verdict verdict = judge(c, reply);
+        if (sort(c, p, reply++, verdict, &why) < 0) {
+            give_up(c, &why, hop, err);
+            return;
+        }
+        worst = verdict > worst ? verdict : worst;
+    }
+    c->redirects += worst == REDIRECT;
+    c->state = OURS;
+    if (c->redirects > REDIRECTS_MAX)
+        give_up(c, &why, hop, err);
+    else if (worst > REDIRECT || (worst == REDIRECT && c->redirects > REDIRECTS_AT_ONCE))
+        pause_for(c, &why, hop, err);
+}
+
+/* Another try cannot help: these are the same wherever one connects. */
+static int is_hopeless(const struct coat_error *why)
+{
+    return why->code == COAT_EDENIED || why->code == COAT_ECONFIG;
+}
+
+/* What the operation has to know: it was perhaps carried out, or nothing more can be tried. */
+static void tell_lost(struct coat_courier *c, const struct coat_event *event, struct coat_hop *hop,
+                      struct coat_error *err)
+{
+    struct coat_event told = *event;
+    told.maybe_sent |= c->answered;
+    told.final |= event->unreached;
+    tell(c, told, hop, err);
+}
+
+static void lost(struct coat_courier *c, const struct coat_event *event, struct coat_hop *hop,
+                 struct coat_error *err)
+{
+    int code = event->why->code;
+    if (code == COAT_EUNAVAILABLE || code == COAT_ETIMEOUT)
+        coat_topology_doubt(c->topology, c->node, c->monotonic_ms);
+    if (event->maybe_sent || event->final || coat_topology_single(c->topology) ||
+        is_hopeless(event->why)) {
+        tell_lost(c, event, hop, err);
+        return;
+    }
+    for (size_t i = 0; i < c->count; i++)
+        if (c->parcels[i].sent)
+            drop_redirect(&c->parcels[i]);
+    pause_for(c, event->why, hop, err);
+}
+
+/* ---- The machine ---------------------------------------------------------------------------- */
+
+static void take(struct coat_courier *c, const struct coat_event *event, struct coat_hop *hop,
+                 struct coat_error *err)
+{
+    switch (c->state) {
+    case NEW:
+        tell(c, *event, hop, err);
+        break;
+    case ASKED:
+        answered_question(c, event, hop, err);
+        break;
+    case SENT:
+        if (event->kind == COAT_EVENT_LOST)
+            lost(c, event, hop, err);
+        else
+            replies_came(c, event, hop, err);
+        break;
+    case PAUSED:
+        c->state = OURS;
+        break;
+    default:
+        assert(!"an event after the end");
+    }
+}
+
+void coat_courier_step(struct coat_courier *c, const struct coat_event *event, struct coat_hop *hop,
+                       struct coat_error *err)
+{
+    c->now_ms = event->now_ms;
+    c->monotonic_ms = event->monotonic_ms;
+    take(c, event, hop, err);
+    while (c->state == OURS) {
+        int64_t again_ms = 0;
+        if (first_open(c) < c->count &&
+            coat_topology_due(c->topology, c->monotonic_ms, &again_ms)) {
+            c->contact = 0;
+            ask(c, hop, err);
+        } else {
+            deliver(c, again_ms, hop, err);
+        }
+    }
+}
