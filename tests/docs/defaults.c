@@ -21,6 +21,7 @@ int main(void)
     printf("max_depth %zu\n", o->limits.max_depth);
     printf("max_fields %zu\n", o->limits.max_fields);
     printf("max_items %zu\n", o->limits.max_items);
+    printf("verify %d\n", o->verify);
     printf("allow_root %d\n", o->allow_root);
     coat_options_free(o);
     return 0;
