@@ -4,7 +4,8 @@
 .SUFFIXES:
 .PHONY: all lib python test-programs fuzz-programs bench-programs install install-lib install-python \
 	uninstall clean distclean deps demo run-demo bench-codec run-bench-codec bench-redis \
-	run-bench-redis check run-check check-long run-check-long test fuzz run-fuzz fuzz-afl run-fuzz-afl \
+	run-bench-redis check run-check check-long run-check-long check-servers \
+	run-check-servers test fuzz run-fuzz fuzz-afl run-fuzz-afl \
 	requirements help
 
 all: lib python
@@ -12,7 +13,7 @@ all: lib python
 # What configure found. It runs by itself where it has not yet, or is newer; not for the targets
 # that install first what it looks for, or that need nothing from it.
 srcdir = .
-ifneq ($(filter-out deps demo bench-codec bench-redis check check-long fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps demo bench-codec bench-redis check check-long check-servers fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
 	$(srcdir)/configure $(configure_args)
@@ -210,6 +211,14 @@ run-check: all
 run-check-long: all
 	@$(run_tests) long
 
+check-servers:
+	@$(srcdir)/tests/deps all
+	@$(srcdir)/tests/deps servers
+	@$(MAKE) -s run-$@
+
+run-check-servers: all
+	@$(run_tests) servers
+
 test: all
 	@$(run_tests) test
 
@@ -242,6 +251,7 @@ help:
 	@echo 'make check        all tests, with nothing left out; installs what they need'
 	@echo 'make test         those tests that can run here; installs nothing'
 	@echo 'make check-long   make check, and what takes longer'
+	@echo 'make check-servers  the tests of the path to Redis with each server that PyPI has'
 	@echo 'make fuzz T=60    each fuzzer for so many seconds; make fuzz-afl: with AFL++'
 	@echo 'make requirements the security requirements, their tests, and what these said last'
 	@echo 'make bench-codec  dumps and loads beside others; BENCH_OPTIONS=--quick: sooner'

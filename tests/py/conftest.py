@@ -158,6 +158,14 @@ class RedisServer:
         self.process.wait(PATIENCE_S)
         self.process = None
 
+    def kill(self) -> None:
+        """As a crash would, with no time to write anything."""
+        assert self.process is not None and self._client is not None
+        self._client.close()
+        self.process.kill()
+        self.process.wait(PATIENCE_S)
+        self.process = None
+
     def restart(self) -> None:
         self.stop()
         self.start()

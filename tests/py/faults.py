@@ -72,6 +72,7 @@ class _Plan:
     fault: Fault | None
     left: int = 0
     hits: int = 0
+    turns: int = 0
     passed: dict[Side, bytearray] = field(
         default_factory=lambda: {"request": bytearray(), "reply": bytearray()}
     )
@@ -87,9 +88,10 @@ class _Link:
     plan: _Plan
     passed: dict[Side, bytearray] = field(default_factory=dict)
     harmed: bool = False
+    last: Side = "reply"
 
     def begin(self, plan: _Plan) -> None:
-        self.plan, self.harmed = plan, False
+        self.plan, self.harmed, self.last = plan, False, "reply"
         self.passed = {"request": bytearray(), "reply": bytearray()}
 
 
@@ -157,6 +159,11 @@ class Proxy:
     def open(self) -> int:
         """How many connections of clients are open."""
         return len(self._links)
+
+    @property
+    def round_trips(self) -> int:
+        """How often a request was sent and its reply waited for, since the proxy was armed."""
+        return self._plan.turns
 
     def passed(self, side: Side) -> bytes:
         """What has passed since the proxy was armed, over all connections."""
@@ -232,6 +239,8 @@ class Proxy:
         before = bytes(link.passed[side])
         link.passed[side] += chunk
         plan.passed[side] += chunk
+        plan.turns += link.last == "reply" and side == "request"
+        link.last = side
         left = fault.at - len(before) if fault else 0
         if not fault or side != fault.side or left > len(chunk) or link.harmed or not plan.left:
             await _write(writer, chunk)

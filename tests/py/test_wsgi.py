@@ -199,39 +199,6 @@ def test_req_09_a_stored_key_presented_as_a_cookie_opens_nothing(
 # ---- What it costs, and what Redis sees ----------------------------------------------------
 
 
-def names(commands: list[list[str]]) -> list[str]:
-    return [command[0].upper() for command in commands]
-
-
-def test_commands_of_each_kind_of_request(serve: Serve, redis_server: RedisServer) -> None:
-    def view(session: Session, path: str) -> Any:
-        if path == "/untouched":
-            return ""
-        if path == "/logout":
-            return session.destroy()
-        if path == "/login":
-            return logged_in_elsewhere(session)
-        return put(session, path)
-
-    def commands_of(path: str) -> list[str]:
-        with redis_server.monitor() as seen:
-            browser.get(path)
-        return names(seen)
-
-    browser = serve(view)
-    browser.get("/a/1")  # connects and loads the scripts
-    browser.get("/a/2")
-    browser.get("/logout")
-    assert commands_of("/untouched") == []
-    assert commands_of("/") == []
-    assert commands_of("/a/1") == ["SET"]
-    assert commands_of("/untouched") == []
-    assert commands_of("/") == ["GET", "PTTL"]
-    assert commands_of("/a/1") == ["GET", "PTTL"]
-    assert commands_of("/a/2") == ["GET", "PTTL", "EVALSHA"]
-    assert commands_of("/logout") == ["EVALSHA"]
-
-
 def test_req_03_a_malformed_cookie_costs_nothing_and_is_counted(
     serve: Serve, store: Store, redis_server: RedisServer
 ) -> None:

@@ -1,0 +1,161 @@
+"""What each kind of request costs: its commands, as MONITOR shows them, and its round trips, as a
+proxy counts them. A new operation gets its row here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from coatcheck import Session, Store
+from conftest import Browser, RedisServer
+from faults import Loop, Proxy
+
+COOKIE = "__Host-session"
+LOAD = ["GET", "PTTL"]
+
+Work = Callable[[Session], object]
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[Loop]:
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def proxy(redis_server: RedisServer, loop: Loop) -> Iterator[Proxy]:
+    proxy = Proxy(loop, redis_server.path)
+    yield proxy
+    proxy.close()
+
+
+def nothing(session: Session) -> None:
+    pass
+
+
+def read(session: Session) -> None:
+    session.get("a")
+
+
+def change(session: Session) -> None:
+    session["a"] = 2
+
+
+def read_and_destroy(session: Session) -> None:
+    session.get("a")
+    session.destroy()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind of request: what it does with its session, what that sends, and how often it waits."""
+
+    name: str
+    work: Work
+    commands: list[str]
+    round_trips: int
+    cookie: str = "good"  # or none, malformed, unknown
+    before: Callable[[Store, RedisServer, Session], object] = lambda store, server, session: None
+    meanwhile: bool = False  # somebody else saves between its load and its save
+
+
+def log_in(store: Store, server: RedisServer, session: Session) -> None:
+    session.login("user:1", carry="all")
+    session.save()
+
+
+def forget_scripts(store: Store, server: RedisServer, session: Session) -> None:
+    server.cli("SCRIPT", "FLUSH")
+
+
+def let_time_pass(store: Store, server: RedisServer, session: Session) -> None:
+    server.cli("PEXPIRE", *server.records(), 60_000)  # of half an hour
+
+
+def take_ttl_away(store: Store, server: RedisServer, session: Session) -> None:
+    server.cli("PERSIST", *server.records())
+
+
+ROWS = [
+    Row("no cookie, not touched", nothing, [], 0, "none"),
+    Row("no cookie, read", read, [], 0, "none"),
+    Row("malformed cookie, read", read, [], 0, "malformed"),
+    Row("not touched", nothing, [], 0),
+    Row("unknown id, read", read, LOAD, 1, "unknown"),
+    Row("read", read, LOAD, 1),
+    Row("read, idle clock due", read, [*LOAD, "PEXPIRE"], 2, before=let_time_pass),
+    Row("read, logged in", read, LOAD, 1, before=log_in),
+    Row("read, no TTL", read, [*LOAD, "PEXPIRE"], 2, before=take_ttl_away),
+    Row("changed", change, [*LOAD, "EVALSHA"], 2),
+    Row("changed meanwhile", change, [*LOAD, "EVALSHA", "EVALSHA"], 3, meanwhile=True),
+    Row("changed, script unknown", change, [*LOAD, "EVALSHA", "EVAL"], 3, before=forget_scripts),
+    Row("new session", change, ["SET"], 1, "none"),
+    Row("login with a session", lambda s: s.login("user:1", carry="all"), [*LOAD, "EVALSHA"], 2),
+    Row(
+        "login again",
+        lambda s: s.login("user:1", carry="all"),
+        [*LOAD, "EVALSHA"],
+        2,
+        before=log_in,
+    ),
+    Row("login without a session", lambda s: s.login("user:1", carry="all"), ["SET"], 1, "none"),
+    Row("rotation", lambda s: s.rotate(), [*LOAD, "EVALSHA"], 2),
+    Row("logout", lambda s: s.destroy(), ["EVALSHA"], 1),
+    Row("logout, loaded", read_and_destroy, [*LOAD, "EVALSHA"], 2),
+    Row("logout, logged in", lambda s: s.destroy(), ["EVALSHA"], 1, before=log_in),
+]
+
+
+def through_store(store: Store, cookie: str | None, work: Work) -> None:
+    session = store.session(cookie)
+    work(session)
+    session.save()
+
+
+def through_wsgi(serve: Any) -> Callable[[Store, str | None, Work], None]:
+    def request(store: Store, cookie: str | None, work: Work) -> None:
+        browser: Browser = serve(lambda session: str(work(session)), store=store)
+        if cookie is not None:
+            browser.jar[COOKIE] = cookie
+        assert browser.get().status == 200
+
+    return request
+
+
+@pytest.mark.parametrize("path", ["Store", "WSGI"])
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+def test_what_a_request_costs(
+    redis_server: RedisServer, proxy: Proxy, serve: Any, row: Row, path: str
+) -> None:
+    request = through_store if path == "Store" else through_wsgi(serve)
+    with Store(proxy.url(), prefix="test:") as store:
+        teach_scripts(store)
+        session = store.new()
+        session["a"] = 1
+        session.save()
+        row.before(store, redis_server, session)
+        cookies = {"good": session.id, "none": None, "malformed": "x", "unknown": "A" * 43}
+
+        def work(session: Session) -> None:
+            row.work(session)
+            if row.meanwhile:  # a revision that this request has not seen
+                redis_server.cli("SETRANGE", redis_server.records()[0], 4, "other sv")
+
+        proxy.arm(None)
+        with redis_server.monitor() as seen:
+            request(store, cookies[row.cookie], work)
+        ours = [command[0].upper() for command in seen]
+        assert [name for name in ours if name not in ("KEYS", "SETRANGE")] == row.commands
+        assert proxy.round_trips == row.round_trips
+
+
+def teach_scripts(store: Store) -> None:
+    session = store.new()
+    session["a"] = 1
+    session.save()
+    session["a"] = 2
+    session.save()
+    session.destroy()
