@@ -56,8 +56,9 @@ struct coat_limits {
 
 /*
  * Values in those keys of one dict that are neither text nor bytes, a tuple and all its members
- * each counting one: their hashes are not seeded in Python, and of chosen ones each is compared with
- * all others. One more is COAT_ELIMIT with the reason "max_odd_keys", whatever the other limits.
+ * each counting one: their hashes are not seeded in Python, and of chosen ones each is compared
+ * with all others. One more is COAT_ELIMIT with the reason "max_odd_keys", whatever the other
+ * limits.
  */
 #define COAT_ODD_KEYS_MAX ((size_t)4096)
 
