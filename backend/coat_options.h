@@ -23,6 +23,13 @@
  *                      that announce another address: "10.0.0.1:6379=localhost:7001,..."
  *     verify           "1": a nonce goes with every pipeline, so that replies which a proxy has
  *                      swapped are noticed whatever they are; an ECHO more. 0
+ *     tls_ca_file, tls_ca_dir    whose certificates are trusted, for rediss://: a file of them, a
+ *                      directory as "openssl rehash" makes it. Without both whom the system
+ *                      trusts, as OpenSSL finds it, which reads SSL_CERT_FILE and SSL_CERT_DIR
+ *     tls_cert_file, tls_key_file    our certificate and its key; the first may hold both
+ *     tls_key_password    opens the key
+ *     tls_server_name  whom the server's certificate must be for. The host of the URL
+ *     tls_min_version  "1.2" or "1.3". 1.2
  *     allow_root       "1": embedded: may start a server as root. 0
  *
  * Times are decimal seconds: idle from 1 to 2147483647 and lifetime from 1 to 34560000 (400 days),

@@ -209,7 +209,8 @@ int coat_conn_open(struct coat_conn *conn, int64_t deadline_ms, struct coat_erro
     }
     assert(conn->state == COAT_CONN_OPENING);
     if (conn->greeting == CONNECTING) {
-        rc = coat_net_open(&conn->net, &conn->options->address, conn->open_deadline_ms, err);
+        rc = coat_net_open(&conn->net, &conn->options->address, &conn->options->tls,
+                           conn->open_deadline_ms, err);
         if (rc == 0)
             rc = prepare_greeting(conn, err);
         if (rc < 0)

@@ -13,6 +13,7 @@
 
 #include "api/error.h"
 #include "clock.h"
+#include "system_error.h"
 
 #define BACKLOG_PAUSE_MS 5
 
@@ -28,43 +29,42 @@ const char *coat_net_name(const struct coat_address *address, char *to, size_t s
     return to;
 }
 
-/* The system's word for errno would depend on the locale. */
-static const struct {
-    int number;
-    const char *reason, *text;
-} failures[] = {
-    {ECONNREFUSED, "refused", "connection refused; is the server running there?"},
-    {ENOENT, "missing", "there is no such socket; is the server running?"},
-    {ECONNRESET, "reset", "the server reset the connection"},
-    {EPIPE, "closed", "the server closed the connection"},
-    {EACCES, "permission", "this process may not use it"},
-    {EPERM, "permission", "this process may not use it"},
-    {ENETUNREACH, "unreachable", "there is no way to this network"},
-    {EHOSTUNREACH, "unreachable", "there is no way to this host"},
-    {ETIMEDOUT, "timeout", "the server's host does not answer"},
-    {EMFILE, "descriptors", "this process has too many open files"},
-    {ENFILE, "descriptors", "this system has too many open files"},
-    {ENOBUFS, "memory", "the system is short of memory"},
-    {ENOMEM, "memory", "the system is short of memory"},
-};
+static int wants_tls(const struct coat_net *net, const char *reason, struct coat_error *err)
+{
+    char name[160];
+    return coat_error_because(err, COAT_EUNAVAILABLE, reason,
+                              "%s: the server closed the connection before it said anything; if "
+                              "this port wants TLS, write rediss:// in the URL",
+                              coat_net_name(net->address, name, sizeof name));
+}
+
+/* A server that wants TLS gives up on plain commands, mostly without a word. */
+static int is_mute(const struct coat_net *net)
+{
+    return net->stage == COAT_NET_OPEN && !net->tls && !net->heard &&
+           net->address->scheme == COAT_SCHEME_TCP;
+}
 
 static int failed(const struct coat_net *net, int number, struct coat_error *err)
 {
     char name[160];
-    coat_net_name(net->address, name, sizeof name);
-    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++)
-        if (failures[i].number == number)
-            return coat_error_because(err, COAT_EUNAVAILABLE, failures[i].reason, "%s: %s", name,
-                                      failures[i].text);
-    return coat_error_because(err, COAT_EUNAVAILABLE, "io", "%s: system error %d", name, number);
+    if (number == EPIPE && is_mute(net))
+        return wants_tls(net, "closed", err);
+    if (number == ECONNRESET && is_mute(net))
+        return wants_tls(net, "reset", err);
+    return coat_system_error(coat_net_name(net->address, name, sizeof name), number, err);
 }
 
 static int timed_out(const struct coat_net *net, struct coat_error *err)
 {
+    static const char *const what[] = {
+        [COAT_NET_CLOSED] = "let us connect in time",
+        [COAT_NET_SHAKING_HANDS] = "finish the TLS handshake in time; is this its port for TLS?",
+        [COAT_NET_OPEN] = "answer in time",
+    };
     char name[160];
-    return coat_error_because(err, COAT_ETIMEOUT, "timeout", "%s did not %s in time",
-                              coat_net_name(net->address, name, sizeof name),
-                              net->connected ? "answer" : "let us connect");
+    return coat_error_because(err, COAT_ETIMEOUT, "timeout", "%s did not %s",
+                              coat_net_name(net->address, name, sizeof name), what[net->stage]);
 }
 
 static int interrupted(struct coat_error *err)
@@ -132,7 +132,6 @@ static int open_unix(struct coat_net *net, int64_t deadline_ms, struct coat_erro
         if (poll(NULL, 0, left < BACKLOG_PAUSE_MS ? (int)left : BACKLOG_PAUSE_MS) < 0)
             return interrupted(err);
     }
-    net->connected = 1;
     return 0;
 }
 
@@ -181,7 +180,6 @@ static int finish_try(struct coat_net *net, struct coat_error *err)
     setsockopt(net->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
     setsockopt(net->fd, IPPROTO_TCP, TCP_KEEPINTVL, &between_s, sizeof between_s);
     setsockopt(net->fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-    net->connected = 1;
     return 0;
 }
 
@@ -213,6 +211,54 @@ static int open_tcp(struct coat_net *net, int64_t deadline_ms, struct coat_error
     return rc;
 }
 
+/* ---- Steps: 0, a failure, or the event of poll() that a step waits for ---------------------- */
+
+static int shake_hands(struct coat_net *net, const struct coat_tls_options *tls,
+                       struct coat_error *err)
+{
+    char name[160];
+    int rc = 0;
+    if (!net->tls)
+        rc = coat_tls_new(&net->tls, tls, net->address->host,
+                          coat_net_name(net->address, name, sizeof name), net->fd, err);
+    return rc < 0 ? rc : coat_tls_handshake(net->tls, err);
+}
+
+static int write_plain(struct coat_net *net, const void *bytes, size_t len, size_t *done,
+                       struct coat_error *err)
+{
+    while (*done < len) {
+        ssize_t n = send(net->fd, (const char *)bytes + *done, len - *done, MSG_NOSIGNAL);
+        if (n >= 0)
+            *done += (size_t)n;
+        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return POLLOUT;
+        else
+            return errno == EINTR ? interrupted(err) : failed(net, errno, err);
+    }
+    return 0;
+}
+
+/* No reply of Redis begins so: the alert with which TLS answers what it does not understand. */
+#define TLS_ALERT 0x15
+
+static int read_plain(struct coat_net *net, void *bytes, size_t size, size_t *got,
+                      struct coat_error *err)
+{
+    ssize_t n = recv(net->fd, bytes, size, 0);
+    if (n == 0)
+        return failed(net, EPIPE, err);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return POLLIN;
+    if (n < 0)
+        return errno == EINTR ? interrupted(err) : failed(net, errno, err);
+    if (!net->heard && *(const unsigned char *)bytes == TLS_ALERT)
+        return wants_tls(net, "protocol", err);
+    net->heard = 1;
+    *got = (size_t)n;
+    return 0;
+}
+
 /* ---- The interface -------------------------------------------------------------------------- */
 
 void coat_net_init(struct coat_net *net)
@@ -220,50 +266,55 @@ void coat_net_init(struct coat_net *net)
     *net = (struct coat_net){.fd = -1};
 }
 
-int coat_net_open(struct coat_net *net, const struct coat_address *address, int64_t deadline_ms,
-                  struct coat_error *err)
+int coat_net_open(struct coat_net *net, const struct coat_address *address,
+                  const struct coat_tls_options *tls, int64_t deadline_ms, struct coat_error *err)
 {
+    int rc = 0;
     net->address = address;
-    return address->scheme == COAT_SCHEME_TCP ? open_tcp(net, deadline_ms, err)
-                                              : open_unix(net, deadline_ms, err);
-}
-
-int coat_net_write(struct coat_net *net, const void *bytes, size_t len, size_t *done,
-                   int64_t deadline_ms, struct coat_error *err)
-{
-    while (*done < len) {
-        ssize_t n = send(net->fd, (const char *)bytes + *done, len - *done, MSG_NOSIGNAL);
-        if (n >= 0) {
-            *done += (size_t)n;
-            continue;
-        }
-        if (errno == EINTR)
-            return interrupted(err);
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            return failed(net, errno, err);
-        int rc = wait_for(net, POLLOUT, deadline_ms, err);
+    if (net->stage == COAT_NET_CLOSED) {
+        rc = address->scheme == COAT_SCHEME_TCP ? open_tcp(net, deadline_ms, err)
+                                                : open_unix(net, deadline_ms, err);
+        if (rc < 0)
+            return rc;
+        net->stage = tls && tls->on ? COAT_NET_SHAKING_HANDS : COAT_NET_OPEN;
+    }
+    while (net->stage == COAT_NET_SHAKING_HANDS) {
+        rc = shake_hands(net, tls, err);
+        if (rc > 0)
+            rc = wait_for(net, (short)rc, deadline_ms, err);
+        else if (rc == 0)
+            net->stage = COAT_NET_OPEN;
         if (rc < 0)
             return rc;
     }
     return 0;
 }
 
+int coat_net_write(struct coat_net *net, const void *bytes, size_t len, size_t *done,
+                   int64_t deadline_ms, struct coat_error *err)
+{
+    for (;;) {
+        int rc = net->tls ? coat_tls_write(net->tls, bytes, len, done, err)
+                          : write_plain(net, bytes, len, done, err);
+        if (rc > 0)
+            rc = wait_for(net, (short)rc, deadline_ms, err);
+        else if (rc == 0)
+            return 0;
+        if (rc < 0)
+            return rc;
+    }
+}
+
 int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, int64_t deadline_ms,
                   struct coat_error *err)
 {
     for (;;) {
-        ssize_t n = recv(net->fd, bytes, size, 0);
-        if (n > 0) {
-            *got = (size_t)n;
+        int rc = net->tls ? coat_tls_read(net->tls, bytes, size, got, err)
+                          : read_plain(net, bytes, size, got, err);
+        if (rc > 0)
+            rc = wait_for(net, (short)rc, deadline_ms, err);
+        else if (rc == 0)
             return 0;
-        }
-        if (n == 0)
-            return failed(net, EPIPE, err);
-        if (errno == EINTR)
-            return interrupted(err);
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            return failed(net, errno, err);
-        int rc = wait_for(net, POLLIN, deadline_ms, err);
         if (rc < 0)
             return rc;
     }
@@ -272,15 +323,21 @@ int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, i
 int coat_net_quiet(const struct coat_net *net)
 {
     struct pollfd p = {.fd = net->fd, .events = POLLIN | POLLRDHUP};
-    return net->connected && poll(&p, 1, 0) == 0;
+    if (net->stage != COAT_NET_OPEN)
+        return 0;
+    int silent = poll(&p, 1, 0) == 0;
+    return net->tls ? coat_tls_quiet(net->tls, silent) : silent;
 }
 
 void coat_net_close(struct coat_net *net)
 {
+    coat_tls_free(net->tls);
+    net->tls = NULL;
     drop_socket(net);
     forget_found(net);
     coat_lookup_leave(net->lookup);
-    net->connected = 0;
+    net->stage = COAT_NET_CLOSED;
+    net->heard = 0;
 }
 
 void coat_net_release(struct coat_net *net)

@@ -1,9 +1,11 @@
 /*
- * net.h: one socket, TCP or unix, in which every wait has a deadline on the monotonic clock.
+ * net.h: one socket, TCP or unix, with TLS or without; every wait has a deadline on the monotonic
+ * clock.
  *
  * A wait that a signal interrupts returns COAT_EINTR; the same call again goes on where it was.
  * Other failures: COAT_ETIMEOUT, or COAT_EUNAVAILABLE with the reason in one word ("refused",
- * "reset", "closed", "resolve", ...); after these only coat_net_close makes sense.
+ * "reset", "closed", "resolve", ..., and those of tls.h), or COAT_ECONFIG; after these only
+ * coat_net_close makes sense.
  */
 #ifndef COAT_BACKEND_NET_H
 #define COAT_BACKEND_NET_H
@@ -15,7 +17,9 @@
 
 struct coat_net {
     int fd; /* -1: none */
-    int connected;
+    enum { COAT_NET_CLOSED, COAT_NET_SHAKING_HANDS, COAT_NET_OPEN } stage;
+    int heard;                          /* the peer has said something */
+    struct coat_tls *tls;               /* NULL: none */
     const struct coat_address *address; /* borrowed while open */
     struct coat_lookup *lookup;         /* of the host's name; one that is stuck outlives closing */
     struct coat_endpoints found;        /* while connecting to TCP; count 0: not yet */
@@ -25,9 +29,12 @@ struct coat_net {
 
 void coat_net_init(struct coat_net *net);
 
-/* Connect to an address, which must outlive the socket; tries each that a host name has. */
-int coat_net_open(struct coat_net *net, const struct coat_address *address, int64_t deadline_ms,
-                  struct coat_error *err);
+/*
+ * Connect to an address, which must outlive the socket; tries each that a host name has. With TLS
+ * if `tls` says so, and then never without; NULL: without.
+ */
+int coat_net_open(struct coat_net *net, const struct coat_address *address,
+                  const struct coat_tls_options *tls, int64_t deadline_ms, struct coat_error *err);
 
 /* Write all of it. *done: how many bytes were written so far, 0 at first, also after a failure. */
 int coat_net_write(struct coat_net *net, const void *bytes, size_t len, size_t *done,

@@ -151,6 +151,18 @@ static int parse_text(const struct option *option, const char *text, void *field
     return 0;
 }
 
+static int parse_tls_version(const struct option *option, const char *text, void *field)
+{
+    (void)option;
+    static const char *const names[] = {[COAT_TLS_1_2] = "1.2", [COAT_TLS_1_3] = "1.3"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *(enum coat_tls_version *)field = (enum coat_tls_version)i;
+            return 0;
+        }
+    return COAT_ECONFIG;
+}
+
 static int has_control(const char *utf8)
 {
     for (const unsigned char *c = (const unsigned char *)utf8; *c; c++)
@@ -219,6 +231,14 @@ static const struct option table[] = {
      "announced=reachable addresses with commas between, for example "
      "10.0.0.1:6379=localhost:7001"},
     {"verify", "0", parse_int, FIELD(verify), 0, 1, NO_NONE, "0 or 1"},
+    {"tls_ca_file", NULL, parse_text, FIELD(tls.ca_file), 0, 0, NO_NONE, "a path"},
+    {"tls_ca_dir", NULL, parse_text, FIELD(tls.ca_dir), 0, 0, NO_NONE, "a path"},
+    {"tls_cert_file", NULL, parse_text, FIELD(tls.cert_file), 0, 0, NO_NONE, "a path"},
+    {"tls_key_file", NULL, parse_text, FIELD(tls.key_file), 0, 0, NO_NONE, "a path"},
+    {"tls_key_password", NULL, parse_text, FIELD(tls.key_password), 0, 0, NO_NONE, "text"},
+    {"tls_server_name", NULL, parse_text, FIELD(tls.server_name), 0, 0, NO_NONE, "a host name"},
+    {"tls_min_version", "1.2", parse_tls_version, FIELD(tls.min_version), 0, 0, NO_NONE,
+     "1.2 or 1.3"},
     {"allow_root", "0", parse_int, FIELD(allow_root), 0, 1, NO_NONE, "0 or 1"},
 };
 
@@ -275,10 +295,10 @@ static int unknown(const char *name, int shown, struct coat_error *err)
     if (2 * distance(name, table[nearest].name) <= len)
         return coat_error_set(err, COAT_ECONFIG, "there is no option %s; did you mean %s?", what,
                               table[nearest].name);
-    char names[OPTIONS * 32] = "";
-    for (int i = 0; i < OPTIONS; i++)
-        strcat(strcat(names, i == 0 ? "" : ", "), table[i].name);
-    return coat_error_set(err, COAT_ECONFIG, "there is no option %s, only %s", what, names);
+    return coat_error_set(err, COAT_ECONFIG,
+                          "there is no option %s; coat_options.h and Python's "
+                          "help(coatcheck.Store) say which there are",
+                          what);
 }
 
 /* Where an option was given. */
@@ -343,6 +363,7 @@ static int take_address(struct coat_options *o, const struct coat_url *url, stru
     for (size_t i = 0; i < url->count; i++)
         if (find(url->params[i].name) <= URL)
             return unknown(url->params[i].name, !strchr(url->params[i].value, '@'), err);
+    o->tls.on = url->tls;
     if (copy_address(&o->address, &url->address) < 0)
         return coat_error_nomem(err);
     return take_connect(&o->connect, url, err);
@@ -462,6 +483,7 @@ void coat_options_free(struct coat_options *o)
     }
     wipe(o->username);
     wipe(o->password);
+    coat_tls_options_release(&o->tls);
     free(o->prefix);
     release_address(&o->address);
     release_connect(&o->connect);
@@ -541,7 +563,7 @@ int coat_options_complete(const struct coat_options *o, struct coat_error *err)
         return coat_error_set(err, COAT_ECONFIG,
                               "option connect_timeout is longer than timeout, of which it is a "
                               "part; make timeout longer or leave connect_timeout away");
-    return 0;
+    return coat_tls_options_check(&o->tls, err);
 }
 
 struct coat_options *coat_options_copy(const struct coat_options *o)

@@ -294,11 +294,6 @@ static int parse_scheme(struct coat_url *url, char *text, struct coat_error *err
     for (size_t i = 0; rest && i < sizeof schemes / sizeof schemes[0]; i++) {
         if (strcasecmp(text, schemes[i].name) != 0)
             continue;
-        if (schemes[i].tls)
-            return coat_error_set(err, COAT_ECONFIG,
-                                  "URLs of the form %s: are not supported by this version; use "
-                                  "redis://host:port/db or unix:/path",
-                                  schemes[i].name);
         url->kind = schemes[i].kind;
         url->tls = schemes[i].tls;
         return schemes[i].parse(url, rest, err);

@@ -7,7 +7,7 @@
 
 #include "options.h"
 
-#define COAT_URL_PARAMS_MAX 32
+#define COAT_URL_PARAMS_MAX 48
 
 struct coat_url {
     char *text;                  /* what the rest points into */

@@ -49,6 +49,13 @@ class StoreOptions(TypedDict, total=False):
     sentinel_password: str | None
     node_map: str | None
     verify: bool
+    tls_ca_file: str | None
+    tls_ca_dir: str | None
+    tls_cert_file: str | None
+    tls_key_file: str | None
+    tls_key_password: str | None
+    tls_server_name: str | None
+    tls_min_version: Literal["1.2", "1.3"]
     allow_root: bool
 
 
@@ -57,9 +64,9 @@ class Store(_core.Store):
 
     ``url`` is ``redis://[user:pass@]host[:port][/db]``, ``unix:/path[?db=n]``,
     ``redis+sentinel://[user:pass@]host1[:port],host2.../service[/db]``,
-    ``redis+cluster://[user:pass@]host1[:port],host2...`` or, for development,
-    ``embedded:[/directory]``, a private server that is started if it is not running. Making a store
-    does not connect, except to that.
+    ``redis+cluster://[user:pass@]host1[:port],host2...``, each with TLS as ``rediss...``, or, for
+    development, ``embedded:[/directory]``, a private server that is started if it is not running.
+    Making a store does not connect, except to that.
 
     Options, times in seconds or as timedelta:
 
@@ -83,6 +90,13 @@ class Store(_core.Store):
     node_map            where nodes behind NAT can be reached, by the address that they announce:
                         ``"10.0.0.1:6379=localhost:7001,..."``
     verify              notice every swapped reply, for an ECHO with each pipeline (False)
+    tls_ca_file, tls_ca_dir
+                        whose certificates are trusted: a file in the form PEM, a directory with
+                        hashed names; without both whom the system trusts
+    tls_cert_file, tls_key_file, tls_key_password
+                        our certificate, for a server that wants one, and its key
+    tls_server_name     the name that the server's certificate must be for (the host of the URL)
+    tls_min_version     ``"1.2"`` or ``"1.3"`` (``"1.2"``)
     allow_root          embedded: may start its server as root (False)
     ==================  ==========================================================================
 

@@ -22,6 +22,7 @@ int main(void)
     printf("max_fields %zu\n", o->limits.max_fields);
     printf("max_items %zu\n", o->limits.max_items);
     printf("verify %d\n", o->verify);
+    printf("tls_min_version %s\n", o->tls.min_version == COAT_TLS_1_2 ? "1.2" : "1.3");
     printf("allow_root %d\n", o->allow_root);
     coat_options_free(o);
     return 0;

@@ -121,7 +121,7 @@ ok 'a pkg-config that does not work' says "'false' does not work" configured PKG
 ok 'without hiredis it names the packages' missing hiredis libhiredis-dev hiredis-devel
 ok 'in one sentence' one_sentence
 ok 'without msgpack-c it names the packages' missing msgpack libmsgpack-dev msgpack-devel
-ok 'without OpenSSL it names the packages' missing libcrypto libssl-dev openssl-devel
+ok 'without OpenSSL it names the packages' missing openssl libssl-dev openssl-devel
 ok 'without Python it names the packages' says "'apt-get install python3-dev' (Debian, Ubuntu) or 'dnf install python3-devel' (Fedora), or configure --without-python" \
 	configured --python=no-such-python
 ok 'a Python that does not work' says "'false' does not work" configured --python=false

@@ -245,15 +245,15 @@ static void an_unknown_name_is_answered_with_the_nearest(void **state)
     assert_int_equal(coat_options_set(*state, "url", "redis://h?url=x", &err), COAT_ECONFIG);
 }
 
-static void one_that_is_near_to_none_is_answered_with_all_names(void **state)
+static void one_that_is_near_to_none_is_answered_with_where_they_stand(void **state)
 {
     static const char *const names[] = {"ttl", "ssl", "db", "secret", "samesite"};
     struct coat_error err;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         assert_int_equal(coat_options_set(*state, names[i], "1", &err), COAT_ECONFIG);
         assert_null(strstr(err.text, "did you mean"));
-        assert_non_null(strstr(err.text, "url, prefix, idle, lifetime"));
-        assert_non_null(strstr(err.text, "allow_root"));
+        assert_non_null(strstr(err.text, names[i]));
+        assert_non_null(strstr(err.text, "coat_options.h"));
     }
 }
 
@@ -467,7 +467,7 @@ int main(void)
         TEST(a_refused_value_leaves_the_options_as_they_were),
         TEST(a_message_names_the_option_the_value_and_what_is_right),
         TEST(an_unknown_name_is_answered_with_the_nearest),
-        TEST(one_that_is_near_to_none_is_answered_with_all_names),
+        TEST(one_that_is_near_to_none_is_answered_with_where_they_stand),
         TEST(strange_names_are_not_repeated),
         TEST(req_51_no_message_shows_a_password),
         TEST(name_wins_over_url_over_environment_in_every_order),

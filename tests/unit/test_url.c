@@ -210,9 +210,6 @@ static const struct {
     {"unix:////x", "absolute path"},
     {"embedded:dir", "absolute directory"},
     {"embedded://dir", "absolute directory"},
-    {"rediss://:SECRET@h", "not supported by this version"},
-    {"valkeys://h", "not supported by this version"},
-    {"rediss+sentinel://h/s", "not supported by this version"},
     {"redis+sentinel://h", "names no service"},
     {"redis+sentinel://h/", "names no service"},
     {"redis+sentinel://h//0", "names no service"},
@@ -227,7 +224,6 @@ static const struct {
     {"redis+cluster://h,:SECRET@i:x", "port"},
     {"redis+cluster://h:1,i:0", "port"},
     {"redis://h,i", "host name"},
-    {"valkeys+cluster://h", "not supported by this version"},
 };
 
 static void wrong_ones_are_refused_with_advice_and_without_their_secrets(void **state)
