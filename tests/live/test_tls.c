@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -507,7 +508,9 @@ static int pass_on(struct relay *r, int from, int to, int theirs, int cutting)
 static void relay(struct fake_server *f, int fd, int nth)
 {
     struct relay *r = f->arg;
-    int upstream = connect_to(port), open = 1;
+    int upstream = connect_to(port), open = 1, on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(upstream, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     int cutting = atomic_load(&r->cuts) > 0;
     if (cutting)
         atomic_fetch_sub(&r->cuts, 1);
