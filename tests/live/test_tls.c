@@ -396,11 +396,10 @@ static void a_server_that_ended_raises_no_signal(void **state)
     struct coat_store *store = store_at("localhost", port, NULL, NULL);
     struct coat_arg ping = {"PING", 4};
     struct coat_command command = {.args = &ping, .count = 1};
-    struct coat_conn *conn = NULL;
+    struct coat_conn *conn = live_take(store, 10000);
     struct coat_error err;
     int64_t until = coat_monotonic_ms() + 10000;
     signal(SIGPIPE, SIG_DFL);
-    assert_int_equal(coat_pool_checkout(store->pool, until, &conn, &err), 0);
     live_server_kill(&server, 1);
     int rc = 0;
     for (int i = 0; rc == 0 && i < 1000; i++) {
@@ -408,7 +407,7 @@ static void a_server_that_ended_raises_no_signal(void **state)
         rc = coat_conn_send(conn, &command, 1, until, &err);
     }
     assert_int_equal(rc, COAT_EUNAVAILABLE);
-    coat_pool_checkin(store->pool, conn, 0);
+    live_give(store, conn, 0);
     live_store_free(store);
     live_server_again(&server, server_args("server", "no"));
 }
