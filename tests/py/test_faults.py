@@ -11,12 +11,15 @@ every byte; otherwise some are left out.
 from __future__ import annotations
 
 import os
+import ssl
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -34,14 +37,28 @@ EVERY_BYTE = os.environ.get("COAT_TEST_FAULTS") == "all"
 STEP = 1 if EVERY_BYTE else 11
 THIN = 1 if EVERY_BYTE else 3  # for cases that take their time
 
-TRANSPORTS: dict[str, Transport] = {"plain": PLAIN}
+CERTS = Path(__file__).parents[1] / "certs.sh"
 
 Open = Callable[..., Client]
 
 
-@pytest.fixture(params=TRANSPORTS)
-def transport(request: pytest.FixtureRequest) -> Transport:
-    return TRANSPORTS[request.param]
+def tls(directory: Path) -> Transport:
+    """TLS that ends in the proxy, with a certificate of the tests' own authority."""
+    subprocess.run(["sh", str(CERTS), str(directory)], check=True, timeout=60)
+
+    def context() -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "server.crt", directory / "server.key")
+        return context
+
+    return Transport("tls", "rediss", (("tls_ca_file", str(directory / "ca.crt")),), context)
+
+
+@pytest.fixture(scope="module", params=["plain", "tls"])
+def transport(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Transport:
+    return PLAIN if request.param == "plain" else tls(tmp_path_factory.mktemp("certs"))
 
 
 @pytest.fixture(params=DRIVERS)
