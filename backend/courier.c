@@ -182,7 +182,7 @@ static void add(struct coat_courier *c, struct coat_command command)
     c->commands[c->hop_count++] = command;
 }
 
-/* A value that only the reply to this very pipeline can hold. */
+/* A value that only the reply to this very pipeline can hold; PING sends it back. */
 static int add_nonce(struct coat_courier *c, struct coat_error *err)
 {
     unsigned char random[16];
@@ -191,9 +191,9 @@ static int add_nonce(struct coat_courier *c, struct coat_error *err)
         return rc;
     for (size_t i = 0; i < sizeof random; i++)
         snprintf(c->nonce + 2 * i, 3, "%02x", random[i]);
-    c->echo[0] = (struct coat_arg){"ECHO", 4};
-    c->echo[1] = (struct coat_arg){c->nonce, sizeof c->nonce - 1};
-    add(c, (struct coat_command){.args = c->echo, .count = 2});
+    c->ping[0] = (struct coat_arg){"PING", 4};
+    c->ping[1] = (struct coat_arg){c->nonce, sizeof c->nonce - 1};
+    add(c, (struct coat_command){.args = c->ping, .count = 2});
     return 0;
 }
 
@@ -202,16 +202,20 @@ static int is_nonce(const struct coat_courier *c, const struct coat_event *event
     if (event->count != c->hop_count)
         return 0;
     const struct coat_reply *last = &event->replies[event->count - 1];
-    return !c->verify || (last->kind == COAT_REPLY_BULK && last->len == sizeof c->nonce - 1 &&
-                          memcmp(last->bytes, c->nonce, last->len) == 0);
+    return !c->has_nonce || (last->kind == COAT_REPLY_BULK && last->len == sizeof c->nonce - 1 &&
+                             memcmp(last->bytes, c->nonce, last->len) == 0);
 }
 
-/* The pipeline that was put together goes to c->node. */
+/*
+ * The pipeline that was put together goes to c->node. Sentinels before Redis 7 answer no PING with
+ * a text; what they say of the master has to be confirmed by it anyway.
+ */
 static void send_hop(struct coat_courier *c, int state, struct coat_hop *hop,
                      struct coat_error *err)
 {
     struct coat_error why;
-    if (c->verify && add_nonce(c, &why) < 0) {
+    c->has_nonce = c->verify && !(state == ASKED && coat_topology_asks_sentinels(c->topology));
+    if (c->has_nonce && add_nonce(c, &why) < 0) {
         give_up(c, &why, hop, err);
         return;
     }

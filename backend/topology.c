@@ -132,6 +132,11 @@ int coat_topology_single(const struct coat_topology *t)
     return t->options->connect.kind == COAT_SINGLE;
 }
 
+int coat_topology_asks_sentinels(const struct coat_topology *t)
+{
+    return t->options->connect.kind == COAT_SENTINEL;
+}
+
 /*
  * In a child after fork() a thread that does not exist there may have been changing it. The map is
  * then asked for anew, and its memory given up.

@@ -23,6 +23,9 @@ void coat_topology_free(struct coat_topology *topology); /* NULL allowed */
 /* 1 if nothing can be asked and nobody else serves: one server. */
 int coat_topology_single(const struct coat_topology *topology);
 
+/* 1 if those to be asked are sentinels. */
+int coat_topology_asks_sentinels(const struct coat_topology *topology);
+
 /* ---- Where a key lives ---------------------------------------------------------------------- */
 
 /*

@@ -65,6 +65,7 @@ struct coat_courier {
     struct coat_step step;  /* what the operation asked for last */
     struct coat_node *node; /* of the present hop, counted */
     size_t hop_count;       /* commands of the present hop */
+    int has_nonce;          /* the present hop ends with one */
     int whole;              /* the present hop is all of the step, command by command */
     int answered;           /* some commands of the step were, others not yet */
     int redirects, pauses;  /* since the step began */
@@ -73,7 +74,7 @@ struct coat_courier {
     struct coat_error why; /* the last thing that went wrong in asking; code 0: nothing */
     struct coat_arg question[3];
     char nonce[33];
-    struct coat_arg echo[2];
+    struct coat_arg ping[2];
     size_t count; /* of parcels: the commands of the step */
     size_t room;  /* for so many */
     struct coat_parcel *parcels;

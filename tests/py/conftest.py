@@ -115,6 +115,9 @@ class RedisServer:
         self.process: subprocess.Popen[bytes] | None = None
         self._client: RedisClient | None = None
 
+    def arguments(self, program: str) -> list[str]:
+        return [program, "--port", "0", "--unixsocket", self.path, "--save", "", *self.options]
+
     def start(self) -> None:
         if self.process is not None:
             return
@@ -122,7 +125,7 @@ class RedisServer:
         assert program, "the tests need redis-server or valkey-server"
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [program, "--port", "0", "--unixsocket", self.path, "--save", "", *self.options],
+                self.arguments(program),
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

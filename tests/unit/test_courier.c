@@ -634,7 +634,7 @@ static const char *nonce_of(const struct ride *r)
     static char text[64];
     const struct coat_command *last = &r->hop.commands[r->hop.count - 1];
     assert_int_equal(last->count, 2);
-    assert_memory_equal(last->args[0].bytes, "ECHO", 4);
+    assert_memory_equal(last->args[0].bytes, "PING", 4);
     snprintf(text, sizeof text, "'%.*s'", (int)last->args[1].len,
              (const char *)last->args[1].bytes);
     return text;
@@ -687,6 +687,20 @@ static void a_topology_without_its_nonce_is_not_believed(void **state)
     end(&r);
 }
 
+static void sentinels_get_no_nonce(void **state)
+{
+    (void)state;
+    struct ride r;
+    open_store(&r, "redis+sentinel://s:1/main", "verify", "1");
+    go(&r, "GET a");
+    sends_to(&r, "s", 1, ASK_MASTER);
+    answer(&r, "['m' '1']", NULL);
+    assert_int_equal(r.hop.count, 2);
+    answer(&r, "'x'", nonce_of(&r), NULL);
+    is_done(&r, 0, "x");
+    end(&r);
+}
+
 static void each_pipeline_has_another_nonce(void **state)
 {
     (void)state;
@@ -736,6 +750,7 @@ int main(void)
         TEST(verify_adds_a_nonce_that_is_taken_off_again),
         TEST(a_reply_without_its_nonce_is_foreign_and_closes),
         TEST(a_topology_without_its_nonce_is_not_believed),
+        TEST(sentinels_get_no_nonce),
         TEST(each_pipeline_has_another_nonce),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
