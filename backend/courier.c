@@ -544,8 +544,8 @@ static void take(struct coat_courier *c, const struct coat_event *event, struct 
     case PAUSED:
         c->state = OURS;
         break;
-    default:
-        assert(!"an event after the end");
+    default: /* an event after the end */
+        assert(0);
     }
 }
 
