@@ -358,6 +358,22 @@ static void tickets_after_the_handshake_do_not_cost_the_connection(void **state)
     live_store_free(store);
 }
 
+static void tickets_that_wait_to_be_read_are_no_words_of_the_server(void **state)
+{
+    (void)state;
+    struct coat_store *store = store_at("localhost", port, NULL, NULL);
+    struct coat_conn *conn = live_take(store, 10000);
+    struct pollfd p = {.fd = conn->net.fd, .events = POLLIN};
+    poll(&p, 1, 1000);
+    assert_int_equal(coat_conn_usable(conn), 1);
+    live_server_kill(&server, 1);
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(coat_conn_usable(conn), 0);
+    live_give(store, conn, 0);
+    live_store_free(store);
+    live_server_again(&server, server_args("server", "no"));
+}
+
 static void req_62_a_server_that_ended_is_noticed_before_anything_is_sent(void **state)
 {
     (void)state;
@@ -646,6 +662,7 @@ int main(void)
         cmocka_unit_test(a_pipe_in_the_place_of_a_file_is_no_trap),
         cmocka_unit_test(files_are_read_again_for_each_connection),
         cmocka_unit_test(tickets_after_the_handshake_do_not_cost_the_connection),
+        cmocka_unit_test(tickets_that_wait_to_be_read_are_no_words_of_the_server),
         cmocka_unit_test(req_62_a_server_that_ended_is_noticed_before_anything_is_sent),
         cmocka_unit_test(req_63_a_child_closes_without_a_word),
         cmocka_unit_test(a_server_that_ended_raises_no_signal),
