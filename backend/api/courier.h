@@ -51,7 +51,7 @@ struct coat_parcel {
     int sent;                 /* with the present hop */
 };
 
-enum { COAT_COURIER_INLINE = 4 };
+enum { COAT_COURIER_INLINE = 2 };
 
 /* A caller places it. All fields are private. */
 struct coat_courier {

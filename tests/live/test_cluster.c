@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -96,6 +97,24 @@ static void a_seed_that_is_dead_is_passed_over(void **state)
     struct coat_store *store = live_store_new(url, NULL);
     struct simple_op s;
     assert_int_equal(live_ask(store, "SET {a} 1", &s), 0);
+    live_store_free(store);
+}
+
+static void a_child_goes_on_with_what_its_parent_knew(void **state)
+{
+    (void)state;
+    struct coat_store *store = live_store_new(cluster.url, NULL);
+    struct simple_op s;
+    int status;
+    assert_int_equal(live_ask(store, "SET {a} parents", &s), 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(live_ask(store, "SET {a} childs", &s) != 0);
+    assert_int_equal(live_ask(store, "SET {b} 2", &s), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(live_ask(store, "GET {a}", &s), 0);
+    assert_string_equal(s.text, "childs");
     live_store_free(store);
 }
 
@@ -212,6 +231,7 @@ int main(void)
         cmocka_unit_test(keys_of_all_masters_are_written_and_read),
         cmocka_unit_test(a_pipeline_whose_keys_live_on_all_masters_is_split_up),
         cmocka_unit_test(a_seed_that_is_dead_is_passed_over),
+        cmocka_unit_test(a_child_goes_on_with_what_its_parent_knew),
         cmocka_unit_test(a_server_that_is_no_cluster_is_told),
         cmocka_unit_test(one_node_as_a_single_server_says_what_to_write),
         cmocka_unit_test(a_user_who_may_not_list_the_slots_is_led_by_redirects),
