@@ -256,11 +256,30 @@ static void parameters_beyond_the_room_for_them_are_refused(void **state)
     coat_url_release(&url);
 }
 
+static void an_s_asks_for_tls(void **state)
+{
+    (void)state;
+    static const char *const with[] = {"rediss://h", "valkeys://h", "rediss+sentinel://h/s",
+                                       "REDISS+cluster://h"};
+    static const char *const without[] = {"redis://h", "valkey://h", "redis+cluster://h",
+                                          "unix:/a"};
+    struct coat_url url;
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(coat_url_parse(&url, with[i], NULL), 0);
+        assert_int_equal(url.tls, 1);
+        coat_url_release(&url);
+        assert_int_equal(coat_url_parse(&url, without[i], NULL), 0);
+        assert_int_equal(url.tls, 0);
+        coat_url_release(&url);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_form_is_understood),
         cmocka_unit_test(sentinels_and_nodes_are_listed),
+        cmocka_unit_test(an_s_asks_for_tls),
         cmocka_unit_test(more_hosts_than_there_is_room_for_are_refused),
         cmocka_unit_test(parameters_are_decoded_and_kept_in_order),
         cmocka_unit_test(wrong_ones_are_refused_with_advice_and_without_their_secrets),
