@@ -9,6 +9,21 @@
 #include "node.h"
 #include "store.h"
 
+/*
+ * Replies may have more bytes than a record, for what stands around it, and as many as a record
+ * of the default limits has, so that one that was written before the limit was lowered is seen
+ * for what it is.
+ */
+#define REPLY_SLACK ((size_t)64 << 10)
+#define REPLY_MIN   ((size_t)1 << 20)
+#define REPLY_MAX   ((size_t)512 << 20) /* no value in Redis has more */
+
+static size_t reply_bytes_max(const struct coat_options *options)
+{
+    size_t n = options->limits.max_bytes;
+    return (n < REPLY_MIN ? REPLY_MIN : n > REPLY_MAX ? REPLY_MAX : n) + REPLY_SLACK;
+}
+
 enum { START, CHECKOUT, SEND, READ, WAIT, FINISHED };
 
 void coat_call_init(struct coat_call *call, struct coat_store *store, struct coat_op *op,
@@ -16,14 +31,16 @@ void coat_call_init(struct coat_call *call, struct coat_store *store, struct coa
 {
     if (timeout_ms == 0)
         timeout_ms = store->options->timeout_ms;
-    call->deadline_ms = coat_monotonic_ms() + timeout_ms;
+    call->terms.deadline_ms = coat_monotonic_ms() + timeout_ms;
+    call->terms.connect_timeout_ms = store->options->connect_timeout_ms;
+    call->terms.reply_bytes_max = reply_bytes_max(store->options);
     call->hop = (struct coat_hop){.kind = COAT_HOP_DONE};
     call->node = NULL;
     call->conn = NULL;
     call->state = START;
     call->pid = (int)getpid();
     coat_courier_init(&call->courier, store->redis, op,
-                      &(struct coat_courier_options){.deadline_ms = call->deadline_ms,
+                      &(struct coat_courier_options){.deadline_ms = call->terms.deadline_ms,
                                                      .verify = store->options->verify});
 }
 
@@ -41,7 +58,7 @@ static void give_back(struct coat_call *call, int reusable)
 
 static int checkout(struct coat_call *call, struct coat_error *why)
 {
-    if (coat_monotonic_ms() >= call->deadline_ms)
+    if (coat_monotonic_ms() >= call->terms.deadline_ms)
         return coat_error_because(why, COAT_ETIMEOUT, "timeout",
                                   "the time for the call is over before it could finish");
     /* Between two hops it may have died, or been sent more than was asked for. */
@@ -55,7 +72,7 @@ static int checkout(struct coat_call *call, struct coat_error *why)
         coat_node_retain(call->hop.node);
         call->node = call->hop.node;
     }
-    return coat_node_checkout(call->node, call->deadline_ms, &call->conn, why);
+    return coat_node_checkout(call->node, &call->terms, &call->conn, why);
 }
 
 /*
@@ -88,13 +105,12 @@ static int exchange(struct coat_call *call, struct coat_event *event, struct coa
         call->state = SEND;
     }
     if (call->state == SEND) {
-        rc =
-            coat_conn_send(call->conn, call->hop.commands, call->hop.count, call->deadline_ms, why);
+        rc = coat_conn_send(call->conn, call->hop.commands, call->hop.count, &call->terms, why);
         if (rc < 0)
             return rc;
         call->state = READ;
     }
-    return coat_conn_read(call->conn, call->deadline_ms, &event->replies, &event->count, why);
+    return coat_conn_read(call->conn, &call->terms, &event->replies, &event->count, why);
 }
 
 static void describe_loss(const struct coat_call *call, struct coat_event *event,
@@ -104,7 +120,7 @@ static void describe_loss(const struct coat_call *call, struct coat_event *event
     event->maybe_sent =
         call->state == READ || (call->state == SEND && (!call->conn || call->conn->sent > 0));
     event->unreached = call->state == CHECKOUT;
-    event->final = coat_monotonic_ms() >= call->deadline_ms || why->code == COAT_ENOMEM ||
+    event->final = coat_monotonic_ms() >= call->terms.deadline_ms || why->code == COAT_ENOMEM ||
                    why->code == COAT_ELIMIT;
     event->why = why;
 }

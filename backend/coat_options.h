@@ -18,6 +18,9 @@
  *     max_bytes, max_depth, max_fields, max_items    limits of a session; "none" lifts one
  *                      (max_bytes is for its fields; a record is at most 376 longer)
  *     username, password    as in the URL, without its escaping
+ *     password_file    read at each connect, in place of password: its first line
+ *     max_idle         seconds after which an unused connection is closed; "none": never. 300
+ *     max_age          seconds after which any connection is closed, once it is free. 3600
  *     sentinel_username, sentinel_password    for the sentinels; not the same as the master's
  *     node_map         where nodes of a cluster, or masters that sentinels name, can be reached
  *                      that announce another address: "10.0.0.1:6379=localhost:7001,..."
@@ -69,6 +72,26 @@ COAT_API int coat_options_set(struct coat_options *o, const char *name, const ch
  * function of the library that reads the environment for options. Failures as coat_options_set.
  */
 COAT_API int coat_options_env(struct coat_options *o, struct coat_error *err);
+
+/* Texts from malloc(), or NULL. The library wipes and frees them. */
+struct coat_credentials {
+    char *username;
+    char *password;
+};
+
+/*
+ * Called at each connect, and once more when the server refused what it said; from any thread that
+ * uses the store, several at once. Fill in *to: 0, or one of COAT_E..., described in *err, which is
+ * what the call that needed the connection returns. It must not use the store.
+ */
+typedef int coat_credentials_fn(void *context, struct coat_credentials *to, struct coat_error *err);
+
+/*
+ * Ask this function for the credentials, in place of username and password. NULL: no longer.
+ * `context` is borrowed until every store that was opened with these options is closed.
+ */
+COAT_API void coat_options_credentials(struct coat_options *o, coat_credentials_fn *fn,
+                                       void *context);
 
 #ifdef __cplusplus
 }

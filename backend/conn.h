@@ -12,6 +12,7 @@
 #ifndef COAT_BACKEND_CONN_H
 #define COAT_BACKEND_CONN_H
 
+#include "greeting.h"
 #include "net.h"
 #include "resp.h"
 
@@ -23,25 +24,25 @@ struct coat_conn {
         COAT_CONN_SENDING,
         COAT_CONN_READING
     } state;
-    const struct coat_options *options; /* borrowed */
+    const struct coat_peer *peer; /* borrowed */
     struct coat_net net;
     struct coat_resp resp;
-    struct coat_bytes out;    /* the pipeline as it is sent */
-    size_t sent;              /* bytes of it that were written */
-    unsigned generation;      /* its node's when it was opened; 0: not known yet */
-    int greeting;             /* OPENING: 0 connecting, then the steps of the handshake */
+    struct coat_bytes out; /* the pipeline as it is sent */
+    size_t sent;           /* bytes of it that were written */
+    int phase;             /* OPENING: connecting, then saying hello and listening */
+    struct coat_greeting greeting;
     int64_t open_deadline_ms; /* OPENING */
 };
 
-/* CLOSED. Allocates nothing. The options must outlive it. */
-void coat_conn_init(struct coat_conn *conn, const struct coat_options *options);
+/* CLOSED. Allocates nothing. The peer must outlive it. */
+void coat_conn_init(struct coat_conn *conn, const struct coat_peer *peer);
 
 /*
- * CLOSED or OPENING to READY: connect, AUTH, SELECT, within connect_timeout and the deadline. 0;
- * COAT_EUNAVAILABLE, COAT_ETIMEOUT, COAT_ENOMEM, COAT_EINTR; COAT_EDENIED: the server refuses the
- * credentials or wants some; COAT_ECONFIG: it has no such database.
+ * CLOSED or OPENING to READY: connect, with the greeting, within the connect_timeout and deadline
+ * of the terms. 0; COAT_EUNAVAILABLE, COAT_ETIMEOUT, COAT_ENOMEM, COAT_EINTR; and what
+ * coat_greeting_prepare and coat_greeting_judge return.
  */
-int coat_conn_open(struct coat_conn *conn, int64_t deadline_ms, struct coat_error *err);
+int coat_conn_open(struct coat_conn *conn, const struct coat_terms *terms, struct coat_error *err);
 
 /*
  * READY or SENDING to READING: send a pipeline of at least one command. Called again after
@@ -49,11 +50,11 @@ int coat_conn_open(struct coat_conn *conn, int64_t deadline_ms, struct coat_erro
  * been written.
  */
 int coat_conn_send(struct coat_conn *conn, const struct coat_command *commands, size_t count,
-                   int64_t deadline_ms, struct coat_error *err);
+                   const struct coat_terms *terms, struct coat_error *err);
 
 /* READING to READY: the replies, one for each command; valid until the next send or close. */
-int coat_conn_read(struct coat_conn *conn, int64_t deadline_ms, const struct coat_reply **replies,
-                   size_t *count, struct coat_error *err);
+int coat_conn_read(struct coat_conn *conn, const struct coat_terms *terms,
+                   const struct coat_reply **replies, size_t *count, struct coat_error *err);
 
 /* 1 if it is READY, and the peer has neither closed nor said anything unasked. */
 int coat_conn_usable(const struct coat_conn *conn);

@@ -31,7 +31,7 @@ void coat_courier_init(struct coat_courier *c, struct coat_redis *redis, struct 
                        const struct coat_courier_options *options)
 {
     memset(c, 0, offsetof(struct coat_courier, inline_parcels));
-    c->topology = coat_redis_topology(redis);
+    c->topology = redis->topology;
     c->op = op;
     c->deadline_ms = options->deadline_ms;
     c->verify = options->verify;

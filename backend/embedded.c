@@ -192,10 +192,13 @@ struct answer {
 static int ask(const char *socket, const char *const *words, size_t count, int64_t deadline_ms,
                struct answer *answer, struct coat_error *err)
 {
-    struct coat_options options = {
+    const struct coat_connect connect = {0};
+    const struct coat_peer peer = {
         .address = {.scheme = COAT_SCHEME_UNIX, .path = (char *)socket},
-        .connect_timeout_ms = PROBE_MS,
+        .connect = &connect,
     };
+    const struct coat_terms terms = {
+        .deadline_ms = deadline_ms, .connect_timeout_ms = PROBE_MS, .reply_bytes_max = 1 << 20};
     struct coat_arg args[2];
     struct coat_command command = {.args = args, .count = count};
     const struct coat_reply *reply;
@@ -205,17 +208,17 @@ static int ask(const char *socket, const char *const *words, size_t count, int64
 
     for (size_t i = 0; i < count; i++)
         args[i] = (struct coat_arg){words[i], strlen(words[i])};
-    coat_conn_init(&conn, &options);
+    coat_conn_init(&conn, &peer);
     do
-        rc = coat_conn_open(&conn, deadline_ms, err);
+        rc = coat_conn_open(&conn, &terms, err);
     while (rc == COAT_EINTR);
     while (rc == 0 && conn.state != COAT_CONN_READING) {
-        rc = coat_conn_send(&conn, &command, 1, deadline_ms, err);
+        rc = coat_conn_send(&conn, &command, 1, &terms, err);
         if (rc == COAT_EINTR)
             rc = 0;
     }
     while (rc == 0 && conn.state != COAT_CONN_READY) {
-        rc = coat_conn_read(&conn, deadline_ms, &reply, &replies, err);
+        rc = coat_conn_read(&conn, &terms, &reply, &replies, err);
         if (rc == COAT_EINTR)
             rc = 0;
     }
@@ -461,13 +464,13 @@ int coat_embedded_start(struct coat_options *o, struct coat_error *err)
     struct place place;
     char *prefix = NULL;
 
-    if (o->address.scheme != COAT_SCHEME_EMBEDDED)
+    if (o->connect.address.scheme != COAT_SCHEME_EMBEDDED)
         return 0;
     if (geteuid() == 0 && !o->allow_root)
         return coat_error_set(err, COAT_ECONFIG,
                               "embedded: does not start a server as root unless told to; run as "
                               "another user, or set the option allow_root=1");
-    int rc = place_init(&place, o->address.path, err);
+    int rc = place_init(&place, o->connect.address.path, err);
     if (rc == 0)
         rc = make_dirs(&place, err);
     if (rc == 0)
@@ -477,9 +480,9 @@ int coat_embedded_start(struct coat_options *o, struct coat_error *err)
     if (rc == 0 && !o->prefix && !(prefix = strdup(DEFAULT_PREFIX)))
         rc = coat_error_nomem(err);
     if (rc == 0) {
-        free(o->address.path);
-        o->address.scheme = COAT_SCHEME_UNIX;
-        o->address.path = place.socket;
+        free(o->connect.address.path);
+        o->connect.address.scheme = COAT_SCHEME_UNIX;
+        o->connect.address.path = place.socket;
         o->embedded_dir = place.dir;
         if (prefix)
             o->prefix = prefix;

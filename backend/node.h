@@ -1,35 +1,57 @@
 /*
- * node.h: one Redis process at an address, and the connections to it. Any number of threads; safe
- * across fork(). Nodes are made by coat_redis_node (redis.h).
+ * node.h: one Redis process that a store talks to: its connections, and whether it can be reached.
+ *
+ * Nodes belong to a redis (redis.h) and are counted: who gets one gives it back.
  */
 #ifndef COAT_BACKEND_NODE_H
 #define COAT_BACKEND_NODE_H
 
-#include <stdint.h>
+#include <stdatomic.h>
 
-#include "connect.h"
-#include "coat_error.h"
+#include "health.h"
+#include "peer.h"
+#include "pool.h"
+
+struct coat_redis;
 
 enum coat_node_role {
     COAT_NODE_DATA,
     COAT_NODE_SENTINEL /* has credentials of its own, and no databases */
 };
 
-struct coat_conn;
-struct coat_node;
+struct coat_node {
+    struct coat_peer peer;
+    struct coat_redis *redis;
+    struct coat_pool *pool;
+    atomic_int evicts; /* it is known to drop sessions when its memory is full */
+    /* Private to redis.c. */
+    atomic_long references;
+    struct coat_node *next;
+};
 
-/* References; with the last one it goes, with its connections. */
+/* One more reference; one less: with the last one it goes, with its connections. */
 void coat_node_retain(struct coat_node *node);
-void coat_node_release(struct coat_node *node);
+void coat_node_release(struct coat_node *node); /* NULL allowed */
 
-const struct coat_address *coat_node_address(const struct coat_node *node);
-
-/* Every connection that it has now is closed when it would be used the next time. */
-void coat_node_drop(struct coat_node *node);
+/* "host:port" or "unix:/path", for messages. Returns `to`. */
+const char *coat_node_name(const struct coat_node *node, char *to, size_t size);
 
 /* As coat_pool_checkout and coat_pool_checkin. */
-int coat_node_checkout(struct coat_node *node, int64_t deadline_ms, struct coat_conn **out,
-                       struct coat_error *err);
+int coat_node_checkout(struct coat_node *node, const struct coat_terms *terms,
+                       struct coat_conn **out, struct coat_error *err);
 void coat_node_checkin(struct coat_node *node, struct coat_conn *conn, int reusable);
+
+/* Every connection there is now is closed as soon as it is free: the node is not what it was. */
+void coat_node_drop(struct coat_node *node);
+
+/*
+ * For a driver with connections of its own: may it connect (health.h)? After 0, tell how it went:
+ * rc 0, or the failure in *why.
+ */
+int coat_node_may_connect(struct coat_node *node, struct coat_error *err);
+void coat_node_connected(struct coat_node *node, int rc, const struct coat_error *why);
+
+/* What a greeting that went well has learnt about it. */
+void coat_node_greeted(struct coat_node *node, const struct coat_greeting *greeting);
 
 #endif

@@ -206,7 +206,7 @@ static const struct option table[] = {
      "seconds from 0.001 to 3600"},
     {"connect_timeout", "0.5", parse_ms, FIELD(connect_timeout_ms), 1, 3600000, NO_NONE,
      "seconds from 0.001 to 3600"},
-    {"max_connections", "8", parse_int, FIELD(max_connections), 1, 4096, NO_NONE,
+    {"max_connections", "8", parse_int, FIELD(connect.max_connections), 1, 4096, NO_NONE,
      "a number from 1 to 4096"},
     {"touch_below", "0.9", parse_part, FIELD(touch_below), 1000, 1000000, NO_NONE,
      "a part from 0.001 to 1"},
@@ -221,8 +221,13 @@ static const struct option table[] = {
      "a number from 1 to 2147483647, or none"},
     {"max_items", "262144", parse_size, FIELD(limits.max_items), 1, INT32_MAX, -1,
      "a number from 1 to 2147483647, or none"},
-    {"username", NULL, parse_text, FIELD(username), 0, 0, NO_NONE, "text"},
-    {"password", NULL, parse_text, FIELD(password), 0, 0, NO_NONE, "text"},
+    {"username", NULL, parse_text, FIELD(connect.username), 0, 0, NO_NONE, "text"},
+    {"password", NULL, parse_text, FIELD(connect.password), 0, 0, NO_NONE, "text"},
+    {"password_file", NULL, parse_text, FIELD(connect.password_file), 0, 0, NO_NONE, "text"},
+    {"max_idle", "300", parse_ms, FIELD(connect.max_idle_ms), 1, 86400000, 0,
+     "seconds from 0.001 to 86400, or none"},
+    {"max_age", "3600", parse_ms, FIELD(connect.max_age_ms), 1, 86400000, 0,
+     "seconds from 0.001 to 86400, or none"},
     {"sentinel_username", NULL, parse_text, FIELD(connect.sentinel_username), 0, 0, NO_NONE,
      "text"},
     {"sentinel_password", NULL, parse_text, FIELD(connect.sentinel_password), 0, 0, NO_NONE,
@@ -231,13 +236,14 @@ static const struct option table[] = {
      "announced=reachable addresses with commas between, for example "
      "10.0.0.1:6379=localhost:7001"},
     {"verify", "0", parse_int, FIELD(verify), 0, 1, NO_NONE, "0 or 1"},
-    {"tls_ca_file", NULL, parse_text, FIELD(tls.ca_file), 0, 0, NO_NONE, "a path"},
-    {"tls_ca_dir", NULL, parse_text, FIELD(tls.ca_dir), 0, 0, NO_NONE, "a path"},
-    {"tls_cert_file", NULL, parse_text, FIELD(tls.cert_file), 0, 0, NO_NONE, "a path"},
-    {"tls_key_file", NULL, parse_text, FIELD(tls.key_file), 0, 0, NO_NONE, "a path"},
-    {"tls_key_password", NULL, parse_text, FIELD(tls.key_password), 0, 0, NO_NONE, "text"},
-    {"tls_server_name", NULL, parse_text, FIELD(tls.server_name), 0, 0, NO_NONE, "a host name"},
-    {"tls_min_version", "1.2", parse_tls_version, FIELD(tls.min_version), 0, 0, NO_NONE,
+    {"tls_ca_file", NULL, parse_text, FIELD(connect.tls.ca_file), 0, 0, NO_NONE, "a path"},
+    {"tls_ca_dir", NULL, parse_text, FIELD(connect.tls.ca_dir), 0, 0, NO_NONE, "a path"},
+    {"tls_cert_file", NULL, parse_text, FIELD(connect.tls.cert_file), 0, 0, NO_NONE, "a path"},
+    {"tls_key_file", NULL, parse_text, FIELD(connect.tls.key_file), 0, 0, NO_NONE, "a path"},
+    {"tls_key_password", NULL, parse_text, FIELD(connect.tls.key_password), 0, 0, NO_NONE, "text"},
+    {"tls_server_name", NULL, parse_text, FIELD(connect.tls.server_name), 0, 0, NO_NONE,
+     "a host name"},
+    {"tls_min_version", "1.2", parse_tls_version, FIELD(connect.tls.min_version), 0, 0, NO_NONE,
      "1.2 or 1.3"},
     {"allow_root", "0", parse_int, FIELD(allow_root), 0, 1, NO_NONE, "0 or 1"},
 };
@@ -331,15 +337,6 @@ static int take(struct coat_options *o, const struct option *option, enum source
     return rc < 0 ? refuse(option, source, value, err) : 0;
 }
 
-/* Texts of its own. */
-static int copy_address(struct coat_address *to, const struct coat_address *from)
-{
-    *to = *from;
-    to->host = from->host ? strdup(from->host) : NULL;
-    to->path = from->path ? strdup(from->path) : NULL;
-    return (from->host && !to->host) || (from->path && !to->path) ? COAT_ENOMEM : 0;
-}
-
 static int take_connect(struct coat_connect *connect, const struct coat_url *url,
                         struct coat_error *err)
 {
@@ -352,8 +349,8 @@ static int take_connect(struct coat_connect *connect, const struct coat_url *url
         return coat_error_nomem(err);
     for (size_t i = 0; i < url->host_count; i++) {
         connect->host_count++;
-        if (copy_address(&connect->hosts[i], &url->hosts[i]) < 0)
-            return coat_error_nomem(err);
+        if (coat_address_copy(&connect->hosts[i], &url->hosts[i], err) < 0)
+            return COAT_ENOMEM;
     }
     return 0;
 }
@@ -363,9 +360,9 @@ static int take_address(struct coat_options *o, const struct coat_url *url, stru
     for (size_t i = 0; i < url->count; i++)
         if (find(url->params[i].name) <= URL)
             return unknown(url->params[i].name, !strchr(url->params[i].value, '@'), err);
-    o->tls.on = url->tls;
-    if (copy_address(&o->address, &url->address) < 0)
-        return coat_error_nomem(err);
+    o->connect.tls.on = url->tls;
+    if (coat_address_copy(&o->connect.address, &url->address, err) < 0)
+        return COAT_ENOMEM;
     return take_connect(&o->connect, url, err);
 }
 
@@ -420,6 +417,8 @@ static struct coat_options *copy_given(const struct coat_options *o)
     struct coat_options *copy = calloc(1, sizeof *copy);
     if (!copy)
         return NULL;
+    copy->connect.credentials = o->connect.credentials;
+    copy->connect.credentials_context = o->connect.credentials_context;
     for (int i = 0; i < OPTIONS; i++) {
         copy->by_name[i] = o->by_name[i] ? strdup(o->by_name[i]) : NULL;
         copy->by_env[i] = o->by_env[i] ? strdup(o->by_env[i]) : NULL;
@@ -456,23 +455,6 @@ int coat_options_new(struct coat_options **out, struct coat_error *err)
     return rc;
 }
 
-static void release_address(struct coat_address *address)
-{
-    free(address->host);
-    free(address->path);
-}
-
-static void release_connect(struct coat_connect *connect)
-{
-    for (size_t i = 0; i < connect->host_count; i++)
-        release_address(&connect->hosts[i]);
-    free(connect->hosts);
-    free(connect->service);
-    wipe(connect->sentinel_username);
-    wipe(connect->sentinel_password);
-    free(connect->node_map);
-}
-
 void coat_options_free(struct coat_options *o)
 {
     if (!o)
@@ -481,12 +463,8 @@ void coat_options_free(struct coat_options *o)
         wipe(o->by_name[i]);
         wipe(o->by_env[i]);
     }
-    wipe(o->username);
-    wipe(o->password);
-    coat_tls_options_release(&o->tls);
     free(o->prefix);
-    release_address(&o->address);
-    release_connect(&o->connect);
+    coat_connect_release(&o->connect);
     free(o->embedded_dir);
     free(o);
 }
@@ -536,15 +514,37 @@ int coat_options_env(struct coat_options *o, struct coat_error *err)
     return replace(o, next, err);
 }
 
+void coat_options_credentials(struct coat_options *o, coat_credentials_fn *fn, void *context)
+{
+    o->connect.credentials = fn;
+    o->connect.credentials_context = context;
+}
+
+static int check_credentials(const struct coat_connect *c, struct coat_error *err)
+{
+    int given = (c->username || c->password) + !!c->password_file + !!c->credentials;
+    if (given && c->address.scheme == COAT_SCHEME_EMBEDDED)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "embedded: has no users; leave username and password away");
+    if (c->credentials && given > 1)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "credentials brings username and password; leave those, and "
+                              "password_file, away");
+    if (c->password && c->password_file)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "both password and password_file are given; leave one away");
+    return 0;
+}
+
 int coat_options_complete(const struct coat_options *o, struct coat_error *err)
 {
-    if (o->address.scheme == COAT_SCHEME_NONE)
+    if (o->connect.address.scheme == COAT_SCHEME_NONE)
         return coat_error_set(err, COAT_ECONFIG,
                               "no url is given; set the option url or COATCHECK_URL, for example "
                               "redis://localhost:6379/0, or embedded: for development");
-    if (o->address.scheme == COAT_SCHEME_EMBEDDED && (o->username || o->password))
-        return coat_error_set(err, COAT_ECONFIG,
-                              "embedded: has no users; leave username and password away");
+    int rc = check_credentials(&o->connect, err);
+    if (rc < 0)
+        return rc;
     if ((o->connect.sentinel_username || o->connect.sentinel_password) &&
         o->connect.kind != COAT_SENTINEL)
         return coat_error_set(err, COAT_ECONFIG,
@@ -554,7 +554,7 @@ int coat_options_complete(const struct coat_options *o, struct coat_error *err)
         return coat_error_set(err, COAT_ECONFIG,
                               "node_map is for sentinels and clusters only; leave it away, and "
                               "write the address into the url");
-    if (!o->prefix && o->address.scheme != COAT_SCHEME_EMBEDDED)
+    if (!o->prefix && o->connect.address.scheme != COAT_SCHEME_EMBEDDED)
         return coat_error_set(err, COAT_ECONFIG,
                               "no prefix is given; set one that names the application, for "
                               "example prefix shop:, because two applications with one prefix on "
@@ -563,7 +563,7 @@ int coat_options_complete(const struct coat_options *o, struct coat_error *err)
         return coat_error_set(err, COAT_ECONFIG,
                               "option connect_timeout is longer than timeout, of which it is a "
                               "part; make timeout longer or leave connect_timeout away");
-    return coat_tls_options_check(&o->tls, err);
+    return coat_tls_options_check(&o->connect.tls, err);
 }
 
 struct coat_options *coat_options_copy(const struct coat_options *o)

@@ -15,18 +15,13 @@ enum coat_on_conflict { COAT_CONFLICT_MINE, COAT_CONFLICT_THEIRS, COAT_CONFLICT_
 
 /* The values that hold, and what they come from. */
 struct coat_options {
-    struct coat_address address; /* of the server, or the first of connect.hosts */
     struct coat_connect connect;
-    char *username; /* NULL: none */
-    char *password; /* NULL: none */
-    struct coat_tls_options tls;
     char *prefix;   /* NULL: none yet */
     int64_t idle_s; /* 0: none */
     int64_t lifetime_s;
     int64_t timeout_ms;
     int64_t connect_timeout_ms; /* never more than timeout_ms, once they are complete */
     int64_t stale_ms;
-    int max_connections;
     double touch_below;
     enum coat_on_conflict on_conflict;
     struct coat_limits limits;

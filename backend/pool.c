@@ -1,12 +1,17 @@
 #include "pool.h"
 
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "api/error.h"
+#include "node.h"
+#include "owner.h"
+#include "redis.h"
+#include "sid.h"
 #include "slice.h"
+
+/* A connect that had less time says nothing about the node, only about the caller's haste. */
+#define FAIR_CONNECT_MS 100
 
 /*
  * Every connection has its place for as long as the pool lives, so that a child can find them all
@@ -14,16 +19,23 @@
  */
 struct slot {
     struct coat_conn conn; /* first, so that a connection leads to its slot */
-    enum { UNUSED, IDLE, BUSY } use;
+    enum { UNUSED, IDLE, BUSY, CONNECTING } use;
+    unsigned generation;   /* of the pool, when it was opened */
+    int fair;              /* CONNECTING: it has enough time for that */
+    int64_t idle_ms;       /* how long it may lie idle */
+    int64_t idle_until_ms; /* IDLE: it is closed then */
+    int64_t retire_ms;     /* it is closed then, as soon as it is free */
 };
 
 struct coat_pool {
-    const struct coat_options *options;
-    atomic_long owner; /* the process that it belongs to; -pid while that one takes it over */
+    struct coat_node *node;
+    coat_owner owner;
     pthread_mutex_t mutex;
-    pthread_cond_t given_back;
+    pthread_cond_t changed; /* a connection was given back, or a connect has ended */
+    unsigned generation;
+    struct coat_health health;
     size_t size;
-    size_t idle_count, unused_count;
+    size_t idle_count, unused_count, connecting;
     struct slot **idle; /* the last one given back is the first to be taken */
     struct slot **unused;
     struct slot slots[];
@@ -32,17 +44,17 @@ struct coat_pool {
 static void init_shared(struct coat_pool *pool)
 {
     pthread_mutex_init(&pool->mutex, NULL); /* cannot fail with glibc and musl */
-    coat_slice_init(&pool->given_back);
-    pool->idle_count = 0;
+    coat_slice_init(&pool->changed);
+    pool->health = (struct coat_health){0};
+    pool->idle_count = pool->connecting = 0;
     pool->unused_count = pool->size;
     for (size_t i = 0; i < pool->size; i++)
         pool->unused[i] = &pool->slots[i];
 }
 
-int coat_pool_new(struct coat_pool **out, const struct coat_options *options,
-                  struct coat_error *err)
+int coat_pool_new(struct coat_pool **out, struct coat_node *node, struct coat_error *err)
 {
-    size_t size = (size_t)options->max_connections;
+    size_t size = (size_t)node->peer.connect->max_connections;
     struct coat_pool *pool = calloc(1, sizeof *pool + size * sizeof pool->slots[0]);
     struct slot **lists = calloc(size * 2, sizeof(struct slot *));
     *out = NULL;
@@ -51,14 +63,14 @@ int coat_pool_new(struct coat_pool **out, const struct coat_options *options,
         free(lists);
         return coat_error_nomem(err);
     }
-    pool->options = options;
+    pool->node = node;
     pool->size = size;
     pool->idle = lists;
     pool->unused = lists + size;
     for (size_t i = 0; i < size; i++)
-        coat_conn_init(&pool->slots[i].conn, options);
+        coat_conn_init(&pool->slots[i].conn, &node->peer);
     init_shared(pool);
-    atomic_init(&pool->owner, (long)getpid());
+    coat_owner_init(&pool->owner);
     *out = pool;
     return 0;
 }
@@ -72,7 +84,7 @@ static void take_over(struct coat_pool *pool)
 {
     for (size_t i = 0; i < pool->size; i++) {
         struct slot *slot = &pool->slots[i];
-        if (slot->use == BUSY)
+        if (slot->use == BUSY || slot->use == CONNECTING)
             coat_conn_abandon(&slot->conn);
         else
             coat_conn_release(&slot->conn);
@@ -84,17 +96,9 @@ static void take_over(struct coat_pool *pool)
 /* Makes the pool this process's own. Threads that a child starts may arrive here together. */
 static void own(struct coat_pool *pool)
 {
-    long me = (long)getpid();
-    long owner = atomic_load_explicit(&pool->owner, memory_order_acquire);
-    while (owner != me) {
-        if (owner == -me) {
-            sched_yield();
-            owner = atomic_load_explicit(&pool->owner, memory_order_acquire);
-        } else if (atomic_compare_exchange_weak(&pool->owner, &owner, -me)) {
-            take_over(pool);
-            atomic_store_explicit(&pool->owner, me, memory_order_release);
-            return;
-        }
+    if (coat_owner_begin(&pool->owner)) {
+        take_over(pool);
+        coat_owner_end(&pool->owner);
     }
 }
 
@@ -105,18 +109,100 @@ void coat_pool_free(struct coat_pool *pool)
     own(pool);
     for (size_t i = 0; i < pool->size; i++)
         coat_conn_release(&pool->slots[i].conn);
-    pthread_cond_destroy(&pool->given_back);
+    pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->mutex);
     free(pool->idle);
     free(pool);
 }
 
-/* ---- Taking and giving ---------------------------------------------------------------------- */
+/* ---- How long a connection lives ------------------------------------------------------------ */
 
-static int none_is_free(const struct coat_pool *pool)
+static uint32_t random_number(void)
 {
-    return pool->idle_count + pool->unused_count == 0;
+    uint32_t n = 0;
+    return coat_random(&n, sizeof n, NULL) < 0 ? 0 : n;
 }
+
+/* A tenth earlier at most, so that connections of one age do not end together. */
+static int64_t with_jitter(int64_t ms)
+{
+    return ms - (int64_t)(random_number() % (uint32_t)(ms / 10 + 1));
+}
+
+static void note_opened(struct coat_pool *pool, struct slot *slot)
+{
+    const struct coat_connect *connect = pool->node->peer.connect;
+    int64_t idle = connect->max_idle_ms, age = connect->max_age_ms;
+    int64_t never = INT64_MAX / 2;
+    slot->idle_ms = idle ? with_jitter(idle) : never;
+    slot->retire_ms = coat_monotonic_ms() + (age ? with_jitter(age) : never);
+}
+
+static int is_over(const struct coat_pool *pool, const struct slot *slot, int64_t now_ms)
+{
+    return slot->generation != pool->generation || now_ms >= slot->retire_ms ||
+           (slot->use == IDLE && now_ms >= slot->idle_until_ms);
+}
+
+/* ---- Under the mutex ------------------------------------------------------------------------ */
+
+static void make_unused(struct coat_pool *pool, struct slot *slot)
+{
+    slot->use = UNUSED;
+    pool->unused[pool->unused_count++] = slot;
+}
+
+/* Closing a socket does not wait, so it may be done here. */
+static void close_idle(struct coat_pool *pool, size_t at)
+{
+    struct slot *slot = pool->idle[at];
+    for (size_t i = at + 1; i < pool->idle_count; i++)
+        pool->idle[i - 1] = pool->idle[i];
+    pool->idle_count--;
+    coat_conn_close(&slot->conn);
+    make_unused(pool, slot);
+}
+
+/* Those that nobody took for too long lie at the bottom. */
+static void close_leftovers(struct coat_pool *pool, int64_t now_ms)
+{
+    while (pool->idle_count && is_over(pool, pool->idle[0], now_ms))
+        close_idle(pool, 0);
+}
+
+/* The idle one that was used last, if it is still good. */
+static struct slot *pop_idle(struct coat_pool *pool, int64_t now_ms)
+{
+    while (pool->idle_count) {
+        struct slot *slot = pool->idle[pool->idle_count - 1];
+        if (!is_over(pool, slot, now_ms) && coat_conn_usable(&slot->conn)) {
+            pool->idle_count--;
+            slot->use = BUSY;
+            return slot;
+        }
+        close_idle(pool, pool->idle_count - 1);
+    }
+    return NULL;
+}
+
+static int may_connect(const struct coat_pool *pool)
+{
+    return pool->unused_count > 0 && pool->connecting < COAT_CONNECTS_MAX;
+}
+
+static struct slot *begin_connect(struct coat_pool *pool, const struct coat_terms *terms,
+                                  int64_t now_ms)
+{
+    struct slot *slot = pool->unused[--pool->unused_count];
+    int64_t left = terms->deadline_ms - now_ms;
+    slot->use = CONNECTING;
+    slot->generation = pool->generation;
+    slot->fair = left >= FAIR_CONNECT_MS || left >= terms->connect_timeout_ms;
+    pool->connecting++;
+    return slot;
+}
+
+/* ---- Taking --------------------------------------------------------------------------------- */
 
 static int gave_up(const struct coat_pool *pool, int rc, struct coat_error *err)
 {
@@ -128,63 +214,182 @@ static int gave_up(const struct coat_pool *pool, int rc, struct coat_error *err)
                               pool->size);
 }
 
-/* A slot that nobody uses, the last idle one if there are any. */
-static int take(struct coat_pool *pool, int64_t deadline_ms, struct slot **out,
+/* A connection that is ready, or a slot in which to connect. */
+static int take(struct coat_pool *pool, const struct coat_terms *terms, struct slot **out,
                 struct coat_error *err)
 {
     int rc = 0;
-    *out = NULL;
     pthread_mutex_lock(&pool->mutex);
-    while (rc == 0 && none_is_free(pool))
-        rc = coat_slice_wait(&pool->given_back, &pool->mutex, deadline_ms);
-    if (!none_is_free(pool)) {
-        *out =
-            pool->idle_count ? pool->idle[--pool->idle_count] : pool->unused[--pool->unused_count];
-        (*out)->use = BUSY;
+    for (;;) {
+        int64_t now = coat_monotonic_ms();
+        close_leftovers(pool, now);
+        *out = pop_idle(pool, now);
+        if (!*out && may_connect(pool)) {
+            rc = coat_health_ask(&pool->health, now, err);
+            if (rc == 0)
+                *out = begin_connect(pool, terms, now);
+            break;
+        }
+        if (*out)
+            break;
+        rc = coat_slice_wait(&pool->changed, &pool->mutex, terms->deadline_ms);
+        if (rc < 0) {
+            rc = gave_up(pool, rc, err);
+            break;
+        }
     }
     pthread_mutex_unlock(&pool->mutex);
-    return *out ? 0 : gave_up(pool, rc, err);
+    return rc;
 }
 
-int coat_pool_checkout(struct coat_pool *pool, int64_t deadline_ms, struct coat_conn **out,
-                       struct coat_error *err)
+int coat_pool_take_idle(struct coat_pool *pool, struct coat_conn **out)
 {
     own(pool);
-    while (!*out) {
-        struct slot *slot;
-        int rc = take(pool, deadline_ms, &slot, err);
+    pthread_mutex_lock(&pool->mutex);
+    struct slot *slot = pop_idle(pool, coat_monotonic_ms());
+    pthread_mutex_unlock(&pool->mutex);
+    *out = slot ? &slot->conn : NULL;
+    return slot != NULL;
+}
+
+/* ---- Connecting ----------------------------------------------------------------------------- */
+
+static void say(struct coat_pool *pool, int news, int rc, const struct coat_error *why)
+{
+    char name[160];
+    if (!news)
+        return;
+    coat_node_name(pool->node, name, sizeof name);
+    if (rc == 0)
+        coat_redis_notice(pool->node->redis, "%s can be reached again", name);
+    else
+        coat_redis_notice(pool->node->redis, "%s cannot be reached: %s", name, why->text);
+}
+
+/* What is short here says nothing about the node, and a replica may be the master next moment. */
+static int is_unreachable(int rc, int fair, const struct coat_error *why)
+{
+    static const char *const others[] = {"descriptors", "memory", "threads", "random", "replica"};
+    if (rc == COAT_ETIMEOUT)
+        return fair;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strcmp(why->reason, others[i]) == 0)
+            return 0;
+    return rc == COAT_EUNAVAILABLE;
+}
+
+/* What a connect says about the node: 1 if that is news. With the mutex held. */
+static int judge(struct coat_pool *pool, int rc, int fair, const struct coat_error *why)
+{
+    if (rc == 0)
+        return coat_health_good(&pool->health);
+    if (is_unreachable(rc, fair, why))
+        return coat_health_bad(&pool->health, coat_monotonic_ms(), random_number(), why);
+    coat_health_unknown(&pool->health);
+    return 0;
+}
+
+static void end_connect(struct coat_pool *pool, struct slot *slot, int rc,
+                        const struct coat_error *why)
+{
+    pthread_mutex_lock(&pool->mutex);
+    int news = judge(pool, rc, slot->fair, why);
+    pool->connecting--;
+    slot->use = BUSY;
+    if (rc == 0)
+        note_opened(pool, slot);
+    else
+        make_unused(pool, slot);
+    pthread_cond_broadcast(&pool->changed); /* who waits fails as well, or tries itself */
+    pthread_mutex_unlock(&pool->mutex);
+    say(pool, news, rc, why);
+    if (rc == 0)
+        coat_node_greeted(pool->node, &slot->conn.greeting);
+}
+
+static int connect_slot(struct coat_pool *pool, struct slot *slot, const struct coat_terms *terms,
+                        struct coat_conn **out, struct coat_error *err)
+{
+    struct coat_error why;
+    int rc = coat_conn_open(&slot->conn, terms, &why);
+    *out = rc == 0 || rc == COAT_EINTR ? &slot->conn : NULL;
+    if (rc < 0 && err)
+        *err = why;
+    if (rc != COAT_EINTR)
+        end_connect(pool, slot, rc, &why);
+    return rc;
+}
+
+int coat_pool_checkout(struct coat_pool *pool, const struct coat_terms *terms,
+                       struct coat_conn **out, struct coat_error *err)
+{
+    own(pool);
+    struct slot *slot = (struct slot *)*out;
+    if (!slot) {
+        int rc = take(pool, terms, &slot, err);
         if (rc < 0)
             return rc;
-        if (coat_conn_usable(&slot->conn)) {
-            *out = &slot->conn;
-            return 0;
-        }
-        if (slot->conn.state == COAT_CONN_CLOSED)
-            *out = &slot->conn;
-        else
-            coat_pool_checkin(pool, &slot->conn, 0);
     }
-    int rc = coat_conn_open(*out, deadline_ms, err);
-    if (rc < 0 && rc != COAT_EINTR) {
-        coat_pool_checkin(pool, *out, 0);
-        *out = NULL;
-    }
-    return rc;
+    *out = &slot->conn;
+    return slot->use == BUSY ? 0 : connect_slot(pool, slot, terms, out, err);
+}
+
+/* ---- Giving back ---------------------------------------------------------------------------- */
+
+static void make_idle(struct coat_pool *pool, struct slot *slot, int64_t now_ms)
+{
+    slot->use = IDLE;
+    slot->idle_until_ms = now_ms + slot->idle_ms;
+    pool->idle[pool->idle_count++] = slot;
 }
 
 void coat_pool_checkin(struct coat_pool *pool, struct coat_conn *conn, int reusable)
 {
     struct slot *slot = (struct slot *)conn;
-    if (!reusable || conn->state != COAT_CONN_READY)
-        coat_conn_close(conn);
+    int64_t now = coat_monotonic_ms();
     pthread_mutex_lock(&pool->mutex);
-    if (conn->state == COAT_CONN_READY) {
-        slot->use = IDLE;
-        pool->idle[pool->idle_count++] = slot;
-    } else {
-        slot->use = UNUSED;
-        pool->unused[pool->unused_count++] = slot;
+    if (slot->use == CONNECTING) {
+        coat_health_unknown(&pool->health);
+        pool->connecting--;
+        slot->use = BUSY;
+        reusable = 0;
     }
-    pthread_cond_signal(&pool->given_back);
+    if (reusable && conn->state == COAT_CONN_READY && !is_over(pool, slot, now)) {
+        make_idle(pool, slot, now);
+    } else {
+        coat_conn_close(conn);
+        make_unused(pool, slot);
+    }
+    pthread_cond_signal(&pool->changed);
     pthread_mutex_unlock(&pool->mutex);
+}
+
+void coat_pool_drop(struct coat_pool *pool)
+{
+    own(pool);
+    pthread_mutex_lock(&pool->mutex);
+    pool->generation++;
+    while (pool->idle_count)
+        close_idle(pool, pool->idle_count - 1);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* ---- For drivers with connections of their own ---------------------------------------------- */
+
+int coat_pool_may_connect(struct coat_pool *pool, struct coat_error *err)
+{
+    own(pool);
+    pthread_mutex_lock(&pool->mutex);
+    int rc = coat_health_ask(&pool->health, coat_monotonic_ms(), err);
+    pthread_mutex_unlock(&pool->mutex);
+    return rc;
+}
+
+void coat_pool_connected(struct coat_pool *pool, int rc, const struct coat_error *why)
+{
+    own(pool);
+    pthread_mutex_lock(&pool->mutex);
+    int news = judge(pool, rc, 1, why);
+    pthread_mutex_unlock(&pool->mutex);
+    say(pool, news, rc, why);
 }

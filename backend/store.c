@@ -1,5 +1,6 @@
 #include "store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,17 +9,29 @@
 #include "coat_session.h"
 #include "embedded.h"
 #include "redis.h"
+#include "api/registry.h"
 
 /* ---- Opening and closing ------------------------------------------------------------------- */
 
 static void free_store(struct coat_store *store)
 {
-    coat_redis_free(store->redis);
+    if (store->registry)
+        coat_registry_give_back(store->registry, store->redis);
+    else
+        coat_redis_free(store->redis);
     coat_options_free(store->options);
     free(store);
 }
 
-int coat_store_open(struct coat_store **out, const struct coat_options *o, struct coat_error *err)
+static int get_redis(struct coat_store *store, struct coat_error *err)
+{
+    const struct coat_connect *connect = &store->options->connect;
+    return store->registry ? coat_registry_get(store->registry, connect, &store->redis, err)
+                           : coat_redis_new(&store->redis, connect, err);
+}
+
+int coat_store_open_in(struct coat_registry *registry, struct coat_store **out,
+                       const struct coat_options *o, struct coat_error *err)
 {
     *out = NULL;
     int rc = coat_options_complete(o, err);
@@ -27,12 +40,13 @@ int coat_store_open(struct coat_store **out, const struct coat_options *o, struc
     struct coat_store *store = calloc(1, sizeof *store);
     if (!store)
         return coat_error_nomem(err);
+    store->registry = registry;
     store->options = coat_options_copy(o);
     rc = store->options ? 0 : coat_error_nomem(err);
     if (rc == 0)
         rc = coat_embedded_start(store->options, err);
     if (rc == 0)
-        rc = coat_redis_new(&store->redis, store->options, err);
+        rc = get_redis(store, err);
     if (rc < 0) {
         free_store(store);
         return rc;
@@ -41,10 +55,24 @@ int coat_store_open(struct coat_store **out, const struct coat_options *o, struc
     return 0;
 }
 
+int coat_store_open(struct coat_store **out, const struct coat_options *o, struct coat_error *err)
+{
+    return coat_store_open_in(NULL, out, o, err);
+}
+
 void coat_store_close(struct coat_store *store)
 {
     if (store)
         free_store(store);
+}
+
+int coat_store_notice(struct coat_store *store, char *text, size_t size)
+{
+    char notice[COAT_NOTICE_SIZE];
+    if (!coat_redis_read_notice(store->redis, notice))
+        return 0;
+    snprintf(text, size, "%s", notice);
+    return 1;
 }
 
 int coat_store_stop_embedded(struct coat_store *store, struct coat_error *err)

@@ -8,10 +8,12 @@
 #include "options.h"
 
 struct coat_redis;
+struct coat_registry;
 
 struct coat_store {
     struct coat_options *options; /* its own copy, complete */
     struct coat_redis *redis;
+    struct coat_registry *registry; /* where redis comes from; NULL: it is the store's alone */
     _Atomic uint64_t counts[COAT_COUNTS];
 };
 

@@ -30,7 +30,7 @@ struct map {
 
 struct coat_topology {
     struct coat_redis *redis;
-    const struct coat_options *options;
+    const struct coat_connect *connect;
     coat_owner process;
     pthread_mutex_t mutex; /* of all below */
     int64_t ask_at_ms;     /* INT64_MAX: all is well */
@@ -81,10 +81,10 @@ static uint16_t index_of(struct map *map, struct coat_node *node)
 
 static int make_seeds(struct coat_topology *t, struct coat_error *err)
 {
-    const struct coat_connect *connect = &t->options->connect;
+    const struct coat_connect *connect = t->connect;
     enum coat_node_role role = connect->kind == COAT_SENTINEL ? COAT_NODE_SENTINEL : COAT_NODE_DATA;
     if (connect->kind == COAT_SINGLE)
-        return coat_redis_node(t->redis, &t->options->address, role, &t->master, err);
+        return coat_redis_node(t->redis, &t->connect->address, role, &t->master, err);
     for (size_t i = 0; i < connect->host_count; i++) {
         int rc = coat_redis_node(t->redis, &connect->hosts[i], role, &t->seeds[i], err);
         if (rc < 0)
@@ -96,14 +96,14 @@ static int make_seeds(struct coat_topology *t, struct coat_error *err)
 
 int coat_topology_new(struct coat_topology **out, struct coat_redis *redis, struct coat_error *err)
 {
-    const struct coat_options *options = coat_redis_options(redis);
+    const struct coat_connect *connect = &redis->connect;
     struct coat_topology *t =
-        calloc(1, sizeof *t + options->connect.host_count * sizeof(struct coat_node *));
+        calloc(1, sizeof *t + connect->host_count * sizeof(struct coat_node *));
     *out = NULL;
     if (!t)
         return coat_error_nomem(err);
     t->redis = redis;
-    t->options = options;
+    t->connect = connect;
     coat_owner_init(&t->process);
     pthread_mutex_init(&t->mutex, NULL); /* cannot fail with glibc and musl */
     int rc = make_seeds(t, err);
@@ -129,12 +129,12 @@ void coat_topology_free(struct coat_topology *t)
 
 int coat_topology_single(const struct coat_topology *t)
 {
-    return t->options->connect.kind == COAT_SINGLE;
+    return t->connect->kind == COAT_SINGLE;
 }
 
 int coat_topology_asks_sentinels(const struct coat_topology *t)
 {
-    return t->options->connect.kind == COAT_SENTINEL;
+    return t->connect->kind == COAT_SENTINEL;
 }
 
 /*
@@ -179,7 +179,7 @@ static struct coat_node *contact(const struct coat_topology *t, size_t nth)
 /* A slot that nobody serves: any node knows why, or who serves it now. */
 static struct coat_node *find(const struct coat_topology *t, struct coat_arg key)
 {
-    if (t->options->connect.kind != COAT_CLUSTER)
+    if (t->connect->kind != COAT_CLUSTER)
         return t->master;
     if (!t->map)
         return NULL;
@@ -202,8 +202,8 @@ int coat_topology_node_at(struct coat_topology *t, const struct coat_place *plac
                           struct coat_error *err)
 {
     struct coat_place way = *place;
-    const struct coat_address *from = coat_node_address(by);
-    coat_node_map_apply(t->options->connect.node_map, &way);
+    const struct coat_address *from = &by->peer.address;
+    coat_node_map_apply(t->connect->node_map, &way);
     struct coat_address address = {
         .scheme = COAT_SCHEME_TCP, .host = way.host[0] ? way.host : from->host, .port = way.port};
     return coat_redis_node(t->redis, &address, COAT_NODE_DATA, out, err);
@@ -282,10 +282,10 @@ static struct coat_arg word(const char *text)
 struct coat_command coat_topology_question(struct coat_topology *t, struct coat_arg args[3])
 {
     size_t count = 2;
-    if (t->options->connect.kind == COAT_SENTINEL) {
+    if (t->connect->kind == COAT_SENTINEL) {
         args[0] = word("SENTINEL");
         args[1] = word("GET-MASTER-ADDR-BY-NAME");
-        args[count++] = word(t->options->connect.service);
+        args[count++] = word(t->connect->service);
     } else {
         lock(t);
         args[0] = word("CLUSTER");
@@ -321,7 +321,7 @@ static int learn_master(struct coat_topology *t, size_t nth, const struct coat_n
 {
     struct coat_place place;
     struct coat_node *master;
-    int rc = coat_sentinel_master(reply, t->options->connect.service, &place, err);
+    int rc = coat_sentinel_master(reply, t->connect->service, &place, err);
     if (rc == 0)
         rc = coat_topology_node_at(t, &place, by, &master, err);
     if (rc == 0)
@@ -411,7 +411,7 @@ static int learn_map(struct coat_topology *t, size_t nth, const struct coat_node
     struct survey survey = {.topology = t, .by = by, .map = new_map(), .err = err};
     if (!survey.map)
         return coat_error_nomem(err);
-    int rc = is_shards(reply) ? coat_cluster_shards(reply, t->options->tls.on, enter, &survey, err)
+    int rc = is_shards(reply) ? coat_cluster_shards(reply, t->connect->tls.on, enter, &survey, err)
                               : coat_cluster_slots(reply, enter, &survey, err);
     if (rc < 0)
         free_map(survey.map);
@@ -423,6 +423,6 @@ static int learn_map(struct coat_topology *t, size_t nth, const struct coat_node
 int coat_topology_learn(struct coat_topology *t, size_t nth, const struct coat_node *by,
                         const struct coat_reply *reply, struct coat_error *err)
 {
-    return t->options->connect.kind == COAT_SENTINEL ? learn_master(t, nth, by, reply, err)
-                                                     : learn_map(t, nth, by, reply, err);
+    return t->connect->kind == COAT_SENTINEL ? learn_master(t, nth, by, reply, err)
+                                             : learn_map(t, nth, by, reply, err);
 }

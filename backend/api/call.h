@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "api/courier.h"
+#include "connect.h"
 
 struct coat_conn;
 
@@ -23,9 +24,9 @@ struct coat_call {
     struct coat_hop hop;    /* what the courier asked for last */
     struct coat_node *node; /* whose connection is checked out, counted; else NULL */
     struct coat_conn *conn; /* NULL while none is even being opened */
-    int64_t deadline_ms;    /* of the monotonic clock */
-    int state;              /* where coat_call_run goes on */
-    int pid;                /* the process that the connection belongs to */
+    struct coat_terms terms;
+    int state; /* where coat_call_run goes on */
+    int pid;   /* the process that the connection belongs to */
 };
 
 /* timeout_ms 0: the store's. The clock runs from here. */

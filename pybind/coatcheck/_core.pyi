@@ -85,6 +85,7 @@ class Store:
         options: Sequence[tuple[str, str]],
         env: bool,
         session_type: type[Session],
+        credentials: Callable[[], tuple[str | None, str]] | None = None,
         /,
     ) -> None: ...
     def new(self) -> _session.Session: ...

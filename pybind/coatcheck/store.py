@@ -13,6 +13,7 @@ from .exceptions import ConfigError
 from .session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
     from typing_extensions import Self, Unpack
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 Seconds: TypeAlias = "float | timedelta"
 
 # Options for which None is a setting of its own: no such limit.
-_NONE_LIFTS = frozenset({"idle", "max_bytes", "max_depth", "max_fields", "max_items"})
+_NONE_LIFTS = frozenset(
+    {"idle", "max_bytes", "max_depth", "max_fields", "max_items", "max_idle", "max_age"}
+)
 
 # What no C string of UTF-8 can hold.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -45,6 +48,10 @@ class StoreOptions(TypedDict, total=False):
     max_items: int | None
     username: str | None
     password: str | None
+    password_file: str | None
+    credentials: Callable[[], tuple[str | None, str]] | None
+    max_idle: Seconds | None
+    max_age: Seconds | None
     sentinel_username: str | None
     sentinel_password: str | None
     node_map: str | None
@@ -85,6 +92,11 @@ class Store(_core.Store):
     max_bytes, max_depth, max_fields, max_items
                         limits of one session; None lifts one (1 MiB, 64, 16384, 262144)
     username, password  as in the URL, without its escaping
+    password_file       a file with the password, read at each connect
+    credentials         a function that returns (user, password), asked at each connect, and once
+                        more where the server refuses them; user None is the default one
+    max_idle            for how long a connection may go unused; None: no limit (300)
+    max_age             for how long one is used; None: no limit (3600)
     sentinel_username, sentinel_password
                         for the sentinels, where those ask for them
     node_map            where nodes behind NAT can be reached, by the address that they announce:
@@ -111,11 +123,12 @@ class Store(_core.Store):
     session_type: ClassVar[type[Session]] = Session
 
     def __init__(self, url: str | None = None, **options: Unpack[StoreOptions]) -> None:
+        credentials = options.pop("credentials", None)
         given = {"url": url, **options}
         pairs = [(name, text) for name in given if (text := _text(name, given[name])) is not None]
         _refuse_embedded_under_mod_wsgi(url)
         _warn_of_patched_sockets()
-        super().__init__(pairs, True, self.session_type)
+        super().__init__(pairs, True, self.session_type, credentials)
 
     def __enter__(self) -> Self:
         return self

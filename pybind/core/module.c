@@ -149,6 +149,10 @@ static int execute(PyObject *module)
 {
     struct core_state *state = PyModule_GetState(module);
 
+    if (coat_registry_new(&state->registry, NULL) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
     if (core_layout_init(&state->layout) < 0 ||
         PyModule_AddObjectRef(module, "cpython_internals",
                               state->layout.is_known ? Py_True : Py_False) < 0 ||
@@ -193,8 +197,10 @@ static void release(void *module)
     struct core_state *state = PyModule_GetState(module);
 
     clear(module);
-    if (state != NULL)
-        coat_buf_release(&state->scratch);
+    if (state == NULL)
+        return;
+    coat_registry_free(state->registry);
+    coat_buf_release(&state->scratch);
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -13,6 +13,7 @@
 #include "keys.h"
 #include "layout.h"
 #include "shapes.h"
+#include "api/registry.h"
 
 struct core_state {
     PyObject *exceptions[CORE_EXCEPTIONS];
@@ -22,7 +23,8 @@ struct core_state {
     struct core_layout layout;
     struct core_keys keys;
     struct core_shapes shapes;
-    struct coat_buf scratch; /* of the encoder: see encode.h */
+    struct coat_registry *registry; /* what stores share */
+    struct coat_buf scratch;        /* of the encoder: see encode.h */
 };
 
 /* For a PyType_Slot: ISO C has no conversion from a function to the `void *` that is asked for. */

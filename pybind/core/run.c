@@ -1,22 +1,161 @@
 #include "run.h"
 
+#include <string.h>
+
 #include "module.h"
 #include "api/call.h"
+#include "api/error.h"
+
+/* ---- Credentials --------------------------------------------------------------------------- */
+
+/* What the callback needs of the call that it is in the midst of. */
+struct pause {
+    PyThreadState *thread; /* that has let go of the interpreter's lock */
+    PyObject *exception;   /* why the callable gave no credentials; or NULL */
+};
+
+/* The library calls back in the thread that called it, but only with what the store was given. */
+static _Thread_local struct pause *current;
+
+static char *text_from(PyObject *text)
+{
+    const char *utf8 = PyUnicode_AsUTF8(text);
+    char *copy = utf8 == NULL ? NULL : strdup(utf8);
+
+    if (utf8 != NULL && copy == NULL)
+        PyErr_NoMemory();
+    return copy;
+}
+
+/* From the callable's answer, a pair of user or None, and password. */
+static int read_pair(PyObject *pair, struct coat_credentials *to)
+{
+    PyObject *user, *password;
+
+    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
+        PyErr_SetString(PyExc_TypeError, "credentials must return a tuple (user, password)");
+        return -1;
+    }
+    user = PyTuple_GET_ITEM(pair, 0);
+    password = PyTuple_GET_ITEM(pair, 1);
+    if ((user != Py_None && !PyUnicode_Check(user)) || !PyUnicode_Check(password)) {
+        PyErr_SetString(PyExc_TypeError, "credentials must return (user, password): a str or None, "
+                                         "and a str");
+        return -1;
+    }
+    if (user != Py_None && (to->username = text_from(user)) == NULL)
+        return -1;
+    to->password = text_from(password);
+    return to->password == NULL ? -1 : 0;
+}
+
+/* As one exception object, with its traceback. */
+static PyObject *take_exception(void)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL)
+        PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
+static int ask(PyObject *callable, struct coat_credentials *to)
+{
+    PyObject *pair = PyObject_CallNoArgs(callable);
+    int rc = pair == NULL ? -1 : read_pair(pair, to);
+
+    Py_XDECREF(pair);
+    return rc;
+}
+
+int core_credentials(void *callable, struct coat_credentials *to, struct coat_error *err)
+{
+    struct pause *pause = current;
+    int rc;
+
+    PyEval_RestoreThread(pause->thread);
+    rc = ask(callable, to);
+    if (rc < 0)
+        Py_XSETREF(pause->exception, take_exception());
+    pause->thread = PyEval_SaveThread();
+    current = pause; /* the callable may have used another store */
+    return rc < 0 ? coat_error_because(err, COAT_EDENIED, "credentials",
+                                       "the callable of the option credentials gave none")
+                  : 0;
+}
+
+/* The callback's exception becomes the cause of ours; one that is to end the program stays. */
+static void raise_from(PyObject *cause)
+{
+    PyObject *exception;
+
+    if (!PyErr_GivenExceptionMatches(cause, PyExc_Exception)) {
+        PyErr_Clear();
+        PyErr_SetObject((PyObject *)Py_TYPE(cause), cause);
+        return;
+    }
+    exception = take_exception();
+    PyException_SetCause(exception, Py_NewRef(cause));
+    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_DECREF(exception);
+}
+
+/* ---- Notices ------------------------------------------------------------------------------- */
+
+static int log_line(const char *line)
+{
+    PyObject *logging = PyImport_ImportModule("logging"), *logger = NULL, *done = NULL;
+
+    if (logging != NULL)
+        logger = PyObject_CallMethod(logging, "getLogger", "s", "coatcheck");
+    if (logger != NULL)
+        done = PyObject_CallMethod(logger, "warning", "ss", "%s", line);
+    Py_XDECREF(logging);
+    Py_XDECREF(logger);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* What the library wants to be known goes to the logger `coatcheck`. No exception may be set. */
+static void log_notices(struct coat_store *store)
+{
+    char line[320];
+
+    while (coat_store_notice(store, line, sizeof line))
+        if (log_line(line) < 0)
+            PyErr_WriteUnraisable(NULL);
+}
+
+/* ---- Running ------------------------------------------------------------------------------- */
 
 int core_run(struct core_state *state, struct coat_store *store, struct coat_op *op,
              int64_t timeout_ms)
 {
+    struct pause pause = {NULL, NULL};
     struct coat_call call;
     struct coat_error err;
-    int rc;
+    int rc, interrupted = 0;
 
+    coat_registry_sweep(state->registry);
     coat_call_init(&call, store, op, timeout_ms);
     do {
-        Py_BEGIN_ALLOW_THREADS rc = coat_call_run(&call, &err);
-        Py_END_ALLOW_THREADS
-    } while (rc == COAT_EINTR && PyErr_CheckSignals() == 0);
+        pause.thread = PyEval_SaveThread();
+        current = &pause;
+        rc = coat_call_run(&call, &err);
+        PyEval_RestoreThread(pause.thread);
+    } while (rc == COAT_EINTR && !(interrupted = PyErr_CheckSignals() < 0));
     coat_call_release(&call);
-    if (rc < 0 && rc != COAT_EINTR)
-        core_raise(state, &err, "session");
+    if (!interrupted) {
+        log_notices(store);
+        if (rc < 0)
+            core_raise(state, &err, "session");
+        if (rc < 0 && pause.exception != NULL)
+            raise_from(pause.exception);
+    }
+    Py_XDECREF(pause.exception);
     return rc < 0 ? -1 : rc;
 }

@@ -18,4 +18,7 @@ struct core_state;
 int core_run(struct core_state *state, struct coat_store *store, struct coat_op *op,
              int64_t timeout_ms);
 
+/* A coat_credentials_fn that asks a Python callable, in the thread of core_run. */
+int core_credentials(void *callable, struct coat_credentials *to, struct coat_error *err);
+
 #endif

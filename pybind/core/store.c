@@ -7,6 +7,7 @@
 #include "run.h"
 #include "session.h"
 #include "api/op.h"
+#include "api/registry.h"
 
 /* ---- Users --------------------------------------------------------------------------------- */
 
@@ -100,17 +101,21 @@ static struct coat_options *options_from(struct core_state *state, PyObject *seq
 
 static int init(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"options", "env", "session_type", NULL};
+    static char *names[] = {"options", "env", "session_type", "credentials", NULL};
     struct core_store *self = (struct core_store *)object;
     struct coat_store *store = NULL;
     struct coat_options *options;
     struct coat_error err;
-    PyObject *sequence, *session_type;
+    PyObject *sequence, *session_type, *credentials = Py_None;
     int env, rc;
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OpO!:Store", names, &sequence, &env,
-                                     &PyType_Type, &session_type))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OpO!|O:Store", names, &sequence, &env,
+                                     &PyType_Type, &session_type, &credentials))
         return -1;
+    if (credentials != Py_None && !PyCallable_Check(credentials)) {
+        PyErr_SetString(PyExc_TypeError, "credentials must be callable, or None");
+        return -1;
+    }
     if (!PyType_IsSubtype((PyTypeObject *)session_type, self->state->session_type)) {
         PyErr_SetString(PyExc_TypeError, "session_type must be a subclass of _core.Session");
         return -1;
@@ -118,8 +123,10 @@ static int init(PyObject *object, PyObject *args, PyObject *keywords)
     options = options_from(self->state, sequence, env);
     if (options == NULL)
         return -1;
+    if (credentials != Py_None)
+        coat_options_credentials(options, core_credentials, credentials);
     /* embedded: starts its server here, and waits for it. */
-    Py_BEGIN_ALLOW_THREADS rc = coat_store_open(&store, options, &err);
+    Py_BEGIN_ALLOW_THREADS rc = coat_store_open_in(self->state->registry, &store, options, &err);
     coat_options_free(options);
     Py_END_ALLOW_THREADS if (rc < 0)
     {
@@ -131,6 +138,7 @@ static int init(PyObject *object, PyObject *args, PyObject *keywords)
         PyErr_SetString(PyExc_RuntimeError, "a store is opened only once");
         return -1;
     }
+    self->credentials = credentials == Py_None ? NULL : Py_NewRef(credentials);
     self->store = store;
     Py_INCREF(session_type);
     Py_XSETREF(self->session_type, (PyTypeObject *)session_type);
@@ -358,9 +366,11 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
 
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->session_type);
+    Py_VISIT(self->credentials);
     return 0;
 }
 
+/* Not the callable for credentials, which the library's store still has. */
 static int clear(PyObject *object)
 {
     Py_CLEAR(((struct core_store *)object)->session_type);
@@ -375,6 +385,7 @@ static void dealloc(PyObject *object)
     PyObject_GC_UnTrack(object);
     clear(object);
     coat_store_close(self->store); /* its users have references to it */
+    Py_XDECREF(self->credentials);
     type->tp_free(object);
     Py_DECREF(type);
 }

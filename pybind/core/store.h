@@ -18,6 +18,7 @@ struct core_store {
     PyObject_HEAD struct core_state *state;
     struct coat_store *store;   /* NULL: not opened, or closed and without users */
     PyTypeObject *session_type; /* what its sessions are, a subclass of _core.Session */
+    PyObject *credentials;      /* a callable, or NULL; the library's store borrows it */
     Py_ssize_t users;
     int closed;
 };

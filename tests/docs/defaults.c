@@ -13,7 +13,7 @@ int main(void)
     printf("lifetime %lld\n", (long long)o->lifetime_s);
     printf("timeout %.1f\n", (double)o->timeout_ms / 1000);
     printf("connect_timeout %.1f\n", (double)o->connect_timeout_ms / 1000);
-    printf("max_connections %d\n", o->max_connections);
+    printf("max_connections %d\n", o->connect.max_connections);
     printf("touch_below %.1f\n", o->touch_below);
     printf("stale %lld\n", (long long)o->stale_ms / 1000);
     printf("on_conflict %s\n", on_conflict[o->on_conflict]);
@@ -21,8 +21,10 @@ int main(void)
     printf("max_depth %zu\n", o->limits.max_depth);
     printf("max_fields %zu\n", o->limits.max_fields);
     printf("max_items %zu\n", o->limits.max_items);
+    printf("max_idle %lld\n", (long long)o->connect.max_idle_ms / 1000);
+    printf("max_age %lld\n", (long long)o->connect.max_age_ms / 1000);
     printf("verify %d\n", o->verify);
-    printf("tls_min_version %s\n", o->tls.min_version == COAT_TLS_1_2 ? "1.2" : "1.3");
+    printf("tls_min_version %s\n", o->connect.tls.min_version == COAT_TLS_1_2 ? "1.2" : "1.3");
     printf("allow_root %d\n", o->allow_root);
     coat_options_free(o);
     return 0;

@@ -6,7 +6,7 @@
 #include "clock.h"
 #include "embedded.h"
 #include "options.h"
-#include "pool.h"
+#include "redis.h"
 #include "resolve.h"
 #include "resp.h"
 #include "url.h"
@@ -111,12 +111,16 @@ static int a_name(void)
     return rc;
 }
 
-static int a_pool(void)
+static int nodes_and_their_pools(void)
 {
-    const struct coat_options options = {.max_connections = 3};
-    struct coat_pool *pool;
-    int rc = coat_pool_new(&pool, &options, NULL);
-    coat_pool_free(pool);
+    const struct coat_connect connect = {
+        .address = {.scheme = COAT_SCHEME_TCP, .host = (char *)"localhost", .port = 6379},
+        .max_connections = 3,
+    };
+    struct coat_redis *redis;
+    int rc = coat_redis_new(&redis, &connect, NULL);
+    if (rc == 0)
+        coat_redis_free(redis);
     return rc;
 }
 
@@ -156,7 +160,7 @@ FAULTS(options_that_are_refused_stay)
 FAULTS(replies_of_all_sizes)
 FAULTS(a_pipeline)
 FAULTS(a_name)
-FAULTS(a_pool)
+FAULTS(nodes_and_their_pools)
 FAULTS(embedded_without_a_server)
 
 int main(void)
@@ -168,7 +172,7 @@ int main(void)
         cmocka_unit_test(replies_of_all_sizes_without_memory),
         cmocka_unit_test(a_pipeline_without_memory),
         cmocka_unit_test(a_name_without_memory),
-        cmocka_unit_test(a_pool_without_memory),
+        cmocka_unit_test(nodes_and_their_pools_without_memory),
         cmocka_unit_test(embedded_without_a_server_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

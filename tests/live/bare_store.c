@@ -1,5 +1,6 @@
 #include "bare_store.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ struct coat_store *live_store_new(const char *url, ...)
     while ((name = va_arg(args, const char *)))
         set(store->options, name, va_arg(args, const char *));
     va_end(args);
-    if (coat_redis_new(&store->redis, store->options, NULL) < 0)
+    if (coat_redis_new(&store->redis, &store->options->connect, NULL) < 0)
         abort();
     return store;
 }
@@ -42,12 +43,25 @@ void live_store_free(struct coat_store *store)
     free(store);
 }
 
+int live_ask_until(struct coat_store *store, const char *words, struct simple_op *s)
+{
+    int rc = live_ask(store, words, s);
+    for (int i = 0; rc < 0 && i < 500; i++) {
+        poll(NULL, 0, 10);
+        rc = live_ask(store, words, s);
+    }
+    return rc;
+}
+
 struct coat_conn *live_take(struct coat_store *store, int64_t within_ms)
 {
     struct coat_conn *conn = NULL;
+    const struct coat_terms terms = {.deadline_ms = coat_monotonic_ms() + within_ms,
+                                     .connect_timeout_ms = within_ms,
+                                     .reply_bytes_max = 1 << 20};
     struct coat_node *node =
-        coat_topology_route(coat_redis_topology(store->redis), (struct coat_arg){NULL, 0});
-    if (coat_node_checkout(node, coat_monotonic_ms() + within_ms, &conn, NULL) < 0)
+        coat_topology_route(store->redis->topology, (struct coat_arg){NULL, 0});
+    if (coat_node_checkout(node, &terms, &conn, NULL) < 0)
         abort();
     coat_node_release(node); /* the topology has it, too */
     return conn;
@@ -56,7 +70,7 @@ struct coat_conn *live_take(struct coat_store *store, int64_t within_ms)
 void live_give(struct coat_store *store, struct coat_conn *conn, int reusable)
 {
     struct coat_node *node =
-        coat_topology_route(coat_redis_topology(store->redis), (struct coat_arg){NULL, 0});
+        coat_topology_route(store->redis->topology, (struct coat_arg){NULL, 0});
     coat_node_checkin(node, conn, reusable);
     coat_node_release(node);
 }

@@ -18,6 +18,9 @@ int live_run(struct coat_store *store, struct simple_op *s, struct coat_error *e
 /* The same for one that is given as words: its result; what happened is in *s. */
 int live_ask(struct coat_store *store, const char *words, struct simple_op *s);
 
+/* Again and again for some seconds, for calls fail at once after a connect that failed. */
+int live_ask_until(struct coat_store *store, const char *words, struct simple_op *s);
+
 /* A connection to its server, as a call has one. */
 struct coat_conn *live_take(struct coat_store *store, int64_t within_ms);
 void live_give(struct coat_store *store, struct coat_conn *conn, int reusable);

@@ -21,6 +21,14 @@ static int readable(struct fake_server *f, int fd)
     return 0;
 }
 
+void fake_greet(int fd)
+{
+    static const char *const answers[] = {"+OK\r\n", "+OK\r\n", "+OK\r\n", "$0\r\n\r\n"};
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++)
+        if (fake_read_command(fd))
+            fake_say(fd, answers[i]);
+}
+
 static void *run(void *arg)
 {
     struct fake_server *f = arg;
@@ -28,7 +36,10 @@ static void *run(void *arg)
         int fd = accept(f->listener, NULL, NULL);
         if (fd < 0)
             continue;
-        f->serve(f, fd, atomic_fetch_add(&f->connections, 1));
+        int nth = atomic_fetch_add(&f->connections, 1);
+        if (!f->ungreeted)
+            fake_greet(fd);
+        f->serve(f, fd, nth);
         close(fd);
     }
     return NULL;

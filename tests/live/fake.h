@@ -12,6 +12,7 @@ struct fake_server {
     /* Is called with each connection, `nth` from 0; closes nothing: that is done afterwards. */
     void (*serve)(struct fake_server *f, int fd, int nth);
     void *arg;
+    int ungreeted;          /* `serve` answers the greeting itself */
     atomic_int connections; /* so far */
     atomic_int stopping;
     pthread_t thread;
@@ -20,6 +21,9 @@ struct fake_server {
 /* `serve` and `arg` must be set. */
 void fake_start(struct fake_server *f);
 void fake_stop(struct fake_server *f);
+
+/* Answer the greeting of a client without credentials and database: a name twice, INFO. */
+void fake_greet(int fd);
 
 /* Read until one command of the client is complete. 0: it has closed first. */
 int fake_read_command(int fd);

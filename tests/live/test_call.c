@@ -240,10 +240,11 @@ static void other_errors_of_a_handshake_keep_their_word_and_no_secret(void **sta
         {"-LOADING the data\r\n", COAT_EUNAVAILABLE, "LOADING"},
         {"-STRANGE hunter2\r\n", COAT_EUNAVAILABLE, "STRANGE"},
         {"-\r\n", COAT_EUNAVAILABLE, ""},
-        {"+OK\r\n+OK\r\n", COAT_EUNAVAILABLE, "protocol"},
+        {"+OK\r\n+OK\r\n+OK\r\n+OK\r\n$0\r\n\r\n+OK\r\n", COAT_EUNAVAILABLE, "protocol"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct fake_server f = {.serve = say_what_is_in_arg, .arg = (void *)cases[i].says};
+        struct fake_server f = {
+            .serve = say_what_is_in_arg, .arg = (void *)cases[i].says, .ungreeted = 1};
         struct simple_op s;
         fake_start(&f);
         struct coat_store *store = live_store_new(f.url, "password", "hunter2", NULL);
@@ -612,12 +613,16 @@ static void nothing_was_sent_if_the_first_byte_could_not_be(void **state)
     const struct coat_command command = {.args = &arg, .count = 1};
     struct coat_conn conn;
     struct coat_error err;
-    int64_t deadline = coat_monotonic_ms() + 5000;
-    coat_conn_init(&conn, store->options);
-    assert_int_equal(coat_conn_open(&conn, deadline, &err), 0);
+    const struct coat_peer peer = {.address = store->options->connect.address,
+                                   .connect = &store->options->connect};
+    const struct coat_terms terms = {.deadline_ms = coat_monotonic_ms() + 5000,
+                                     .connect_timeout_ms = 5000,
+                                     .reply_bytes_max = 1 << 20};
+    coat_conn_init(&conn, &peer);
+    assert_int_equal(coat_conn_open(&conn, &terms, &err), 0);
     assert_int_equal(coat_conn_usable(&conn), 1);
     shutdown(conn.net.fd, SHUT_WR);
-    assert_int_equal(coat_conn_send(&conn, &command, 1, deadline, &err), COAT_EUNAVAILABLE);
+    assert_int_equal(coat_conn_send(&conn, &command, 1, &terms, &err), COAT_EUNAVAILABLE);
     assert_string_equal(err.reason, "closed");
     assert_int_equal(conn.sent, 0);
     assert_int_equal(conn.state, COAT_CONN_CLOSED);
@@ -759,8 +764,10 @@ static void a_signal_interrupts_connecting_and_the_call_goes_on(void **state)
         if (poll(&p, 1, 0) == 0)
             break;
     }
-    assert_interrupted(&call); /* now it waits for the reply */
+    assert_interrupted(&call); /* now it waits for the replies to its greeting */
     fd = accept(t.listener, NULL, NULL);
+    fake_greet(fd);
+    assert_interrupted(&call); /* and now for that to its own command */
     assert_true(read(fd, bytes, sizeof bytes) > 0);
     fake_say(fd, "+PONG\r\n");
     assert_int_equal(coat_call_run(&call, NULL), 0);

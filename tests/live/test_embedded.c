@@ -80,7 +80,7 @@ static const char *ask(const struct coat_options *o, const char *words)
 {
     static struct simple_op s;
     char socket[128];
-    snprintf(socket, sizeof socket, "unix:%s", o->address.path);
+    snprintf(socket, sizeof socket, "unix:%s", o->connect.address.path);
     struct coat_store *store = live_store_new(socket, NULL);
     int rc = live_ask(store, words, &s);
     live_store_free(store);
@@ -108,12 +108,12 @@ static void it_is_started_keeps_its_data_and_is_stopped(void **state)
 {
     (void)state;
     struct coat_options *o = started(url);
-    assert_int_equal(o->address.scheme, COAT_SCHEME_UNIX);
+    assert_int_equal(o->connect.address.scheme, COAT_SCHEME_UNIX);
     assert_string_equal(o->embedded_dir, own);
     assert_string_equal(o->prefix, "coatcheck:");
     assert_string_equal(ask(o, "SET a kept"), "OK");
     char socket[128];
-    snprintf(socket, sizeof socket, "%s", o->address.path);
+    snprintf(socket, sizeof socket, "%s", o->connect.address.path);
     stop(o);
     assert_int_equal(access(socket, F_OK), -1);
     o = started(url);
@@ -264,7 +264,7 @@ static void only_embedded_stores_can_be_stopped(void **state)
     (void)state;
     struct coat_options *o = options("redis://h");
     assert_int_equal(coat_embedded_start(o, NULL), 0);
-    assert_int_equal(o->address.scheme, COAT_SCHEME_TCP);
+    assert_int_equal(o->connect.address.scheme, COAT_SCHEME_TCP);
     assert_int_equal(coat_embedded_stop(o, NULL), COAT_EUSAGE);
     coat_options_free(o);
 }
@@ -278,7 +278,7 @@ static void assert_refused(const char *text, int code, const char *says)
     int rc = coat_embedded_start(o, &err);
     if (rc != code || !strstr(err.text, says))
         fail_msg("%s: %d %s", text, rc, err.text);
-    assert_int_equal(o->address.scheme, COAT_SCHEME_EMBEDDED);
+    assert_int_equal(o->connect.address.scheme, COAT_SCHEME_EMBEDDED);
     assert_null(o->embedded_dir);
     coat_options_free(o);
 }

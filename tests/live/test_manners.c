@@ -76,14 +76,18 @@ static void write_where_nobody_can_read(const char *url)
     struct coat_store *store = live_store_new(url, NULL);
     const struct coat_arg arg = {"PING", 4};
     const struct coat_command command = {.args = &arg, .count = 1};
-    int64_t deadline = coat_monotonic_ms() + 5000;
+    const struct coat_peer peer = {.address = store->options->connect.address,
+                                   .connect = &store->options->connect};
+    const struct coat_terms terms = {.deadline_ms = coat_monotonic_ms() + 5000,
+                                     .connect_timeout_ms = 5000,
+                                     .reply_bytes_max = 1 << 20};
     struct coat_conn conn;
     signal(SIGPIPE, SIG_DFL);
-    coat_conn_init(&conn, store->options);
-    int rc = coat_conn_open(&conn, deadline, NULL);
+    coat_conn_init(&conn, &peer);
+    int rc = coat_conn_open(&conn, &terms, NULL);
     shutdown(conn.net.fd, SHUT_WR); /* from here on writing is EPIPE */
     if (rc == 0)
-        rc = coat_conn_send(&conn, &command, 1, deadline, NULL);
+        rc = coat_conn_send(&conn, &command, 1, &terms, NULL);
     coat_conn_close(&conn);
     live_store_free(store);
     _exit(rc != COAT_EUNAVAILABLE);

@@ -219,7 +219,7 @@ static void say_no(struct fake_server *f, int fd, int nth)
 static void req_66_a_port_without_tls_is_refused(void **state)
 {
     (void)state;
-    struct fake_server f = {.serve = say_no};
+    struct fake_server f = {.serve = say_no, .ungreeted = 1};
     fake_start(&f);
     assert_fails(store_at("localhost", f.port, NULL, NULL), COAT_EUNAVAILABLE, "plaintext",
                  "use its port for TLS");
@@ -334,7 +334,7 @@ static void files_are_read_again_for_each_connection(void **state)
     assert_int_equal(live_ask(store, "PING", &s), COAT_EUNAVAILABLE);
     assert_int_equal(unlink(cert("now.crt")), 0);
     assert_int_equal(symlink(cert("ca.crt"), cert("now.crt")), 0);
-    assert_int_equal(live_ask(store, "PING", &s), 0);
+    assert_int_equal(live_ask_until(store, "PING", &s), 0);
     live_store_free(store);
 }
 
@@ -414,13 +414,15 @@ static void a_server_that_ended_raises_no_signal(void **state)
     struct coat_command command = {.args = &ping, .count = 1};
     struct coat_conn *conn = live_take(store, 10000);
     struct coat_error err;
-    int64_t until = coat_monotonic_ms() + 10000;
+    const struct coat_terms terms = {.deadline_ms = coat_monotonic_ms() + 10000,
+                                     .connect_timeout_ms = 10000,
+                                     .reply_bytes_max = 1 << 20};
     signal(SIGPIPE, SIG_DFL);
     live_server_kill(&server, 1);
     int rc = 0;
     for (int i = 0; rc == 0 && i < 1000; i++) {
         conn->state = COAT_CONN_READY; /* as if nobody read the replies */
-        rc = coat_conn_send(conn, &command, 1, until, &err);
+        rc = coat_conn_send(conn, &command, 1, &terms, &err);
     }
     assert_int_equal(rc, COAT_EUNAVAILABLE);
     live_give(store, conn, 0);
@@ -549,6 +551,7 @@ static void relay(struct fake_server *f, int fd, int nth)
 static void relay_start(struct relay *r)
 {
     r->fake.serve = relay;
+    r->fake.ungreeted = 1;
     r->fake.arg = r;
     fake_start(&r->fake);
 }
@@ -588,11 +591,11 @@ static void cut_at(struct relay *r, long at)
     /* Where the reply was through, nothing was lost. */
     if (rc != COAT_EUNAVAILABLE && !(r->cut_theirs && rc == 0))
         fail_msg("cut after %ld: %d %s", at, rc, s.loss.text);
-    if (rc < 0)
-        assert_int_equal(live_ask(store, "PING", &s), 0);
     assert_in_range(coat_monotonic_ms() - begin, 0, 9000);
     assert_int_equal(ERR_peek_error(), 0);
     live_store_free(store);
+    if (rc < 0) /* by another store, for this one fails at once for a moment */
+        assert_works(store_at("localhost", r->fake.port, NULL, NULL));
 }
 
 static void cut_everywhere(int theirs)
@@ -628,7 +631,7 @@ static void say_nothing(struct fake_server *f, int fd, int nth)
 static void req_71_a_server_that_is_silent_in_the_handshake_is_left_in_time(void **state)
 {
     (void)state;
-    struct fake_server f = {.serve = say_nothing};
+    struct fake_server f = {.serve = say_nothing, .ungreeted = 1};
     struct simple_op s;
     char url[64];
     fake_start(&f);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -55,6 +56,15 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
         assert time.monotonic() < end, f"waited in vain for {what}"
         time.sleep(0.005)
     return result
+
+
+_tests = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def connections_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores of equal options share connections, and the news that a server is down: not here."""
+    monkeypatch.setenv("COATCHECK_MAX_IDLE", f"{300 + next(_tests) / 1000:.3f}")
 
 
 class RedisError(Exception):

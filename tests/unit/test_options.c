@@ -39,15 +39,15 @@ static void set(struct coat_options *o, const char *name, const char *value)
 static void defaults_are_those_of_the_header(void **state)
 {
     const struct coat_options *o = *state;
-    assert_int_equal(o->address.scheme, COAT_SCHEME_NONE);
+    assert_int_equal(o->connect.address.scheme, COAT_SCHEME_NONE);
     assert_null(o->prefix);
-    assert_null(o->username);
-    assert_null(o->password);
+    assert_null(o->connect.username);
+    assert_null(o->connect.password);
     assert_int_equal(o->idle_s, 1800);
     assert_int_equal(o->lifetime_s, 43200);
     assert_int_equal(o->timeout_ms, 1000);
     assert_int_equal(o->connect_timeout_ms, 500);
-    assert_int_equal(o->max_connections, 8);
+    assert_int_equal(o->connect.max_connections, 8);
     assert_true(o->touch_below == 0.9);
     assert_int_equal(o->stale_ms, 30000);
     assert_int_equal(o->on_conflict, COAT_CONFLICT_MINE);
@@ -89,7 +89,7 @@ static void numbers_are_read_in_their_units(void **state)
     set(o, "touch_below", "1");
     assert_true(o->touch_below == 1.0);
     set(o, "max_connections", "1");
-    assert_int_equal(o->max_connections, 1);
+    assert_int_equal(o->connect.max_connections, 1);
     set(o, "max_bytes", "none");
     assert_true(o->limits.max_bytes == SIZE_MAX);
     set(o, "max_depth", "1024");
@@ -203,8 +203,8 @@ static void a_refused_value_leaves_the_options_as_they_were(void **state)
     assert_int_equal(coat_options_set(o, "idle", "x", NULL), COAT_ECONFIG);
     assert_int_equal(coat_options_set(o, "url", "redis://other?idle=x", NULL), COAT_ECONFIG);
     assert_int_equal(coat_options_set(o, "url", "redis://other?color=x", NULL), COAT_ECONFIG);
-    assert_string_equal(o->address.host, "h");
-    assert_string_equal(o->password, "p");
+    assert_string_equal(o->connect.address.host, "h");
+    assert_string_equal(o->connect.password, "p");
     assert_int_equal(o->idle_s, 60);
 }
 
@@ -333,7 +333,7 @@ static void another_url_brings_back_what_its_parameters_hid(void **state)
     set(o, "url", "redis://:p@h");
     assert_int_equal(o->idle_s, 3);
     set(o, "url", "redis://h");
-    assert_null(o->password);
+    assert_null(o->connect.password);
 }
 
 static void the_url_may_come_from_the_environment(void **state)
@@ -342,14 +342,14 @@ static void the_url_may_come_from_the_environment(void **state)
     setenv("COATCHECK_URL", "redis://:p@from-env:7/1?idle=9", 1);
     setenv("COATCHECK_IDLE", "8", 1);
     assert_int_equal(coat_options_env(o, NULL), 0);
-    assert_string_equal(o->address.host, "from-env");
-    assert_string_equal(o->password, "p");
+    assert_string_equal(o->connect.address.host, "from-env");
+    assert_string_equal(o->connect.password, "p");
     assert_int_equal(o->idle_s, 9);
     set(o, "url", "redis://by-name");
-    assert_string_equal(o->address.host, "by-name");
+    assert_string_equal(o->connect.address.host, "by-name");
     assert_int_equal(o->idle_s, 8);
     assert_int_equal(coat_options_env(o, NULL), 0);
-    assert_string_equal(o->address.host, "by-name");
+    assert_string_equal(o->connect.address.host, "by-name");
     unsetenv("COATCHECK_IDLE");
     assert_int_equal(coat_options_env(o, NULL), 0);
     assert_int_equal(o->idle_s, 1800);
@@ -371,7 +371,7 @@ static void an_empty_password_by_name_takes_the_urls_away(void **state)
     struct coat_options *o = *state;
     set(o, "url", "redis://:p@h");
     set(o, "password", "");
-    assert_null(o->password);
+    assert_null(o->connect.password);
 }
 
 /* ---- Together ------------------------------------------------------------------------------- */
@@ -442,11 +442,11 @@ static void a_copy_has_strings_of_its_own(void **state)
     assert_non_null(copy);
     set(o, "url", "unix:/x");
     set(o, "prefix", "other:");
-    assert_string_equal(copy->address.host, "h");
-    assert_int_equal(copy->address.port, 5);
-    assert_int_equal(copy->address.db, 3);
-    assert_string_equal(copy->username, "u");
-    assert_string_equal(copy->password, "p");
+    assert_string_equal(copy->connect.address.host, "h");
+    assert_int_equal(copy->connect.address.port, 5);
+    assert_int_equal(copy->connect.address.db, 3);
+    assert_string_equal(copy->connect.username, "u");
+    assert_string_equal(copy->connect.password, "p");
     assert_string_equal(copy->prefix, "shop:");
     assert_int_equal(copy->idle_s, 60);
     coat_options_free(copy);

@@ -1,0 +1,51 @@
+#include "health.h"
+
+#include "api/error.h"
+
+int coat_health_ask(struct coat_health *h, int64_t now_ms, struct coat_error *err)
+{
+    if (h->failures == 0)
+        return 0;
+    if (now_ms < h->down_until_ms || h->probing) {
+        if (err)
+            *err = h->why;
+        return h->why.code;
+    }
+    h->probing = 1;
+    return 0;
+}
+
+int coat_health_good(struct coat_health *h)
+{
+    int was_down = h->failures > 0;
+    *h = (struct coat_health){0};
+    return was_down;
+}
+
+/* Full jitter: clients that lost a server together do not come back together. */
+static int64_t pause_ms(int failures, uint32_t random)
+{
+    int64_t most = COAT_DOWN_MIN_MS;
+    for (int i = 1; i < failures && most < COAT_DOWN_MAX_MS; i++)
+        most *= 2;
+    if (most > COAT_DOWN_MAX_MS)
+        most = COAT_DOWN_MAX_MS;
+    return failures <= 1 ? most : 1 + (int64_t)(random % (uint32_t)most);
+}
+
+int coat_health_bad(struct coat_health *h, int64_t now_ms, uint32_t random,
+                    const struct coat_error *why)
+{
+    int news = h->failures == 0;
+    if (h->failures < 1000)
+        h->failures++;
+    h->probing = 0;
+    h->down_until_ms = now_ms + pause_ms(h->failures, random);
+    h->why = *why;
+    return news;
+}
+
+void coat_health_unknown(struct coat_health *h)
+{
+    h->probing = 0;
+}

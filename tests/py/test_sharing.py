@@ -1,0 +1,224 @@
+"""What stores share, and what changes while they live: connections, credentials, notices."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from coatcheck import Store
+from coatcheck.exceptions import ConfigError, StoreDenied, StoreUnavailable
+from conftest import RedisServer, wait_for
+
+
+def clients(server: RedisServer) -> int:
+    """Connections to it, but for the one that asks."""
+    lines = server.cli("CLIENT", "LIST").splitlines()
+    return len([line for line in lines if line.strip()]) - 1
+
+
+@pytest.fixture
+def user(redis_server: RedisServer) -> Iterator[str]:
+    redis_server.cli("ACL", "SETUSER", "visitor", "on", ">first", "~*", "+@all")
+    yield "visitor"
+    redis_server.cli("ACL", "DELUSER", "visitor")
+
+
+def change_password(server: RedisServer, password: str) -> None:
+    """From now on, and for those who have connected, too."""
+    server.cli("ACL", "SETUSER", "visitor", "resetpass", f">{password}")
+    server.cli("CLIENT", "KILL", "USER", "visitor")
+
+
+# ---- Connections -------------------------------------------------------------------------------
+
+
+def test_stores_that_connect_in_the_same_way_share_connections(redis_server: RedisServer) -> None:
+    before = clients(redis_server)
+    stores = [Store(redis_server.url, prefix=f"t{i}:", idle=600 + i, timeout=5) for i in range(5)]
+    for store in stores:
+        store.ping()
+    assert clients(redis_server) == before + 1
+
+
+def test_stores_that_connect_in_another_way_do_not(redis_server: RedisServer) -> None:
+    before = clients(redis_server)
+    ways: list[dict[str, int]] = [{}, {"max_connections": 2}, {"max_idle": 100}, {"max_age": 100}]
+    stores = [Store(redis_server.url, prefix="t:", **way) for way in ways]  # type: ignore[arg-type]
+    for store in stores:
+        store.ping()
+    assert clients(redis_server) == before + 4
+
+
+def test_a_store_that_comes_after_an_equal_one_finds_its_connections(
+    redis_server: RedisServer,
+) -> None:
+    before = clients(redis_server)
+    for _ in range(3):
+        with Store(redis_server.url, prefix="t:") as store:
+            store.ping()
+    assert clients(redis_server) == before + 1
+
+
+def test_what_no_store_uses_any_more_is_closed_by_a_later_call(redis_server: RedisServer) -> None:
+    before = clients(redis_server)
+    with Store(redis_server.url, prefix="t:", max_idle=0.05) as store:
+        store.ping()
+    other = Store(redis_server.url, prefix="t:")
+
+    def closed() -> bool:
+        other.ping()
+        return clients(redis_server) == before + 1
+
+    wait_for(closed, "closing")
+
+
+def test_ten_thousand_stores_leak_nothing(redis_server: RedisServer) -> None:
+    def come_and_go(count: int) -> None:
+        for i in range(count):
+            store = Store(redis_server.url, prefix="t:")
+            store.ping()
+            if i % 2:
+                store.close()
+            del store
+        gc.collect()
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    come_and_go(200)
+    descriptors, connected = len(os.listdir("/proc/self/fd")), clients(redis_server)
+    memory = resident()
+    come_and_go(10_000)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert clients(redis_server) == connected
+    assert resident() - memory < 4 << 20
+
+
+def test_req_63_a_child_has_connections_of_its_own(redis_server: RedisServer) -> None:
+    store = Store(redis_server.url, prefix="t:")
+    store.ping()
+    before = clients(redis_server)
+    go, leave = os.pipe()
+    child = os.fork()
+    if child == 0:
+        store.ping()
+        os.close(leave)
+        os.read(go, 1)
+        os._exit(0)
+    os.close(go)
+    try:
+        wait_for(lambda: clients(redis_server) == before + 1, "the child's connection")
+        store.ping()
+    finally:
+        os.close(leave)
+        os.waitpid(child, 0)
+
+
+# ---- Credentials -------------------------------------------------------------------------------
+
+
+def test_a_password_file_is_read_at_each_connect(
+    redis_server: RedisServer, user: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "password"
+    path.write_text("first\n")
+    store = Store(redis_server.url, prefix="t:", username=user, password_file=str(path))
+    store.ping()
+    change_password(redis_server, "second")
+    with pytest.raises(StoreDenied):
+        store.ping()
+    path.write_text("second")
+    store.ping()
+
+
+def test_fresh_credentials_are_asked_for_once_more(redis_server: RedisServer, user: str) -> None:
+    asked = []
+
+    def credentials() -> tuple[str, str]:
+        asked.append(threading.get_ident())
+        return user, "first" if len(asked) < 3 else "second"
+
+    store = Store(redis_server.url, prefix="t:", credentials=credentials)
+    store.ping()
+    assert len(asked) == 1
+    change_password(redis_server, "second")
+    store.ping()
+    assert asked == [threading.get_ident()] * 3
+
+
+def test_credentials_that_stay_wrong_are_asked_for_twice(
+    redis_server: RedisServer, user: str
+) -> None:
+    asked = []
+
+    def credentials() -> tuple[str, str]:
+        asked.append(1)
+        return user, "wr0ng"
+
+    with pytest.raises(StoreDenied) as caught:
+        Store(redis_server.url, prefix="t:", credentials=credentials).ping()
+    assert len(asked) == 2
+    assert "wr0ng" not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [None, ("a",), (1, "b"), ("a", None), ("a", "\ud800")])
+def test_credentials_that_are_none_are_a_denial_that_says_why(
+    redis_server: RedisServer, answer: object
+) -> None:
+    store = Store(redis_server.url, prefix="t:", credentials=lambda: answer)  # type: ignore
+    with pytest.raises(StoreDenied) as caught:
+        store.ping()
+    assert isinstance(caught.value.__cause__, (TypeError, UnicodeError))
+
+
+def test_an_exception_of_the_callable_is_the_cause(redis_server: RedisServer) -> None:
+    def credentials() -> tuple[str, str]:
+        raise LookupError("no token")
+
+    with pytest.raises(StoreDenied) as caught:
+        Store(redis_server.url, prefix="t:", credentials=credentials).ping()
+    assert isinstance(caught.value.__cause__, LookupError)
+
+
+def test_an_interrupt_in_the_callable_stays_one(redis_server: RedisServer) -> None:
+    def credentials() -> tuple[str, str]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Store(redis_server.url, prefix="t:", credentials=credentials).ping()
+
+
+def test_credentials_must_be_callable(redis_server: RedisServer) -> None:
+    with pytest.raises((TypeError, ConfigError)):
+        Store(redis_server.url, prefix="t:", credentials="user")  # type: ignore[arg-type]
+
+
+# ---- Notices -----------------------------------------------------------------------------------
+
+
+def test_a_server_that_goes_and_comes_back_is_logged_once_each(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(redis_server.url, prefix="t:")
+    store.ping()
+    redis_server.stop()
+    with caplog.at_level(logging.WARNING, "coatcheck"):
+        for _ in range(5):
+            with pytest.raises(StoreUnavailable):
+                store.ping()
+        redis_server.start()
+
+        def answers() -> bool:
+            try:
+                store.ping()
+            except StoreUnavailable:
+                return False
+            return True
+
+        wait_for(answers, "the server")
+    assert len(caplog.records) == 2
