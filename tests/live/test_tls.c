@@ -24,12 +24,13 @@
 
 #include "clock.h"
 #include "live/bare_store.h"
+#include "live/certs.h"
 #include "live/fake.h"
 #include "live/server.h"
 
 #define MARGIN_MS 2000 /* for a busy machine, on top of a deadline */
 
-static char certs[] = "/tmp/coatcheck-certs.XXXXXX";
+static char certs[LIVE_CERTS_MAX];
 static int port; /* with TLS, of the server */
 
 /* ---- Server and certificates ---------------------------------------------------------------- */
@@ -37,35 +38,16 @@ static int port; /* with TLS, of the server */
 /* The path of a file that certs.sh has made. Four at a time. */
 static const char *cert(const char *name)
 {
-    static char paths[4][64];
+    static char paths[4][LIVE_CERTS_MAX + 16];
     static int next;
     char *path = paths[next++ % 4];
     snprintf(path, sizeof paths[0], "%s/%s", certs, name);
     return path;
 }
 
-static int make_certs(void)
-{
-    char sources[256] = __FILE__, command[512];
-    const char *srcdir = getenv("srcdir"); /* tests/run runs in another folder than make */
-    *strstr(sources, "/tests/live/") = '\0';
-    if (!mkdtemp(certs))
-        return -1;
-    snprintf(command, sizeof command, "sh '%s/tests/certs.sh' %s", srcdir ? srcdir : sources,
-             certs);
-    return system(command);
-}
-
-static int remove_certs(void)
-{
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", certs);
-    return system(command);
-}
-
 static const char *const *server_args(const char *name, const char *auth_clients)
 {
-    static char number[8], crt[64], key[64];
+    static char number[8], crt[LIVE_CERTS_MAX + 16], key[LIVE_CERTS_MAX + 16];
     static const char *args[] = {
         "--tls-port",
         number,
@@ -79,7 +61,7 @@ static const char *const *server_args(const char *name, const char *auth_clients
         NULL,
         NULL,
     };
-    static char ca[64];
+    static char ca[LIVE_CERTS_MAX + 16];
     snprintf(number, sizeof number, "%d", port);
     snprintf(crt, sizeof crt, "%s/%s.crt", certs, name);
     snprintf(key, sizeof key, "%s/%s.key", certs, name);
@@ -92,7 +74,7 @@ static const char *const *server_args(const char *name, const char *auth_clients
 static int start(void **state)
 {
     (void)state;
-    if (make_certs() != 0)
+    if (live_certs_make(certs) != 0)
         return -1;
     close(live_listen(&port));
     live_server_start(&server, 1, server_args("server", "no"));
@@ -102,7 +84,7 @@ static int start(void **state)
 static int stop(void **state)
 {
     stop_server(state);
-    return remove_certs();
+    return live_certs_remove(certs);
 }
 
 static void serve_as(const char *name, const char *auth_clients)

@@ -18,6 +18,7 @@
 #include <openssl/ssl.h>
 
 #include "tls.h"
+#include "live/certs.h"
 
 /* ---- OpenSSL's memory ----------------------------------------------------------------------- */
 
@@ -48,8 +49,8 @@ static void give(void *at, const char *file, int line)
 
 /* ---- A server on a pair of sockets ---------------------------------------------------------- */
 
-static char certs[] = "/tmp/coatcheck-certs.XXXXXX";
-static char crt[64], key[64], ca[64];
+static char certs[LIVE_CERTS_MAX];
+static char crt[LIVE_CERTS_MAX + 16], key[LIVE_CERTS_MAX + 16], ca[LIVE_CERTS_MAX + 16];
 static SSL_CTX *server;
 
 static void *serve(void *arg)
@@ -110,14 +111,7 @@ static void an_allocation_that_fails_anywhere_is_a_failure_or_no_matter(void **s
 static int start(void **state)
 {
     (void)state;
-    char sources[256] = __FILE__, command[512];
-    const char *srcdir = getenv("srcdir"); /* tests/run runs in another folder than make */
-    *strstr(sources, "/tests/live/") = '\0';
-    if (!mkdtemp(certs))
-        return -1;
-    snprintf(command, sizeof command, "sh '%s/tests/certs.sh' %s", srcdir ? srcdir : sources,
-             certs);
-    if (system(command) != 0)
+    if (live_certs_make(certs) != 0)
         return -1;
     snprintf(crt, sizeof crt, "%s/server.crt", certs);
     snprintf(key, sizeof key, "%s/server.key", certs);
@@ -132,10 +126,8 @@ static int start(void **state)
 static int stop(void **state)
 {
     (void)state;
-    char command[64];
     SSL_CTX_free(server);
-    snprintf(command, sizeof command, "rm -rf %s", certs);
-    return system(command);
+    return live_certs_remove(certs);
 }
 
 int main(void)
