@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -74,10 +75,22 @@ static int interrupted(struct coat_error *err)
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
+/* 0: look again. The server may be waiting for this very processor, so it is offered first. */
+static int look_again(const struct coat_net *net, struct coat_error *err)
+{
+    if (coat_monotonic_us() < net->awake_until_us) {
+        sched_yield();
+        return 0;
+    }
+    return coat_error_set(err, COAT_EINTR, "from here on it is a wait to sleep through");
+}
+
 /* Until one of the events has come; with none and no socket, just wait for the deadline. */
 static int wait_for(const struct coat_net *net, short events, int64_t deadline_ms,
                     struct coat_error *err)
 {
+    if (net->awake_until_us)
+        return look_again(net, err);
     for (;;) {
         int64_t left = deadline_ms - coat_monotonic_ms();
         if (left <= 0)
@@ -308,6 +321,8 @@ int coat_net_write(struct coat_net *net, const void *bytes, size_t len, size_t *
 int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, int64_t deadline_ms,
                   struct coat_error *err)
 {
+    if (net->awake_until_us)
+        sched_yield();
     for (;;) {
         int rc = net->tls ? coat_tls_read(net->tls, bytes, size, got, err)
                           : read_plain(net, bytes, size, got, err);
@@ -318,6 +333,11 @@ int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, i
         if (rc < 0)
             return rc;
     }
+}
+
+void coat_net_stay_awake(struct coat_net *net, int64_t until_us)
+{
+    net->awake_until_us = until_us;
 }
 
 int coat_net_quiet(const struct coat_net *net)

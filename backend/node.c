@@ -16,6 +16,11 @@ int coat_node_checkout(struct coat_node *node, const struct coat_terms *terms,
     return coat_pool_checkout(node->pool, terms, out, err);
 }
 
+int coat_node_take_idle(struct coat_node *node, struct coat_conn **out)
+{
+    return coat_pool_take_idle(node->pool, out);
+}
+
 void coat_node_checkin(struct coat_node *node, struct coat_conn *conn, int reusable)
 {
     coat_pool_checkin(node->pool, conn, reusable);

@@ -36,9 +36,10 @@ void coat_node_release(struct coat_node *node); /* NULL allowed */
 /* "host:port" or "unix:/path", for messages. Returns `to`. */
 const char *coat_node_name(const struct coat_node *node, char *to, size_t size);
 
-/* As coat_pool_checkout and coat_pool_checkin. */
+/* As in pool.h. */
 int coat_node_checkout(struct coat_node *node, const struct coat_terms *terms,
                        struct coat_conn **out, struct coat_error *err);
+int coat_node_take_idle(struct coat_node *node, struct coat_conn **out);
 void coat_node_checkin(struct coat_node *node, struct coat_conn *conn, int reusable);
 
 /* Every connection there is now is closed as soon as it is free: the node is not what it was. */

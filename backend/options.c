@@ -82,7 +82,7 @@ static int parse_number(const struct option *option, const char *text, int place
     return 0;
 }
 
-static int parse_seconds(const struct option *option, const char *text, void *field)
+static int parse_whole(const struct option *option, const char *text, void *field)
 {
     return parse_number(option, text, 0, field);
 }
@@ -198,9 +198,9 @@ static const struct option table[] = {
     {"url", NULL, NULL, 0, 0, 0, NO_NONE, ""},
     {"prefix", NULL, parse_prefix, FIELD(prefix), 0, 0, NO_NONE,
      "1 to 64 bytes of UTF-8 without braces and control characters, for example shop:"},
-    {"idle", "1800", parse_seconds, FIELD(idle_s), 1, COAT_IDLE_MAX_S, 0,
+    {"idle", "1800", parse_whole, FIELD(idle_s), 1, COAT_IDLE_MAX_S, 0,
      "whole seconds from 1 to 2147483647, or none"},
-    {"lifetime", "43200", parse_seconds, FIELD(lifetime_s), 1, 34560000, NO_NONE,
+    {"lifetime", "43200", parse_whole, FIELD(lifetime_s), 1, 34560000, NO_NONE,
      "whole seconds from 1 to 34560000 (400 days)"},
     {"timeout", "1", parse_ms, FIELD(timeout_ms), 1, 3600000, NO_NONE,
      "seconds from 0.001 to 3600"},
@@ -235,6 +235,8 @@ static const struct option table[] = {
     {"node_map", NULL, parse_node_map, FIELD(connect.node_map), 0, 0, NO_NONE,
      "announced=reachable addresses with commas between, for example "
      "10.0.0.1:6379=localhost:7001"},
+    {"spin_us", "100", parse_whole, FIELD(spin_us), 0, 1000, NO_NONE,
+     "whole microseconds from 0 to 1000"},
     {"verify", "0", parse_int, FIELD(verify), 0, 1, NO_NONE, "0 or 1"},
     {"tls_ca_file", NULL, parse_text, FIELD(connect.tls.ca_file), 0, 0, NO_NONE, "a path"},
     {"tls_ca_dir", NULL, parse_text, FIELD(connect.tls.ca_dir), 0, 0, NO_NONE, "a path"},

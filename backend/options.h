@@ -26,6 +26,7 @@ struct coat_options {
     enum coat_on_conflict on_conflict;
     struct coat_limits limits;
     int verify;
+    int64_t spin_us;
     int allow_root;
     char *embedded_dir; /* once an embedded: server was found, else NULL: embedded.h */
 

@@ -9,6 +9,7 @@
 #include "coat_session.h"
 #include "embedded.h"
 #include "redis.h"
+#include "spin.h"
 #include "api/registry.h"
 
 /* ---- Opening and closing ------------------------------------------------------------------- */
@@ -51,6 +52,7 @@ int coat_store_open_in(struct coat_registry *registry, struct coat_store **out,
         free_store(store);
         return rc;
     }
+    store->spin_us = coat_spin_is_sensible() ? store->options->spin_us : 0;
     *out = store;
     return 0;
 }
@@ -92,11 +94,10 @@ uint64_t coat_store_count(const struct coat_store *store, enum coat_count what)
 int coat_store_run(struct coat_store *store, struct coat_op *op, struct coat_error *err)
 {
     struct coat_call call;
-    int rc;
     coat_call_init(&call, store, op, 0);
-    do
+    int rc = coat_call_look(&call, err);
+    while (rc == COAT_EINTR) /* a signal: a C program's handlers have run by now */
         rc = coat_call_run(&call, err);
-    while (rc == COAT_EINTR); /* a signal: a C program's handlers have run by now */
     coat_call_release(&call);
     return rc;
 }

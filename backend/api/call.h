@@ -3,9 +3,9 @@
  * deadline. Not installed.
  *
  *     coat_call_init(&call, store, op, 0);
- *     do
+ *     rc = coat_call_look(&call, &err);
+ *     while (rc == COAT_EINTR && signals_allow_it())
  *         rc = coat_call_run(&call, &err);
- *     while (rc == COAT_EINTR && signals_allow_it());
  *     coat_call_release(&call);
  */
 #ifndef COAT_API_CALL_H
@@ -25,8 +25,11 @@ struct coat_call {
     struct coat_node *node; /* whose connection is checked out, counted; else NULL */
     struct coat_conn *conn; /* NULL while none is even being opened */
     struct coat_terms terms;
-    int state; /* where coat_call_run goes on */
-    int pid;   /* the process that the connection belongs to */
+    int state;       /* where coat_call_run goes on */
+    int pid;         /* the process that the connection belongs to */
+    int awake;       /* it may not sleep */
+    int64_t spin_us; /* then: how long it may look for a reply */
+    int64_t sent_us; /* when the present pipeline was sent */
 };
 
 /* timeout_ms 0: the store's. The clock runs from here. */
@@ -38,6 +41,13 @@ void coat_call_init(struct coat_call *call, struct coat_store *store, struct coa
  * on within the same deadline, or release. Sleeps, so Python must not hold its lock around this.
  */
 int coat_call_run(struct coat_call *call, struct coat_error *err);
+
+/*
+ * The same as far as it comes without sleeping: an idle connection is used, and replies are looked
+ * for again and again for a short time (the option spin_us; spin.h). So Python may keep its lock.
+ * COAT_EINTR: go on with coat_call_run. Only before that.
+ */
+int coat_call_look(struct coat_call *call, struct coat_error *err);
 
 /* Give the connection back; one in the middle of a reply is closed. Always legal after init. */
 void coat_call_release(struct coat_call *call);

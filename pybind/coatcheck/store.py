@@ -55,6 +55,7 @@ class StoreOptions(TypedDict, total=False):
     sentinel_username: str | None
     sentinel_password: str | None
     node_map: str | None
+    spin_us: int
     verify: bool
     tls_ca_file: str | None
     tls_ca_dir: str | None
@@ -101,6 +102,7 @@ class Store(_core.Store):
                         for the sentinels, where those ask for them
     node_map            where nodes behind NAT can be reached, by the address that they announce:
                         ``"10.0.0.1:6379=localhost:7001,..."``
+    spin_us             microseconds to look for a reply before sleeping; 0: never (100)
     verify              notice every swapped reply, for a PING with each pipeline (False)
     tls_ca_file, tls_ca_dir
                         whose certificates are trusted: a file in the form PEM, a directory with

@@ -142,12 +142,14 @@ int core_run(struct core_state *state, struct coat_store *store, struct coat_op 
 
     coat_registry_sweep(state->registry);
     coat_call_init(&call, store, op, timeout_ms);
-    do {
+    /* Giving the lock away for a moment costs more than that beside a busy thread. */
+    rc = coat_call_look(&call, &err);
+    while (rc == COAT_EINTR && !(interrupted = PyErr_CheckSignals() < 0)) {
         pause.thread = PyEval_SaveThread();
         current = &pause;
         rc = coat_call_run(&call, &err);
         PyEval_RestoreThread(pause.thread);
-    } while (rc == COAT_EINTR && !(interrupted = PyErr_CheckSignals() < 0));
+    }
     coat_call_release(&call);
     if (!interrupted) {
         log_notices(store);

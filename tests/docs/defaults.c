@@ -23,6 +23,7 @@ int main(void)
     printf("max_items %zu\n", o->limits.max_items);
     printf("max_idle %lld\n", (long long)o->connect.max_idle_ms / 1000);
     printf("max_age %lld\n", (long long)o->connect.max_age_ms / 1000);
+    printf("spin_us %lld\n", (long long)o->spin_us);
     printf("verify %d\n", o->verify);
     printf("tls_min_version %s\n", o->connect.tls.min_version == COAT_TLS_1_2 ? "1.2" : "1.3");
     printf("allow_root %d\n", o->allow_root);

@@ -33,6 +33,7 @@ struct coat_store *live_store_new(const char *url, ...)
     va_end(args);
     if (coat_redis_new(&store->redis, &store->options->connect, NULL) < 0)
         abort();
+    store->spin_us = store->options->spin_us;
     return store;
 }
 
@@ -80,9 +81,9 @@ int live_run(struct coat_store *store, struct simple_op *s, struct coat_error *e
     struct coat_call call;
     int rc;
     coat_call_init(&call, store, &s->op, 0);
-    do
+    rc = coat_call_look(&call, err);
+    while (rc == COAT_EINTR)
         rc = coat_call_run(&call, err);
-    while (rc == COAT_EINTR);
     coat_call_release(&call);
     return rc;
 }

@@ -243,8 +243,6 @@ def test_every_quantity_has_its_row_and_its_goal(monkeypatch: pytest.MonkeyPatch
         row.quantity if row.case != "50 tasks" else row.case for row in rows if not row.ratio
     }
     expected = set()
-    if not redis_peers.can_poll():
-        expected.add("load, polling")
     if not redis_peers.has_aio():
         expected.add("50 tasks")
     assert missing == expected

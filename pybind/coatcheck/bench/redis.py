@@ -20,7 +20,7 @@ from . import redis_peers as peers
 from .measure import Run, ratio, take_turns
 from .payloads import GOALS as PAYLOADS
 from .redis_peers import NOT_POLLING, POLLING, PREFIX, Target
-from .redis_server import Server, a_server, apart
+from .redis_server import Server, a_server
 from .report import Row
 from .waiting import busy_thread
 
@@ -78,9 +78,10 @@ def _one_client(
     target: Target, case: str, seconds: float, goals: Mapping[tuple[str, str], float]
 ) -> list[Row]:
     with ExitStack() as stack:
-        runs: dict[str, Run] = {OURS: peers.ours(target, stack, NOT_POLLING)}
-        if peers.can_poll():
-            runs[OURS_POLLING] = peers.ours(target, stack, POLLING)
+        runs: dict[str, Run] = {
+            OURS: peers.ours(target, stack, NOT_POLLING),
+            OURS_POLLING: peers.ours(target, stack, POLLING),
+        }
         others = {
             C_HIREDIS: peers.c_hiredis(target, stack),
             REDIS_PY: peers.redis_py(target, stack),
@@ -126,13 +127,9 @@ def _in_threads(target: Target, seconds: float) -> list[Row]:
 
 
 def _beside_a_busy_thread(target: Target, seconds: float) -> list[Row]:
-    """
-    One call in a turn: what each call takes counts, not how many there are in a second. The server
-    has a processor to itself: on the client's, its answer may come before the other thread runs.
-    """
+    """One call in a turn: what each call takes counts, not how many there are in a second."""
     case = "beside a busy thread"
     with ExitStack() as stack:
-        stack.enter_context(apart(target.server))
         runs = {OURS: peers.ours(target, stack, {}), REDIS_PY: peers.redis_py(target, stack)}
         stack.enter_context(busy_thread())
         times = take_turns(runs, seconds, 0)

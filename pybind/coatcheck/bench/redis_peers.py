@@ -20,7 +20,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from coatcheck import ConfigError, Store
+from coatcheck import Store
 
 from .measure import Run
 from .redis_server import HOST, Server, program
@@ -28,8 +28,8 @@ from .waiting import Clock, in_program, in_tasks, in_threads, waits
 
 PREFIX = "bench:"
 PROGRAMS = Path(os.environ.get("BENCH_PROGRAMS", "build/tests/bench"))
-POLLING = {"spin_us": 200}
-NOT_POLLING = {"spin_us": 0}
+POLLING: dict[str, Any] = {}  # as it is by default
+NOT_POLLING: dict[str, Any] = {"spin_us": 0}
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,8 @@ def built(name: str) -> str:
 # ---- Ours ---------------------------------------------------------------------------------------
 
 
-def can_poll() -> bool:
-    try:
-        Store(f"redis://{HOST}", prefix=PREFIX, **_options(POLLING)).close()
-    except ConfigError:
-        return False
-    return True
-
-
-def _options(options: dict[str, Any]) -> Any:
-    """Untyped: an older store does not know them all."""
-    return options
-
-
 def _store(target: Target, stack: ExitStack, options: dict[str, Any]) -> Store:
-    if options == NOT_POLLING and not can_poll():
-        options = {}
-    store = Store(target.url, prefix=PREFIX, timeout=10.0, **_options(options))
+    store = Store(target.url, prefix=PREFIX, timeout=10.0, **options)
     return stack.enter_context(store)
 
 
