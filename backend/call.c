@@ -9,31 +9,13 @@
 #include "node.h"
 #include "store.h"
 
-/*
- * Replies may have more bytes than a record, for what stands around it, and as many as a record
- * of the default limits has, so that one that was written before the limit was lowered is seen
- * for what it is.
- */
-#define REPLY_SLACK ((size_t)64 << 10)
-#define REPLY_MIN   ((size_t)1 << 20)
-#define REPLY_MAX   ((size_t)512 << 20) /* no value in Redis has more */
-
-static size_t reply_bytes_max(const struct coat_options *options)
-{
-    size_t n = options->limits.max_bytes;
-    return (n < REPLY_MIN ? REPLY_MIN : n > REPLY_MAX ? REPLY_MAX : n) + REPLY_SLACK;
-}
-
 enum { START, CHECKOUT, SEND, READ, WAIT, FINISHED };
 
 void coat_call_init(struct coat_call *call, struct coat_store *store, struct coat_op *op,
                     int64_t timeout_ms)
 {
-    if (timeout_ms == 0)
-        timeout_ms = store->options->timeout_ms;
-    call->terms.deadline_ms = coat_monotonic_ms() + timeout_ms;
     call->terms.connect_timeout_ms = store->options->connect_timeout_ms;
-    call->terms.reply_bytes_max = reply_bytes_max(store->options);
+    call->terms.reply_bytes_max = coat_store_reply_bytes(store);
     call->hop = (struct coat_hop){.kind = COAT_HOP_DONE};
     call->node = NULL;
     call->conn = NULL;
@@ -41,9 +23,7 @@ void coat_call_init(struct coat_call *call, struct coat_store *store, struct coa
     call->awake = 0;
     call->state = START;
     call->pid = (int)getpid();
-    coat_courier_init(&call->courier, store->redis, op,
-                      &(struct coat_courier_options){.deadline_ms = call->terms.deadline_ms,
-                                                     .verify = store->options->verify});
+    call->terms.deadline_ms = coat_courier_begin(&call->courier, store, op, timeout_ms);
 }
 
 static void give_back(struct coat_call *call, int reusable)

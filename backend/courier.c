@@ -10,11 +10,13 @@
 #include "api/buf.h"
 #include "api/error.h"
 #include "attempt.h"
+#include "clock.h"
 #include "cluster.h"
 #include "node.h"
 #include "redis.h"
 #include "refusal.h"
 #include "sid.h"
+#include "store.h"
 #include "topology.h"
 
 #define REDIRECTS_AT_ONCE 4  /* followed without a pause */
@@ -40,6 +42,16 @@ void coat_courier_init(struct coat_courier *c, struct coat_redis *redis, struct 
     c->parcels = c->inline_parcels;
     c->commands = c->inline_commands;
     c->replies = c->inline_replies;
+}
+
+int64_t coat_courier_begin(struct coat_courier *c, struct coat_store *store, struct coat_op *op,
+                           int64_t timeout_ms)
+{
+    struct coat_courier_options options = {.verify = store->options->verify};
+    options.deadline_ms =
+        coat_monotonic_ms() + (timeout_ms ? timeout_ms : store->options->timeout_ms);
+    coat_courier_init(c, store->redis, op, &options);
+    return options.deadline_ms;
 }
 
 static void leave_node(struct coat_courier *c)
@@ -565,4 +577,17 @@ void coat_courier_step(struct coat_courier *c, const struct coat_event *event, s
             deliver(c, again_ms, hop, err);
         }
     }
+}
+
+void coat_courier_step_now(struct coat_courier *c, struct coat_event *event, struct coat_hop *hop,
+                           struct coat_error *err)
+{
+    event->now_ms = coat_wall_ms();
+    event->monotonic_ms = coat_monotonic_ms();
+    coat_courier_step(c, event, hop, err);
+}
+
+int64_t coat_courier_clock_ms(void)
+{
+    return coat_monotonic_ms();
 }

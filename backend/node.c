@@ -41,6 +41,11 @@ void coat_node_connected(struct coat_node *node, int rc, const struct coat_error
     coat_pool_connected(node->pool, rc, why);
 }
 
+unsigned coat_node_generation(struct coat_node *node)
+{
+    return coat_pool_generation(node->pool);
+}
+
 /* A session is a key with a TTL, so the volatile- policies drop them as well. */
 void coat_node_greeted(struct coat_node *node, const struct coat_greeting *greeting)
 {

@@ -52,6 +52,9 @@ void coat_node_drop(struct coat_node *node);
 int coat_node_may_connect(struct coat_node *node, struct coat_error *err);
 void coat_node_connected(struct coat_node *node, int rc, const struct coat_error *why);
 
+/* Grows with each coat_node_drop: a connection from before is not to be used any more. */
+unsigned coat_node_generation(struct coat_node *node);
+
 /* What a greeting that went well has learnt about it. */
 void coat_node_greeted(struct coat_node *node, const struct coat_greeting *greeting);
 

@@ -393,3 +393,12 @@ void coat_pool_connected(struct coat_pool *pool, int rc, const struct coat_error
     pthread_mutex_unlock(&pool->mutex);
     say(pool, news, rc, why);
 }
+
+unsigned coat_pool_generation(struct coat_pool *pool)
+{
+    own(pool);
+    pthread_mutex_lock(&pool->mutex);
+    unsigned generation = pool->generation;
+    pthread_mutex_unlock(&pool->mutex);
+    return generation;
+}

@@ -42,4 +42,7 @@ void coat_pool_drop(struct coat_pool *pool);
 int coat_pool_may_connect(struct coat_pool *pool, struct coat_error *err);
 void coat_pool_connected(struct coat_pool *pool, int rc, const struct coat_error *why);
 
+/* Grows with each coat_pool_drop. */
+unsigned coat_pool_generation(struct coat_pool *pool);
+
 #endif

@@ -69,13 +69,18 @@ static char *put_command(char *to, const struct coat_command *command)
     return to;
 }
 
+static int too_much(struct coat_error *err)
+{
+    return coat_error_because(err, COAT_ELIMIT, "max_bytes",
+                              "what is to be sent has more than 1 GiB; store less");
+}
+
 int coat_resp_format(struct coat_bytes *to, const struct coat_command *commands, size_t count,
                      struct coat_error *err)
 {
     size_t size = formatted_size(commands, count);
     if (size == SIZE_MAX)
-        return coat_error_because(err, COAT_ELIMIT, "max_bytes",
-                                  "what is to be sent has more than 1 GiB; store less");
+        return too_much(err);
     if (size > to->size || to->size > KEEP_BYTES) {
         char *at = malloc(size ? size : 1);
         if (!at)
@@ -85,6 +90,39 @@ int coat_resp_format(struct coat_bytes *to, const struct coat_command *commands,
         to->size = size;
     }
     char *end = to->at;
+    for (size_t i = 0; i < count; i++)
+        end = put_command(end, &commands[i]);
+    to->len = (size_t)(end - to->at);
+    return 0;
+}
+
+/* Room for so many bytes more, at least half as many as there are. */
+static int make_room(struct coat_bytes *to, size_t more, struct coat_error *err)
+{
+    if (more <= to->size - to->len)
+        return 0;
+    size_t size = to->size + (more > to->size / 2 ? more : to->size / 2);
+    char *at = malloc(size);
+    if (!at)
+        return coat_error_nomem(err);
+    if (to->len)
+        memcpy(at, to->at, to->len);
+    struct coat_bytes grown = {.at = at, .len = to->len, .size = size};
+    coat_bytes_wipe(to);
+    *to = grown;
+    return 0;
+}
+
+int coat_resp_append(struct coat_bytes *to, const struct coat_command *commands, size_t count,
+                     struct coat_error *err)
+{
+    size_t size = formatted_size(commands, count);
+    if (size == SIZE_MAX || to->len > PIPELINE_MAX - size)
+        return too_much(err);
+    int rc = make_room(to, size, err);
+    if (rc < 0)
+        return rc;
+    char *end = to->at + to->len;
     for (size_t i = 0; i < count; i++)
         end = put_command(end, &commands[i]);
     to->len = (size_t)(end - to->at);
@@ -272,11 +310,18 @@ static void drop_reader(struct coat_resp *resp)
     resp->reader = NULL;
 }
 
+size_t coat_resp_rest(const struct coat_resp *resp)
+{
+    return resp->reader ? resp->reader->len - resp->reader->pos : 0;
+}
+
 int coat_resp_begin(struct coat_resp *resp, size_t count, struct coat_error *err)
 {
-    if (resp->bytes > KEEP_BYTES) /* its buffer has grown with them */
+    size_t rest = coat_resp_rest(resp);
+    if (resp->bytes > KEEP_BYTES && rest == 0) /* its buffer has grown with them */
         drop_reader(resp);
     forget_replies(resp);
+    resp->bytes = rest;
     resp->nomem = 0;
     if (!resp->reader) {
         /* hiredis only reads them. */
@@ -313,7 +358,7 @@ int coat_resp_feed(struct coat_resp *resp, const char *bytes, size_t len, struct
             return 0;
         resp->got++;
     }
-    if (reader->pos < reader->len)
+    if (!resp->overlaps && coat_resp_rest(resp) > 0)
         return protocol_error(err, "more replies came than were asked for");
     return 1;
 }

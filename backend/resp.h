@@ -25,6 +25,10 @@ void coat_bytes_wipe(struct coat_bytes *bytes);
 int coat_resp_format(struct coat_bytes *to, const struct coat_command *commands, size_t count,
                      struct coat_error *err);
 
+/* The same, behind what is in *to. */
+int coat_resp_append(struct coat_bytes *to, const struct coat_command *commands, size_t count,
+                     struct coat_error *err);
+
 /* A reader of replies. It owns them, until the next begin or release. */
 struct coat_resp {
     struct redisReader *reader; /* made when first needed */
@@ -35,6 +39,8 @@ struct coat_resp {
     size_t bytes;     /* that came since begin */
     size_t items;     /* array members among these */
     int nomem;        /* an object could not be made for lack of memory */
+    int overlaps;     /* a user's choice after init: pipelines are sent before the replies of those
+                         before came, so more than was asked for is no error but the next one's */
 };
 
 /* Allocates nothing. */
@@ -42,6 +48,12 @@ void coat_resp_init(struct coat_resp *resp, size_t max_bytes);
 
 /* Forget the replies; the next `count` are wanted. 0, COAT_ENOMEM. */
 int coat_resp_begin(struct coat_resp *resp, size_t count, struct coat_error *err);
+
+/*
+ * Where pipelines overlap, how many bytes lie behind the last reply that was read. After `begin`,
+ * feeding 0 bytes more goes on with these.
+ */
+size_t coat_resp_rest(const struct coat_resp *resp);
 
 /*
  * More bytes. 1: all replies are there, in resp->replies. 0: more bytes are wanted. COAT_ENOMEM,

@@ -89,6 +89,21 @@ uint64_t coat_store_count(const struct coat_store *store, enum coat_count what)
     return atomic_load_explicit(&store->counts[what], memory_order_relaxed);
 }
 
+/*
+ * Replies may have more bytes than a record, for what stands around it, and as many as a record
+ * of the default limits has, so that one that was written before the limit was lowered is seen
+ * for what it is.
+ */
+#define REPLY_SLACK ((size_t)64 << 10)
+#define REPLY_MIN   ((size_t)1 << 20)
+#define REPLY_MAX   ((size_t)512 << 20) /* no value in Redis has more */
+
+size_t coat_store_reply_bytes(const struct coat_store *store)
+{
+    size_t n = store->options->limits.max_bytes;
+    return (n < REPLY_MIN ? REPLY_MIN : n > REPLY_MAX ? REPLY_MAX : n) + REPLY_SLACK;
+}
+
 /* ---- Calls --------------------------------------------------------------------------------- */
 
 int coat_store_run(struct coat_store *store, struct coat_op *op, struct coat_error *err)

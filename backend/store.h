@@ -23,6 +23,9 @@ static inline void coat_store_note(struct coat_store *store, enum coat_count wha
     atomic_fetch_add_explicit(&store->counts[what], 1, memory_order_relaxed);
 }
 
+/* How many bytes the replies of one pipeline may have together. */
+size_t coat_store_reply_bytes(const struct coat_store *store);
+
 /* Run an operation by the blocking driver, through all signals: its result. */
 struct coat_op;
 int coat_store_run(struct coat_store *store, struct coat_op *op, struct coat_error *err);

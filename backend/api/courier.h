@@ -26,6 +26,7 @@
 
 struct coat_node;
 struct coat_redis;
+struct coat_store;
 struct coat_topology;
 
 /* What a courier tells its driver. */
@@ -94,6 +95,10 @@ struct coat_courier_options {
 void coat_courier_init(struct coat_courier *courier, struct coat_redis *redis, struct coat_op *op,
                        const struct coat_courier_options *options);
 
+/* The same for a call of a store that begins now; timeout_ms 0: the store's. Its deadline. */
+int64_t coat_courier_begin(struct coat_courier *courier, struct coat_store *store,
+                           struct coat_op *op, int64_t timeout_ms);
+
 /*
  * Tell it what happened, hear what to do next. event->monotonic_ms counts, too. LOST: `final`
  * where there is no time or memory for another SEND, `unreached` where no connection to hop->node
@@ -101,6 +106,13 @@ void coat_courier_init(struct coat_courier *courier, struct coat_redis *redis, s
  */
 void coat_courier_step(struct coat_courier *courier, const struct coat_event *event,
                        struct coat_hop *hop, struct coat_error *err);
+
+/* The same at this moment: fills in the clocks of the event. */
+void coat_courier_step_now(struct coat_courier *courier, struct coat_event *event,
+                           struct coat_hop *hop, struct coat_error *err);
+
+/* The clock of deadlines. */
+int64_t coat_courier_clock_ms(void);
 
 /* Always legal after init, also in the middle of a call and in a child after fork(). */
 void coat_courier_release(struct coat_courier *courier);

@@ -13,19 +13,16 @@ from .exceptions import Error
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from typing_extensions import Self
+
 log = logging.getLogger("coatcheck")
 
 # A record may hold a later time, after a clock went astray; a datetime may not.
 _LAST_MS = 253_402_300_799_999
 
 
-class Session(_core.Session, MutableMapping[str, Any]):
-    """One session: a mapping from text to plain values, made by a `Store`.
-
-    An assignment that cannot be stored raises on its line, and what is changed inside a stored list
-    or dict needs no flag: ``session["cart"].append(x)`` is seen. Nothing is written before
-    `save()`, which middleware calls. A session belongs to one thread at a time.
-    """
+class Fields(_core.BaseSession, MutableMapping[str, Any]):
+    """All of a session but the calls that wait for the server."""
 
     # What middleware has to know; see _request.py.
     _ended: bool | None = None
@@ -42,24 +39,6 @@ class Session(_core.Session, MutableMapping[str, Any]):
         """When it ends, however much it is used; None while it is not stored."""
         return _from_ms(self.deadline_ms)
 
-    def save(self) -> str | None:
-        """Write what was changed, all at once; with `login` and `rotate` if asked for.
-
-        Returns the id, None while there is nothing to store. Raises SessionGone if the session was
-        ended meanwhile, and what Store says of a store that cannot be reached; the session is then
-        as it was.
-        """
-        creates = self.accessed and self.new
-        if self._headers_sent and (self._new_id or (creates and self.modified)):
-            self._too_late("save")
-        session_id = super().save()
-        if creates and session_id is not None:
-            log.info("session %s: created", self.public_id)
-        elif self._new_id:
-            log.info("session %s: new id", self.public_id)
-        self._new_id = False
-        return session_id
-
     def login(self, principal: str, *, carry: Iterable[str] | Literal["all"]) -> None:
         """Log a principal in: with the next save a new id and a new lifetime; the old id is dead.
 
@@ -75,20 +54,6 @@ class Session(_core.Session, MutableMapping[str, Any]):
         self._too_late("rotate")
         super().rotate()
         self._new_id = True
-
-    def destroy(self) -> bool:
-        """End it at once, for every request that holds its id; False if it was gone already.
-
-        Afterwards it is a new, empty session, which gets another id if something is stored. Where a
-        login had replaced the id that a request came with, nothing was ended: one that was not
-        loaded is then `stale`, for one that was loaded SessionGone is raised.
-        """
-        public_id = self.public_id if self.accessed else "that was not loaded"
-        self._ended = super().destroy()
-        self._new_id = False
-        if self._ended:
-            log.info("session %s: destroyed", public_id)
-        return self._ended
 
     def clear(self) -> None:
         for field in list(self):
@@ -115,7 +80,7 @@ class Session(_core.Session, MutableMapping[str, Any]):
     def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
         return dict(other) | dict(self) if isinstance(other, Mapping) else NotImplemented
 
-    def __ior__(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Session:
+    def __ior__(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Self:
         self.update(other)
         return self
 
@@ -129,12 +94,65 @@ class Session(_core.Session, MutableMapping[str, Any]):
             return "<Session, not usable now>"
         return "<Session, new>" if public_id is None else f"<Session {public_id}>"
 
+    def _may_save(self) -> bool:
+        """Whether a save would create it; refuses one that comes too late."""
+        creates = self.accessed and self.new
+        if self._headers_sent and (self._new_id or (creates and self.modified)):
+            self._too_late("save")
+        return creates
+
+    def _saved(self, session_id: str | None, creates: bool) -> None:
+        if creates and session_id is not None:
+            log.info("session %s: created", self.public_id)
+        elif self._new_id:
+            log.info("session %s: new id", self.public_id)
+        self._new_id = False
+
+    def _destroyed(self, ended: bool, public_id: str | None) -> None:
+        self._ended = ended
+        self._new_id = False
+        if ended:
+            log.info("session %s: destroyed", public_id)
+
     def _too_late(self, what: str) -> None:
         if self._headers_sent:
             raise RuntimeError(
                 f"{what} after the response headers left: the browser cannot be told the new id"
                 " any more; do it before the first chunk of the body"
             )
+
+
+class Session(Fields, _core.Session):
+    """One session: a mapping from text to plain values, made by a `Store`.
+
+    An assignment that cannot be stored raises on its line, and what is changed inside a stored list
+    or dict needs no flag: ``session["cart"].append(x)`` is seen. Nothing is written before
+    `save()`, which middleware calls. A session belongs to one thread at a time.
+    """
+
+    def save(self) -> str | None:
+        """Write what was changed, all at once; with `login` and `rotate` if asked for.
+
+        Returns the id, None while there is nothing to store. Raises SessionGone if the session was
+        ended meanwhile, and what Store says of a store that cannot be reached; the session is then
+        as it was.
+        """
+        creates = self._may_save()
+        session_id = super().save()
+        self._saved(session_id, creates)
+        return session_id
+
+    def destroy(self) -> bool:
+        """End it at once, for every request that holds its id; False if it was gone already.
+
+        Afterwards it is a new, empty session, which gets another id if something is stored. Where a
+        login had replaced the id that a request came with, nothing was ended: one that was not
+        loaded is then `stale`, for one that was loaded SessionGone is raised.
+        """
+        public_id = self.public_id if self.accessed else "that was not loaded"
+        ended = super().destroy()
+        self._destroyed(ended, public_id)
+        return ended
 
 
 def _from_ms(ms: int) -> datetime | None:

@@ -6,17 +6,20 @@ import os
 import re
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict, cast
 
 from . import _core
 from .exceptions import ConfigError
 from .session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
     from typing_extensions import Self, Unpack
+
+#: Who we are: the user, None for the default one, and the password.
+Credentials: TypeAlias = "tuple[str | None, str]"
 
 #: A time: seconds or a timedelta.
 Seconds: TypeAlias = "float | timedelta"
@@ -30,8 +33,8 @@ _NONE_LIFTS = frozenset(
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
-class StoreOptions(TypedDict, total=False):
-    """The options of a `Store`, which middleware takes too; `Store` says what they mean."""
+class _Options(TypedDict, total=False):
+    """What the stores of both kinds take."""
 
     prefix: str | None
     idle: Seconds | None
@@ -49,7 +52,6 @@ class StoreOptions(TypedDict, total=False):
     username: str | None
     password: str | None
     password_file: str | None
-    credentials: Callable[[], tuple[str | None, str]] | None
     max_idle: Seconds | None
     max_age: Seconds | None
     sentinel_username: str | None
@@ -65,6 +67,18 @@ class StoreOptions(TypedDict, total=False):
     tls_server_name: str | None
     tls_min_version: Literal["1.2", "1.3"]
     allow_root: bool
+
+
+class StoreOptions(_Options, total=False):
+    """The options of a `Store`, which middleware takes too; `Store` says what they mean."""
+
+    credentials: Callable[[], Credentials] | None
+
+
+class AsyncStoreOptions(_Options, total=False):
+    """The options of a `coatcheck.aio.Store`."""
+
+    credentials: Callable[[], Credentials | Awaitable[Credentials]] | None
 
 
 class Store(_core.Store):
@@ -124,11 +138,13 @@ class Store(_core.Store):
     #: What its sessions are; a subclass of the store may name a subclass of Session.
     session_type: ClassVar[type[Session]] = Session
 
+    if TYPE_CHECKING:
+
+        def new(self) -> Session: ...
+        def close(self) -> None: ...
+
     def __init__(self, url: str | None = None, **options: Unpack[StoreOptions]) -> None:
-        credentials = options.pop("credentials", None)
-        given = {"url": url, **options}
-        pairs = [(name, text) for name in given if (text := _text(name, given[name])) is not None]
-        _refuse_embedded_under_mod_wsgi(url)
+        pairs, credentials = core_arguments(url, cast("dict[str, Any]", options))
         _warn_of_patched_sockets()
         super().__init__(pairs, True, self.session_type, credentials)
 
@@ -137,6 +153,17 @@ class Store(_core.Store):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def core_arguments(
+    url: str | None, options: dict[str, Any]
+) -> tuple[list[tuple[str, str]], Callable[[], Any] | None]:
+    """The options of a store as the core takes them: pairs of texts, and what is no text."""
+    _refuse_embedded_under_mod_wsgi(url)
+    credentials = options.pop("credentials", None)
+    given = {"url": url, **options}
+    pairs = [(name, text) for name in given if (text := _text(name, given[name])) is not None]
+    return pairs, credentials
 
 
 def _text(name: str, value: Any) -> str | None:

@@ -156,7 +156,7 @@ static PyType_Spec spec = {
 
 int core_document_init(PyObject *module)
 {
-    PyTypeObject *type = core_type_add(module, &spec, 1);
+    PyTypeObject *type = core_type_add(module, &spec, NULL, 1);
 
     Py_XDECREF(type);
     return type == NULL ? -1 : 0;

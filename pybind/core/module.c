@@ -6,6 +6,7 @@
 #include "coat_version.h"
 #include "decode.h"
 #include "document.h"
+#include "driver.h"
 #include "encode.h"
 #include "session.h"
 #include "store.h"
@@ -136,13 +137,20 @@ static PyMethodDef functions[] = {
 
 /* ---- The module ---------------------------------------------------------------------------- */
 
-PyTypeObject *core_type_add(PyObject *module, PyType_Spec *spec, int add)
+PyTypeObject *core_type_add(PyObject *module, PyType_Spec *spec, PyTypeObject *base, int add)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
 
     if (type != NULL && add && PyModule_AddType(module, (PyTypeObject *)type) < 0)
         Py_CLEAR(type);
     return (PyTypeObject *)type;
+}
+
+struct core_state *core_state_of(PyTypeObject *type, destructor dealloc)
+{
+    while (type->tp_dealloc != dealloc)
+        type = type->tp_base;
+    return PyType_GetModuleState(type);
 }
 
 static int execute(PyObject *module)
@@ -157,7 +165,8 @@ static int execute(PyObject *module)
         PyModule_AddObjectRef(module, "cpython_internals",
                               state->layout.is_known ? Py_True : Py_False) < 0 ||
         core_errors_init(state) < 0 || core_store_init(module, state) < 0 ||
-        core_session_init(module, state) < 0 || core_document_init(module) < 0)
+        core_session_init(module, state) < 0 || core_driver_init(module, state) < 0 ||
+        core_document_init(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", COAT_VERSION);
 }
@@ -170,9 +179,14 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
         return 0;
     for (int i = 0; i < CORE_EXCEPTIONS; i++)
         Py_VISIT(state->exceptions[i]);
+    Py_VISIT(state->base_store_type);
     Py_VISIT(state->store_type);
+    Py_VISIT(state->base_session_type);
     Py_VISIT(state->session_type);
     Py_VISIT(state->names_type);
+    Py_VISIT(state->call_type);
+    Py_VISIT(state->channel_type);
+    Py_VISIT(state->driver_type);
     return 0;
 }
 
@@ -184,9 +198,14 @@ static int clear(PyObject *module)
         return 0;
     for (int i = 0; i < CORE_EXCEPTIONS; i++)
         Py_CLEAR(state->exceptions[i]);
+    Py_CLEAR(state->base_store_type);
     Py_CLEAR(state->store_type);
+    Py_CLEAR(state->base_session_type);
     Py_CLEAR(state->session_type);
     Py_CLEAR(state->names_type);
+    Py_CLEAR(state->call_type);
+    Py_CLEAR(state->channel_type);
+    Py_CLEAR(state->driver_type);
     core_keys_clear(&state->keys);
     core_shapes_clear(&state->shapes);
     return 0;

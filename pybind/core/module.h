@@ -17,8 +17,13 @@
 
 struct core_state {
     PyObject *exceptions[CORE_EXCEPTIONS];
-    PyTypeObject *store_type;
-    PyTypeObject *session_type;
+    PyTypeObject *base_store_type;
+    PyTypeObject *store_type; /* blocking */
+    PyTypeObject *base_session_type;
+    PyTypeObject *session_type; /* blocking */
+    PyTypeObject *call_type;
+    PyTypeObject *channel_type;
+    PyTypeObject *driver_type;
     PyTypeObject *names_type;
     struct core_layout layout;
     struct core_keys keys;
@@ -33,7 +38,11 @@ struct core_state {
 /* For a PyMethodDef whose function takes more than two arguments. */
 #define CORE_METHOD(function) ((PyCFunction)(void (*)(void))(function))
 
-/* A type for this module, also put into it if `add` is set. New reference, or NULL. */
-PyTypeObject *core_type_add(PyObject *module, PyType_Spec *spec, int add);
+/* A type for this module, also put into it if `add` is set. base or NULL. New reference, or NULL.
+ */
+PyTypeObject *core_type_add(PyObject *module, PyType_Spec *spec, PyTypeObject *base, int add);
+
+/* The state of the module that the type with this dealloc, above a subclass's own, belongs to. */
+struct core_state *core_state_of(PyTypeObject *type, destructor dealloc);
 
 #endif

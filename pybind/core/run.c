@@ -8,14 +8,16 @@
 
 /* ---- Credentials --------------------------------------------------------------------------- */
 
-/* What the callback needs of the call that it is in the midst of. */
-struct pause {
-    PyThreadState *thread; /* that has let go of the interpreter's lock */
-    PyObject *exception;   /* why the callable gave no credentials; or NULL */
-};
-
 /* The library calls back in the thread that called it, but only with what the store was given. */
-static _Thread_local struct pause *current;
+static _Thread_local struct core_pause *current;
+
+struct core_pause *core_pause_begin(struct core_pause *pause)
+{
+    struct core_pause *before = current;
+
+    current = pause;
+    return before;
+}
 
 static char *text_from(PyObject *text)
 {
@@ -49,8 +51,7 @@ static int read_pair(PyObject *pair, struct coat_credentials *to)
     return to->password == NULL ? -1 : 0;
 }
 
-/* As one exception object, with its traceback. */
-static PyObject *take_exception(void)
+PyObject *core_take_exception(void)
 {
     PyObject *type, *value, *traceback;
 
@@ -72,17 +73,33 @@ static int ask(PyObject *callable, struct coat_credentials *to)
     return rc;
 }
 
-int core_credentials(void *callable, struct coat_credentials *to, struct coat_error *err)
+static int ask_without_lock(PyObject *callable, struct coat_credentials *to)
 {
-    struct pause *pause = current;
+    struct core_pause *pause = current;
     int rc;
 
     PyEval_RestoreThread(pause->thread);
     rc = ask(callable, to);
     if (rc < 0)
-        Py_XSETREF(pause->exception, take_exception());
+        Py_XSETREF(pause->exception, core_take_exception());
     pause->thread = PyEval_SaveThread();
     current = pause; /* the callable may have used another store */
+    return rc;
+}
+
+static int take_given(struct coat_credentials *to)
+{
+    int rc = read_pair(current->given, to);
+
+    if (rc < 0)
+        Py_XSETREF(current->exception, core_take_exception());
+    return rc;
+}
+
+int core_credentials(void *callable, struct coat_credentials *to, struct coat_error *err)
+{
+    int rc = current->given != NULL ? take_given(to) : ask_without_lock(callable, to);
+
     return rc < 0 ? coat_error_because(err, COAT_EDENIED, "credentials",
                                        "the callable of the option credentials gave none")
                   : 0;
@@ -98,7 +115,7 @@ static void raise_from(PyObject *cause)
         PyErr_SetObject((PyObject *)Py_TYPE(cause), cause);
         return;
     }
-    exception = take_exception();
+    exception = core_take_exception();
     PyException_SetCause(exception, Py_NewRef(cause));
     PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
     Py_DECREF(exception);
@@ -120,8 +137,7 @@ static int log_line(const char *line)
     return done == NULL ? -1 : 0;
 }
 
-/* What the library wants to be known goes to the logger `coatcheck`. No exception may be set. */
-static void log_notices(struct coat_store *store)
+void core_log_notices(struct coat_store *store)
 {
     char line[320];
 
@@ -135,7 +151,7 @@ static void log_notices(struct coat_store *store)
 int core_run(struct core_state *state, struct coat_store *store, struct coat_op *op,
              int64_t timeout_ms)
 {
-    struct pause pause = {NULL, NULL};
+    struct core_pause pause = {NULL, NULL, NULL};
     struct coat_call call;
     struct coat_error err;
     int rc, interrupted = 0;
@@ -152,7 +168,7 @@ int core_run(struct core_state *state, struct coat_store *store, struct coat_op 
     }
     coat_call_release(&call);
     if (!interrupted) {
-        log_notices(store);
+        core_log_notices(store);
         if (rc < 0)
             core_raise(state, &err, "session");
         if (rc < 0 && pause.exception != NULL)

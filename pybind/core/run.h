@@ -18,7 +18,23 @@ struct core_state;
 int core_run(struct core_state *state, struct coat_store *store, struct coat_op *op,
              int64_t timeout_ms);
 
-/* A coat_credentials_fn that asks a Python callable, in the thread of core_run. */
+/* What the option credentials needs of the call, or the connect, that asks for them. */
+struct core_pause {
+    PyThreadState *thread; /* that has let go of the interpreter's lock */
+    PyObject *exception;   /* why there were none; or NULL */
+    PyObject *given;       /* the answer is known, and the lock is held; else NULL. Borrowed */
+};
+
+/* From now on this thread's one; returns the one before, to be set again. */
+struct core_pause *core_pause_begin(struct core_pause *pause);
+
+/* A coat_credentials_fn that asks a Python callable, for this thread's core_pause. */
 int core_credentials(void *callable, struct coat_credentials *to, struct coat_error *err);
+
+/* What the library wants to be known goes to the logger `coatcheck`. No exception may be set. */
+void core_log_notices(struct coat_store *store);
+
+/* The current exception as one object, with its traceback. */
+PyObject *core_take_exception(void);
 
 #endif

@@ -15,8 +15,8 @@ static int ready(const struct core_session *s)
 {
     if (s->busy) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "the session is in a call of another thread; a session belongs to one "
-                        "thread at a time");
+                        "the session is in a call of another thread or task; a session belongs to "
+                        "one thread at a time");
         return -1;
     }
     if (s->store == NULL || s->store->closed) {
@@ -333,23 +333,34 @@ static PyObject *text_or_none(const char *text)
 }
 
 /* A session that nobody has looked at is not loaded for this: there is nothing to save. */
-static PyObject *save(PyObject *object, PyObject *Py_UNUSED(ignored))
+int core_session_before_save(struct core_session *s)
 {
-    struct core_session *s = (struct core_session *)object;
-
     if (ready(s) < 0)
-        return NULL;
-    if (s->failure != NULL) {
-        raise_failure(s);
-        return NULL;
-    }
+        return -1;
+    if (s->failure != NULL)
+        return raise_failure(s);
     if (s->session == NULL)
-        Py_RETURN_NONE;
-    if (core_fields_flush(s) < 0 || run(s, s->session, COAT_OP_SAVE) < 0)
-        return NULL;
+        return 0;
+    return core_fields_flush(s) < 0 ? -1 : 1;
+}
+
+PyObject *core_session_saved(struct core_session *s)
+{
     if (coat_session_merged(s->session) && core_fields_detach(s) < 0)
         return NULL;
     return text_or_none(coat_session_id(s->session));
+}
+
+static PyObject *save(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_session *s = (struct core_session *)object;
+    int rc = core_session_before_save(s);
+
+    if (rc == 0)
+        Py_RETURN_NONE;
+    if (rc < 0 || run(s, s->session, COAT_OP_SAVE) < 0)
+        return NULL;
+    return core_session_saved(s);
 }
 
 /* The session of the id that was presented, not loaded; a new one where that is none. Or NULL. */
@@ -361,16 +372,8 @@ static struct coat_session *presented(struct core_session *s)
     return rc > 0 || (rc == 0 && new_empty(s, &session) == 0) ? session : NULL;
 }
 
-/*
- * Afterwards it is empty and new: what is written to it then gets an id of its own, as a visitor
- * expects who goes on after logging out. Or it is stale: see COAT_OP_DESTROY.
- */
-static PyObject *destroy(PyObject *object, PyObject *Py_UNUSED(ignored))
+struct coat_session *core_session_before_destroy(struct core_session *s)
 {
-    struct core_session *s = (struct core_session *)object;
-    struct coat_session *session;
-    int rc;
-
     if (ready(s) < 0)
         return NULL;
     s->accessed = true;
@@ -378,10 +381,15 @@ static PyObject *destroy(PyObject *object, PyObject *Py_UNUSED(ignored))
         raise_failure(s);
         return NULL;
     }
-    session = s->session != NULL ? s->session : presented(s);
-    if (session == NULL)
-        return NULL;
-    rc = run(s, session, COAT_OP_DESTROY);
+    return s->session != NULL ? s->session : presented(s);
+}
+
+/*
+ * Afterwards it is empty and new: what is written to it then gets an id of its own, as a visitor
+ * expects who goes on after logging out. Or it is stale: see COAT_OP_DESTROY.
+ */
+PyObject *core_session_destroyed(struct core_session *s, struct coat_session *session, int rc)
+{
     if (rc < 0) {
         if (session != s->session)
             coat_session_close(session);
@@ -393,6 +401,16 @@ static PyObject *destroy(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_CLEAR(s->on_error);
     PyDict_Clear(s->fields);
     return PyBool_FromLong(rc);
+}
+
+static PyObject *destroy(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_session *s = (struct core_session *)object;
+    struct coat_session *session = core_session_before_destroy(s);
+
+    if (session == NULL)
+        return NULL;
+    return core_session_destroyed(s, session, run(s, session, COAT_OP_DESTROY));
 }
 
 /* ---- Login and privilege ------------------------------------------------------------------- */
@@ -515,6 +533,13 @@ static PyObject *get_id(PyObject *object, void *Py_UNUSED(closure))
     struct core_session *s = (struct core_session *)object;
 
     return look(s) < 0 ? NULL : text_or_none(coat_session_id(s->session));
+}
+
+static PyObject *get_store(PyObject *object, void *Py_UNUSED(closure))
+{
+    struct core_session *s = (struct core_session *)object;
+
+    return ready(s) < 0 ? NULL : Py_NewRef((PyObject *)s->store);
 }
 
 /* Also after the store was closed, once it is known: logs and repr() ask for it. */
@@ -708,22 +733,27 @@ static void dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-static PyMethodDef methods[] = {
-    {"get", CORE_METHOD(get), METH_FASTCALL,
-     "get($self, field, default=None, /)\n--\n\nThe field, or the default where there is none."},
+static PyMethodDef blocking_methods[] = {
     {"save", save, METH_NOARGS,
      "save($self)\n--\n\nWrite what was changed. The id, or None while there is nothing to store."},
-    {"login", CORE_METHOD(login), METH_VARARGS | METH_KEYWORDS,
-     "login($self, principal, *, carry)\n--\n\n"
-     "With the next save: a new id, a new lifetime, and only the fields to carry."},
-    {"rotate", rotate, METH_NOARGS, "rotate($self)\n--\n\nWith the next save: a new id."},
     {"destroy", destroy, METH_NOARGS,
      "destroy($self)\n--\n\nEnd it at once; False if it was gone already. Then it is a new one."},
     {NULL, NULL, 0, NULL},
 };
 
+static PyMethodDef methods[] = {
+    {"get", CORE_METHOD(get), METH_FASTCALL,
+     "get($self, field, default=None, /)\n--\n\nThe field, or the default where there is none."},
+    {"login", CORE_METHOD(login), METH_VARARGS | METH_KEYWORDS,
+     "login($self, principal, *, carry)\n--\n\n"
+     "With the next save: a new id, a new lifetime, and only the fields to carry."},
+    {"rotate", rotate, METH_NOARGS, "rotate($self)\n--\n\nWith the next save: a new id."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyGetSetDef attributes[] = {
     {"id", get_id, NULL, "For the cookie. A secret. None while it is not stored.", NULL},
+    {"_store", get_store, NULL, "What made it.", NULL},
     {"public_id", get_public_id, NULL, "For logs. None while it is not stored.", NULL},
     {"principal", get_principal, NULL, "Who is logged in, or None.", NULL},
     {"new", get_new, NULL, "True until it is first saved.", NULL},
@@ -752,12 +782,27 @@ static PyType_Slot slots[] = {
     {0, NULL},
 };
 
+/* What does not wait for the server; drivers have their own type for what does. */
 static PyType_Spec spec = {
-    .name = "coatcheck._core.Session",
+    .name = "coatcheck._core.BaseSession",
     .basicsize = sizeof(struct core_session),
     .flags =
         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = slots,
+};
+
+static PyType_Slot blocking_slots[] = {
+    {Py_tp_doc, "One session, whose calls block; a store makes it."},
+    {Py_tp_methods, blocking_methods},
+    {0, NULL},
+};
+
+static PyType_Spec blocking_spec = {
+    .name = "coatcheck._core.Session",
+    .basicsize = sizeof(struct core_session),
+    /* The garbage collector's part is inherited. */
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = blocking_slots,
 };
 
 static PyType_Slot names_slots[] = {
@@ -776,9 +821,12 @@ static PyType_Spec names_spec = {
 
 int core_session_init(PyObject *module, struct core_state *state)
 {
-    state->session_type = core_type_add(module, &spec, 1);
+    state->base_session_type = core_type_add(module, &spec, NULL, 1);
+    if (state->base_session_type == NULL)
+        return -1;
+    state->session_type = core_type_add(module, &blocking_spec, state->base_session_type, 1);
     if (state->session_type == NULL)
         return -1;
-    state->names_type = core_type_add(module, &names_spec, 0);
+    state->names_type = core_type_add(module, &names_spec, NULL, 0);
     return state->names_type == NULL ? -1 : 0;
 }

@@ -35,4 +35,17 @@ int core_session_init(PyObject *module, struct core_state *state);
 PyObject *core_session_make(struct core_store *store, struct coat_session *session, PyObject *id,
                             PyObject *on_error);
 
+/*
+ * A save and a destroy, for the drivers, who run COAT_OP_SAVE or COAT_OP_DESTROY between the two
+ * halves, with `busy` set.
+ */
+
+/* 1 if there is something to be run; 0: there is nothing to store; -1 with an exception. */
+int core_session_before_save(struct core_session *s);
+PyObject *core_session_saved(struct core_session *s); /* the id, or None */
+
+/* What is to be destroyed; taken over by core_session_destroyed if s does not hold it already. */
+struct coat_session *core_session_before_destroy(struct core_session *s);
+PyObject *core_session_destroyed(struct core_session *s, struct coat_session *session, int rc);
+
 #endif

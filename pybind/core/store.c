@@ -45,14 +45,6 @@ static PyObject *close_store(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 /* ---- Opening ------------------------------------------------------------------------------- */
 
-/* The state of the module that a subclass's own type belongs to. */
-static struct core_state *state_of(PyTypeObject *type, destructor dealloc)
-{
-    while (type->tp_dealloc != dealloc)
-        type = type->tp_base;
-    return PyType_GetModuleState(type);
-}
-
 static int set_options(struct core_state *state, struct coat_options *options, PyObject *pairs,
                        int env)
 {
@@ -99,6 +91,14 @@ static struct coat_options *options_from(struct core_state *state, PyObject *seq
     return options;
 }
 
+/* What the sessions of a store must be: the calls of both block, or of neither. */
+static PyTypeObject *session_base(const struct core_store *self)
+{
+    int blocks = PyType_IsSubtype(Py_TYPE(self), self->state->store_type);
+
+    return blocks ? self->state->session_type : self->state->base_session_type;
+}
+
 static int init(PyObject *object, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"options", "env", "session_type", "credentials", NULL};
@@ -116,8 +116,9 @@ static int init(PyObject *object, PyObject *args, PyObject *keywords)
         PyErr_SetString(PyExc_TypeError, "credentials must be callable, or None");
         return -1;
     }
-    if (!PyType_IsSubtype((PyTypeObject *)session_type, self->state->session_type)) {
-        PyErr_SetString(PyExc_TypeError, "session_type must be a subclass of _core.Session");
+    if (!PyType_IsSubtype((PyTypeObject *)session_type, session_base(self))) {
+        PyErr_Format(PyExc_TypeError, "session_type must be a subclass of %s",
+                     session_base(self)->tp_name);
         return -1;
     }
     options = options_from(self->state, sequence, env);
@@ -248,8 +249,7 @@ static PyObject *lazy_session(PyObject *object, PyObject *args, PyObject *keywor
 
 /* ---- The rest ------------------------------------------------------------------------------ */
 
-/* A timeout in whole milliseconds; 0 for None. -1 with an exception. */
-static int64_t timeout_from(PyObject *timeout)
+int64_t core_store_timeout(PyObject *timeout)
 {
     double seconds;
 
@@ -274,7 +274,7 @@ static PyObject *ping(PyObject *object, PyObject *args, PyObject *keywords)
     int rc;
 
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:ping", names, &timeout) ||
-        (timeout_ms = timeout_from(timeout)) < 0 || core_store_use(self) < 0)
+        (timeout_ms = core_store_timeout(timeout)) < 0 || core_store_use(self) < 0)
         return NULL;
     rc = core_run(self->state, self->store, coat_ping_op(&request), timeout_ms);
     core_store_unuse(self);
@@ -329,6 +329,15 @@ static PyObject *stats(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef methods[] = {
     {"new", new_session, METH_NOARGS, "new($self)\n--\n\nA new session, not yet stored."},
+    {"stats", stats, METH_NOARGS, "stats($self)\n--\n\nCounters since the store was opened."},
+    {"close", close_store, METH_NOARGS,
+     "close($self)\n--\n\nClose it; its sessions can no longer be used. Any number of times."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef blocking_methods[] = {
+    {"stop_embedded", stop_embedded, METH_NOARGS,
+     "stop_embedded($self)\n--\n\nStop the server of an embedded: store."},
     {"load", load, METH_O, "load($self, id, /)\n--\n\nThe session that an id opens, or None."},
     {"session", CORE_METHOD(lazy_session), METH_VARARGS | METH_KEYWORDS,
      "session($self, id, on_error=None)\n--\n\n"
@@ -339,11 +348,6 @@ static PyMethodDef methods[] = {
      "destroy($self, id, /)\n--\n\nEnd the session that an id opens; False if there was none."},
     {"ping", CORE_METHOD(ping), METH_VARARGS | METH_KEYWORDS,
      "ping($self, timeout=None)\n--\n\nAsk the server whether it is there."},
-    {"stats", stats, METH_NOARGS, "stats($self)\n--\n\nCounters since the store was opened."},
-    {"stop_embedded", stop_embedded, METH_NOARGS,
-     "stop_embedded($self)\n--\n\nStop the server of an embedded: store."},
-    {"close", close_store, METH_NOARGS,
-     "close($self)\n--\n\nClose it; its sessions can no longer be used. Any number of times."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -356,7 +360,7 @@ static PyObject *make(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *P
     struct core_store *self = (struct core_store *)type->tp_alloc(type, 0);
 
     if (self != NULL)
-        self->state = state_of(type, dealloc);
+        self->state = core_state_of(type, dealloc);
     return (PyObject *)self;
 }
 
@@ -401,16 +405,34 @@ static PyType_Slot slots[] = {
     {0, NULL},
 };
 
+/* What does not wait for the server. */
 static PyType_Spec spec = {
-    .name = "coatcheck._core.Store",
+    .name = "coatcheck._core.BaseStore",
     .basicsize = sizeof(struct core_store),
     .flags =
         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = slots,
 };
 
+static PyType_Slot blocking_slots[] = {
+    {Py_tp_doc, "Where the sessions of one application live; its calls block."},
+    {Py_tp_methods, blocking_methods},
+    {0, NULL},
+};
+
+static PyType_Spec blocking_spec = {
+    .name = "coatcheck._core.Store",
+    .basicsize = sizeof(struct core_store),
+    /* The garbage collector's part is inherited. */
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = blocking_slots,
+};
+
 int core_store_init(PyObject *module, struct core_state *state)
 {
-    state->store_type = core_type_add(module, &spec, 1);
+    state->base_store_type = core_type_add(module, &spec, NULL, 1);
+    if (state->base_store_type == NULL)
+        return -1;
+    state->store_type = core_type_add(module, &blocking_spec, state->base_store_type, 1);
     return state->store_type == NULL ? -1 : 0;
 }

@@ -36,4 +36,7 @@ void core_store_unuse(struct core_store *self);
  */
 int core_store_session_for(struct core_store *self, PyObject *id, struct coat_session **session);
 
+/* A timeout in whole milliseconds; 0 for None. -1 with an exception. */
+int64_t core_store_timeout(PyObject *timeout);
+
 #endif

@@ -6,14 +6,17 @@ exceptions.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_void_p
 from pathlib import Path
 from typing import Any, Protocol
 
 import coatcheck
-from coatcheck import Session, Store, dumps, exceptions, loads
+from coatcheck import Session, Store, aio, dumps, exceptions, loads
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 class Held(Protocol):
@@ -42,7 +45,7 @@ class Client(Protocol):
 
 class PythonHeld:
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self._session: Session | aio.Session = session
         self.save = session.save
         self.rotate = session.rotate
         self.destroy = session.destroy
@@ -83,6 +86,49 @@ class PythonClient:
 
     def ping(self) -> None:
         self.store.ping()
+
+
+# ---- Python, asyncio ------------------------------------------------------------------------
+
+
+class AioHeld(PythonHeld):
+    """Calls of a session, each to its end."""
+
+    def __init__(self, run: Run, session: aio.Session) -> None:
+        self._session = session
+        self.save = lambda: run(session.save())
+        self.rotate = session.rotate
+        self.destroy = lambda: run(session.destroy())
+
+
+class AioClient:
+    """Runs an event loop of its own for as long as a call takes."""
+
+    def __init__(self, url: str, **options: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self.store = aio.Store(url, **options)  # type: ignore[arg-type]
+
+    def _run(self, call: Coroutine[Any, Any, Any]) -> Any:
+        return self._loop.run_until_complete(call)
+
+    def new(self) -> AioHeld:
+        return AioHeld(self._run, self.store.new())
+
+    def load(self, session_id: str) -> AioHeld | None:
+        session = self._run(self.store.load(session_id))
+        return None if session is None else AioHeld(self._run, session)
+
+    def destroy(self, session_id: str) -> bool:
+        ended: bool = self._run(self.store.destroy(session_id))
+        return ended
+
+    def ping(self) -> None:
+        self._run(self.store.ping())
+
+    def close(self) -> None:
+        self._run(self.store.close())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
 
 
 # ---- C, blocking ----------------------------------------------------------------------------
@@ -250,4 +296,8 @@ class CClient:
 
 
 #: Each opens a client: url, **options.
-DRIVERS: dict[str, Callable[..., Client]] = {"Python": PythonClient, "C": CClient}
+DRIVERS: dict[str, Callable[..., Client]] = {
+    "Python": PythonClient,
+    "asyncio": AioClient,
+    "C": CClient,
+}

@@ -50,12 +50,15 @@ def test_a_users_module_is_right_and_wrong_ones_are_seen(tmp_path: Path) -> None
         assert re.search(rf"^wrong\.py:{number}: error: .*{reason}", said, re.MULTILINE), code
 
 
-@pytest.mark.parametrize("name", ["Session", "Store"])
+CORE_TYPES = ["BaseSession", "Session", "BaseStore", "Store", "Driver", "Channel", "Call"]
+
+
+@pytest.mark.parametrize("name", CORE_TYPES)
 def test_the_stub_has_what_the_extension_has(name: str) -> None:
     from coatcheck import _core
 
     stub = Path(coatcheck.__file__).with_name("_core.pyi").read_text()
-    body = stub.partition(f"class {name}:")[2].partition("\nclass ")[0]
-    declared = set(re.findall(r"def (\w+)", body))
+    body = re.split(rf"\nclass {name}\b.*:", stub)[1].partition("\nclass ")[0]
+    declared = set(re.findall(r"^    (?:def )?(\w+)[(:]", body, re.MULTILINE))
     real = {attribute for attribute in vars(getattr(_core, name)) if attribute[0] != "_"}
     assert real == {attribute for attribute in declared if attribute[0] != "_"}

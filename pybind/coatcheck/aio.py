@@ -1,0 +1,421 @@
+"""Stores and sessions for asyncio and uvloop: the same with ``await``."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+import sys
+import weakref
+from asyncio import events
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from . import _core
+from .session import Fields
+from .store import core_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self, Unpack
+
+    from .store import AsyncStoreOptions
+
+__all__ = ["Session", "Store"]
+
+
+class Session(Fields):
+    """One session: a mapping from text to plain values, made by a `Store`.
+
+    As `coatcheck.Session`, but `save` and `destroy` are awaited. Its fields are at hand without.
+    """
+
+    async def save(self) -> str | None:
+        """Write what was changed, all at once; with `login` and `rotate` if asked for.
+
+        Returns the id, None while there is nothing to store. Raises SessionGone if the session was
+        ended meanwhile, and what Store says of a store that cannot be reached; the session is then
+        as it was. Where the task is cancelled meanwhile, the save may have been carried out.
+        """
+        creates = self._may_save()
+        driver = _driver(self._store)
+        session_id = cast("str | None", await _result(driver.save(self)))
+        self._saved(session_id, creates)
+        return session_id
+
+    async def destroy(self) -> bool:
+        """End it at once, for every request that holds its id; False if it was gone already.
+
+        Afterwards it is a new, empty session, which gets another id if something is stored.
+        """
+        public_id = self.public_id
+        ended = cast(bool, await _result(_driver(self._store).destroy(self)))
+        self._destroyed(ended, public_id)
+        return ended
+
+
+class Store(_core.BaseStore):
+    """Where the sessions of one application live; the options are those of `coatcheck.Store`.
+
+    ``credentials`` may also be a coroutine function. ``max_connections`` is not used: in each event
+    loop the calls share one connection to each server, on which they do not wait for each other.
+
+    A store may be used in any number of event loops, each of which gets connections of its own, and
+    so does a process that was forked. It is closed by ``await store.close()``, or by
+    ``async with``; what is under way in this event loop ends first.
+    """
+
+    #: What its sessions are; a subclass of the store may name a subclass of Session.
+    session_type: ClassVar[type[Session]] = Session
+
+    if TYPE_CHECKING:
+
+        def new(self) -> Session: ...
+
+    def __init__(self, url: str | None = None, **options: Unpack[AsyncStoreOptions]) -> None:
+        _refuse_trio()
+        pairs, credentials = core_arguments(url, cast("dict[str, Any]", options))
+        super().__init__(pairs, True, self.session_type, credentials)
+        self._current: _Driver | None = None
+        self._drivers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Driver] = (
+            weakref.WeakKeyDictionary()
+        )
+        weakref.finalize(self, _drop, self._drivers).atexit = False
+
+    async def load(self, id: str) -> Session | None:
+        """The session that an id opens, or None."""
+        return cast("Session | None", await _result(_driver(self).load(self, id)))
+
+    async def destroy(self, id: str) -> bool:
+        """End the session that an id opens; False if there was none."""
+        return cast(bool, await _result(_driver(self).destroy_id(self, id)))
+
+    async def ping(self, timeout: float | None = None) -> None:
+        """Ask the server whether it is there."""
+        await _result(_driver(self).ping(self, timeout))
+
+    async def close(self) -> None:
+        """Close it; its sessions can no longer be used. Any number of times."""
+        super().close()
+        current = events.get_running_loop()
+        for loop, driver in list(self._drivers.items()):
+            if loop is not current:
+                _close_elsewhere(loop, driver)
+        if current in self._drivers:
+            await self._drivers[current].close()
+
+    async def __aenter__(self) -> Self:
+        _running_loop()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+# ---- Calls --------------------------------------------------------------------------------------
+
+
+async def _result(call: _core.Call | None) -> object:
+    """What a call ends with; None where there was none to be made."""
+    if call is None:
+        return None
+    try:
+        return await call.future
+    except BaseException:
+        call.abandon()
+        raise
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return events.get_running_loop()
+    except RuntimeError:
+        _refuse_trio()
+        raise RuntimeError(
+            "coatcheck.aio is used in a running event loop of asyncio; elsewhere there is"
+            " coatcheck.Store"
+        ) from None
+
+
+def _refuse_trio() -> None:
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            "coatcheck.aio needs asyncio or uvloop, and this is trio; run coatcheck.Store in"
+            " threads there: await trio.to_thread.run_sync(store.load, id)"
+        )
+
+
+def _driver(store: Store) -> _Driver:
+    loop = _running_loop()
+    driver = store._current
+    if driver is not None and driver.loop is loop and driver.process == os.getpid():
+        return driver
+    driver = store._drivers.get(loop)
+    if driver is None or driver.process != os.getpid():
+        driver = store._drivers[loop] = _Driver(loop)
+    store._current = driver
+    return driver
+
+
+def _close_elsewhere(loop: asyncio.AbstractEventLoop, driver: _Driver) -> None:
+    """From a thread that is not the loop's; a closed loop has closed its connections, too."""
+    if driver.process == os.getpid() and not loop.is_closed():
+        loop.call_soon_threadsafe(driver.drain)
+
+
+def _drop(drivers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Driver]) -> None:
+    """The store is gone without having been closed."""
+    for loop, driver in list(drivers.items()):
+        _close_elsewhere(loop, driver)
+
+
+class _Driver(_core.Driver):
+    """The calls of one store in one event loop; C does nearly all of it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop.call_soon, loop.create_future)
+        self.loop = loop
+        self.process = os.getpid()
+        self._timer: asyncio.TimerHandle | None = None
+        self._connections: set[_Connection] = set()
+
+    def open(self, channel: _core.Channel) -> None:
+        connection = _Connection(self.loop, channel)
+        channel.connection = connection
+        self._connections.add(connection)
+        connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
+        connection.open()
+
+    def wake_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # The clock of C counts whole milliseconds.
+        self._timer = self.loop.call_later(seconds + 0.001, self.wake)
+
+    def drain(self) -> None:
+        for connection in list(self._connections):
+            connection.drain()
+        if not self.calls and self._timer is not None:
+            self._timer.cancel()
+
+    async def close(self) -> None:
+        """When nothing is under way any more, which the deadlines of the calls see to."""
+        while self._connections:
+            self.drain()
+            await asyncio.wait(
+                [connection.closed for connection in self._connections], timeout=0.05
+            )
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+# ---- Connections --------------------------------------------------------------------------------
+
+
+class _Refused(Exception):
+    """There will be no connection: the arguments of _core.Channel.refuse."""
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: what asyncio says goes to its channel."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, channel: _core.Channel) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self.data_received = channel.feed  # type: ignore[method-assign, assignment]
+
+    # What the channel asks for.
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+        if self._task is not None:
+            self._task.cancel()
+
+    def greet_again(self) -> None:
+        self._task = self._loop.create_task(self._greet(self._channel.target()["credentials"]))
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        if isinstance(error, ssl.SSLError):
+            self._channel.refuse(*_tls_failure("", error))
+        else:
+            number = error.errno if isinstance(error, OSError) else None
+            self._channel.broke(number or errno.EPIPE)
+        self._end()
+
+    def pause_writing(self) -> None:
+        self._channel.pause(True)
+
+    def resume_writing(self) -> None:
+        self._channel.pause(False)
+
+    # What the driver asks for.
+
+    def drain(self) -> None:
+        self._channel.drain()
+
+    def open(self) -> None:
+        self._task = self._loop.create_task(self._connect(self._channel.target()))
+
+    def _end(self) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    async def _connect(self, target: dict[str, Any]) -> None:
+        """The channel has the deadline for this, and calls abort()."""
+        try:
+            await _connect(self._loop, target, lambda: self)
+            await self._greet(target["credentials"])
+        except _Refused as refused:
+            self._channel.refuse(*refused.args)
+        except ssl.SSLError as error:
+            self._channel.refuse(*_tls_failure(target["name"], error))
+        except OSError as error:
+            self._channel.broke(error.errno or errno.EIO)
+        finally:
+            self._task = None
+            if self._transport is None:
+                self._end()
+
+    async def _greet(self, credentials: Callable[[], Any] | None) -> None:
+        try:
+            self._channel.greet(await _ask(credentials))
+        except _Refused as refused:
+            self._channel.refuse(*refused.args)
+
+
+async def _ask(credentials: Callable[[], Any] | None) -> object:
+    """The answer of the option credentials."""
+    if credentials is None:
+        return None
+    try:
+        answer = credentials()
+        return await answer if isawaitable(answer) else answer
+    except Exception as error:
+        raise _Refused(
+            "d", "credentials", f"the option credentials raised {type(error).__name__}"
+        ) from error
+
+
+async def _connect(
+    loop: asyncio.AbstractEventLoop,
+    target: dict[str, Any],
+    protocol: Callable[[], asyncio.Protocol],
+) -> None:
+    tls: dict[str, Any] = {}
+    if target["tls"]:
+        tls["ssl"] = _tls_context(target)
+        tls["server_hostname"] = target["server_name"] or target["host"]
+    sock = await _socket(loop, target)
+    try:
+        await loop.create_connection(protocol, sock=sock, **tls)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _socket(loop: asyncio.AbstractEventLoop, target: dict[str, Any]) -> socket.socket:
+    """Connected to the first of its addresses that answers."""
+    if target["host"] is None:
+        return await _connected(loop, socket.AF_UNIX, target["path"])
+    failure: OSError | None = None
+    for family, address in await _addresses(loop, target):
+        try:
+            return await _connected(loop, family, address)
+        except OSError as error:
+            failure = failure or error
+    raise failure or OSError(errno.EHOSTUNREACH, "no address")
+
+
+async def _connected(loop: asyncio.AbstractEventLoop, family: int, address: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        await loop.sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _addresses(
+    loop: asyncio.AbstractEventLoop, target: dict[str, Any]
+) -> list[tuple[int, Any]]:
+    """Of the host; a literal address is not looked up."""
+    host, port = target["host"], target["port"]
+    kind = {"type": socket.SOCK_STREAM}
+    try:
+        found = socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST, **kind)
+    except socket.gaierror:
+        try:
+            found = await loop.getaddrinfo(host, port, **kind)
+        except socket.gaierror as error:
+            raise _Refused(
+                "u", "resolve", f"{target['name']}: the host's name leads nowhere: {error.strerror}"
+            ) from error
+    return [(family, address) for family, _, _, _, address in found]
+
+
+# ---- TLS ----------------------------------------------------------------------------------------
+
+
+def _tls_context(target: dict[str, Any]) -> ssl.SSLContext:
+    """Made anew for each connection, so that renewed files are used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
+    newest = ssl.TLSVersion.TLSv1_3 if target["tls_1_3"] else ssl.TLSVersion.TLSv1_2
+    context.minimum_version = newest
+    try:
+        if target["ca_file"] or target["ca_dir"]:
+            context.load_verify_locations(target["ca_file"], target["ca_dir"])
+        else:
+            context.load_default_certs()
+        if target["cert_file"]:
+            # Given as a function, for without one OpenSSL asks at the terminal.
+            context.load_cert_chain(
+                target["cert_file"], target["key_file"], lambda: target["key_password"] or ""
+            )
+    except (OSError, ValueError) as error:
+        raise _Refused(
+            "c",
+            "file",
+            f"a file of the options tls_ca_file, tls_ca_dir, tls_cert_file and tls_key_file cannot"
+            f" be used: {type(error).__name__}: {getattr(error, 'strerror', None) or error}",
+        ) from error
+    return context
+
+
+def _tls_failure(name: str, error: ssl.SSLError) -> tuple[str, str, str]:
+    reason = "tls"
+    text = getattr(error, "verify_message", None) or error.reason or str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = _VERIFY_REASONS.get(error.verify_code, "certificate")
+        text = f"its certificate is refused: {text}"
+    return "u", reason, f"{name}: TLS failed: {text}" if name else f"TLS failed: {text}"
+
+
+# As tls.h: numbers of X509_V_ERR_.
+_VERIFY_REASONS = {
+    **dict.fromkeys((2, 18, 19, 20, 21), "ca"),
+    **dict.fromkeys((62, 64), "name"),
+    10: "expired",
+}

@@ -1,0 +1,235 @@
+#include "call.h"
+
+#include "driver.h"
+#include "module.h"
+#include "run.h"
+
+/* ---- Beginning ------------------------------------------------------------------------------ */
+
+static struct coat_op *operation(struct core_call *call)
+{
+    switch (call->kind) {
+    case CORE_CALL_LOAD:
+        return coat_session_op(call->session, COAT_OP_LOAD);
+    case CORE_CALL_SAVE:
+        return coat_session_op(call->session, COAT_OP_SAVE);
+    case CORE_CALL_END:
+    case CORE_CALL_DESTROY:
+        return coat_session_op(call->session, COAT_OP_DESTROY);
+    default:
+        return coat_ping_op(&call->ping);
+    }
+}
+
+static int owns_session(const struct core_call *call)
+{
+    return call->object == NULL || call->session != call->object->session;
+}
+
+struct core_call *core_call_new(struct core_driver *driver, enum core_call_kind kind,
+                                struct core_store *store, struct core_session *object,
+                                struct coat_session *session, int64_t timeout_ms)
+{
+    PyTypeObject *type = driver->state->call_type;
+    PyObject *future = PyObject_CallNoArgs(driver->create_future);
+    struct core_call *call = future == NULL ? NULL : (struct core_call *)type->tp_alloc(type, 0);
+
+    if (call == NULL) {
+        Py_XDECREF(future);
+        if (object == NULL || session != object->session)
+            coat_session_close(session);
+        core_store_unuse(store);
+        return NULL;
+    }
+    call->driver = (struct core_driver *)Py_NewRef((PyObject *)driver);
+    call->kind = kind;
+    call->store = (struct core_store *)Py_NewRef((PyObject *)store);
+    call->object = (struct core_session *)Py_XNewRef((PyObject *)object);
+    call->session = session;
+    call->future = future;
+    if (object != NULL)
+        object->busy = true;
+    call->deadline_ms =
+        coat_courier_begin(&call->courier, store->store, operation(call), timeout_ms);
+    driver->calls++;
+    return call;
+}
+
+/* ---- Ending --------------------------------------------------------------------------------- */
+
+/* What it held, except for the future. */
+static void let_go(struct core_call *call)
+{
+    struct core_store *store = call->store;
+
+    if (store == NULL)
+        return;
+    coat_courier_release(&call->courier);
+    if (call->object != NULL)
+        call->object->busy = false;
+    if (call->session != NULL && owns_session(call))
+        coat_session_close(call->session);
+    call->session = NULL;
+    call->store = NULL;
+    Py_CLEAR(call->object);
+    core_store_unuse(store);
+    Py_DECREF(store);
+    core_driver_ended(call->driver);
+}
+
+/* The session, which takes over the call's use of the store. */
+static PyObject *loaded(struct core_call *call)
+{
+    struct coat_session *session = call->session;
+    struct core_store *store = call->store;
+
+    call->session = NULL;
+    store->users++; /* open, for the call uses it */
+    return core_session_make(store, session, NULL, NULL);
+}
+
+static PyObject *destroyed(struct core_call *call)
+{
+    struct coat_session *session = call->session;
+
+    call->session = NULL;
+    return core_session_destroyed(call->object, session, call->hop.rc);
+}
+
+/* The result of a success, or NULL with an exception. */
+static PyObject *result(struct core_call *call)
+{
+    switch (call->kind) {
+    case CORE_CALL_LOAD:
+        return call->hop.rc > 0 ? loaded(call) : Py_NewRef(Py_None);
+    case CORE_CALL_SAVE:
+        return core_session_saved(call->object);
+    case CORE_CALL_END:
+        return PyBool_FromLong(call->hop.rc);
+    case CORE_CALL_DESTROY:
+        return destroyed(call);
+    default:
+        return Py_NewRef(Py_None);
+    }
+}
+
+/* Tell the future. One that was cancelled a moment ago does not want to know. */
+static void tell(PyObject *future, const char *method, PyObject *what)
+{
+    PyObject *done = PyObject_CallMethod(future, "done", NULL), *told = NULL;
+
+    if (done == Py_False)
+        told = PyObject_CallMethod(future, method, "(O)", what);
+    if (done == NULL || (done == Py_False && told == NULL))
+        PyErr_WriteUnraisable(future);
+    Py_XDECREF(done);
+    Py_XDECREF(told);
+}
+
+void core_call_finish(struct core_call *call, const struct coat_error *err)
+{
+    PyObject *what = NULL, *future = Py_NewRef(call->future);
+
+    if (call->object != NULL)
+        call->object->busy = false;
+    if (call->hop.rc >= 0)
+        what = result(call);
+    else
+        core_raise(call->driver->state, err, "session");
+    if (what != NULL) {
+        tell(future, "set_result", what);
+    } else {
+        what = core_take_exception();
+        tell(future, "set_exception", what);
+    }
+    Py_XDECREF(what);
+    Py_DECREF(future);
+    let_go(call);
+}
+
+void core_call_abandon(struct core_call *call)
+{
+    Py_CLEAR(call->future);
+    let_go(call);
+}
+
+/* ---- The type ------------------------------------------------------------------------------- */
+
+static PyObject *abandon(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    core_driver_abandon((struct core_call *)object);
+    Py_RETURN_NONE;
+}
+
+static PyObject *get_future(PyObject *object, void *Py_UNUSED(closure))
+{
+    PyObject *future = ((struct core_call *)object)->future;
+
+    return Py_NewRef(future != NULL ? future : Py_None);
+}
+
+static int traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct core_call *call = (struct core_call *)object;
+
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(call->driver);
+    Py_VISIT(call->store);
+    Py_VISIT(call->object);
+    Py_VISIT(call->future);
+    return 0;
+}
+
+static int clear(PyObject *object)
+{
+    struct core_call *call = (struct core_call *)object;
+
+    core_call_abandon(call);
+    Py_CLEAR(call->driver);
+    return 0;
+}
+
+static void dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    clear(object);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"abandon", abandon, METH_NOARGS,
+     "abandon($self)\n--\n\nNobody waits for it any more; where it was sent, its reply is dropped."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef attributes[] = {
+    {"future", get_future, NULL, "Where the result goes; None once it was abandoned.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "One call under way; a driver makes it."},
+    {Py_tp_dealloc, CORE_SLOT(dealloc)},
+    {Py_tp_traverse, CORE_SLOT(traverse)},
+    {Py_tp_clear, CORE_SLOT(clear)},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, attributes},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {
+    .name = "coatcheck._core.Call",
+    .basicsize = sizeof(struct core_call),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = slots,
+};
+
+int core_call_init(PyObject *module, struct core_state *state)
+{
+    state->call_type = core_type_add(module, &spec, NULL, 1);
+    return state->call_type == NULL ? -1 : 0;
+}

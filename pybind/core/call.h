@@ -1,0 +1,57 @@
+/*
+ * call.h: _core.Call, one call of an event loop's driver: the operation, its courier and the
+ * future that waits for it. Where its hops go is the driver's business.
+ */
+#ifndef COAT_CORE_CALL_H
+#define COAT_CORE_CALL_H
+
+#include "api/courier.h"
+#include "session.h"
+
+struct coat_place;
+struct core_channel;
+struct core_driver;
+
+enum core_call_kind {
+    CORE_CALL_LOAD,
+    CORE_CALL_END,
+    CORE_CALL_SAVE,
+    CORE_CALL_DESTROY,
+    CORE_CALL_PING
+};
+
+struct core_call {
+    PyObject_HEAD struct core_driver *driver;
+    enum core_call_kind kind;
+    struct core_store *store;     /* in use; NULL: the call is over */
+    struct core_session *object;  /* SAVE, DESTROY: busy; else NULL */
+    struct coat_session *session; /* what the operation is on; PING: NULL */
+    struct coat_ping ping;
+    PyObject *future;
+    struct coat_courier courier;
+    struct coat_hop hop; /* what the courier asked for last */
+    int64_t deadline_ms;
+
+    /* Where it waits, which has a reference to it. */
+    struct core_channel *channel; /* with its place there; else NULL */
+    struct coat_place *place;
+    struct core_call *next, **link; /* link not NULL: in the driver's list of those that pause */
+};
+
+int core_call_init(PyObject *module, struct core_state *state);
+
+/*
+ * A call whose courier is at its start, with a new future. store: one use of it is taken over, also
+ * on failure; so is `session` of LOAD and END. object: SAVE, DESTROY. NULL with an exception.
+ */
+struct core_call *core_call_new(struct core_driver *driver, enum core_call_kind kind,
+                                struct core_store *store, struct core_session *object,
+                                struct coat_session *session, int64_t timeout_ms);
+
+/* The courier has said DONE: the future gets the result of hop.rc, or the exception of *err. */
+void core_call_finish(struct core_call *call, const struct coat_error *err);
+
+/* Nobody waits for it any more. It must not be queued or pause. Any number of times. */
+void core_call_abandon(struct core_call *call);
+
+#endif

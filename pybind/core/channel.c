@@ -1,0 +1,435 @@
+#include "driver.h"
+
+#include "module.h"
+#include "run.h"
+#include "api/error.h"
+
+/* ---- What is lost --------------------------------------------------------------------------- */
+
+/* A call that a channel had in its queue. */
+static struct core_call *taken_out(void *owner)
+{
+    struct core_call *call = owner;
+
+    call->channel = NULL;
+    call->place = NULL;
+    return call;
+}
+
+static void tell_lost(struct core_channel *self)
+{
+    struct coat_event event;
+    void *owner;
+
+    while (coat_channel_lost(self->channel, coat_courier_clock_ms(), &event, &owner))
+        core_driver_step(taken_out(owner), &event);
+}
+
+static void call_connection(struct core_channel *self, const char *method, PyObject *argument)
+{
+    PyObject *done = NULL;
+
+    if (self->connection == NULL)
+        return;
+    if (argument != NULL)
+        done = PyObject_CallMethod(self->connection, method, "(O)", argument);
+    else
+        done = PyObject_CallMethod(self->connection, method, NULL);
+    if (done == NULL)
+        PyErr_WriteUnraisable(self->connection);
+    Py_XDECREF(done);
+}
+
+static void leave_driver(struct core_channel *self)
+{
+    struct core_driver *driver = self->driver;
+    struct core_channel **at = &driver->channels;
+
+    self->driver = NULL;
+    while (*at != NULL && *at != self)
+        at = &(*at)->next;
+    if (*at != NULL) {
+        *at = self->next;
+        Py_DECREF(self);
+    }
+    Py_DECREF(driver);
+}
+
+/* It has no store any more once it is open, or will never be. */
+static void release_store(struct core_channel *self)
+{
+    struct core_store *store = self->store;
+
+    if (store == NULL)
+        return;
+    self->store = NULL;
+    core_log_notices(store->store);
+    core_store_unuse(store);
+    Py_DECREF(store);
+}
+
+/* Whatever has happened to it: those who lost their place are told, and a closed one goes. */
+static void settle(struct core_channel *self)
+{
+    enum coat_channel_state state;
+
+    Py_INCREF(self);
+    tell_lost(self);
+    state = coat_channel_state(self->channel);
+    if (state != COAT_CHANNEL_OPENING)
+        release_store(self);
+    if (state == COAT_CHANNEL_CLOSED && self->driver != NULL) {
+        leave_driver(self);
+        call_connection(self, "abort", NULL);
+        Py_CLEAR(self->connection);
+    }
+    Py_DECREF(self);
+}
+
+static void fail(struct core_channel *self, const struct coat_error *why)
+{
+    coat_channel_fail(self->channel, why);
+    settle(self);
+}
+
+/* ---- Sending -------------------------------------------------------------------------------- */
+
+static void flush_now(struct core_channel *self)
+{
+    struct coat_error err;
+    const char *bytes;
+    size_t len;
+    int rc;
+
+    self->flushes = 0;
+    if (self->paused)
+        return;
+    rc = coat_channel_output(self->channel, &bytes, &len, &err);
+    if (rc > 0) {
+        PyObject *object = PyBytes_FromStringAndSize(bytes, (Py_ssize_t)len);
+
+        if (object != NULL)
+            call_connection(self, "write", object);
+        else
+            rc = coat_error_nomem(&err);
+        PyErr_Clear();
+        Py_XDECREF(object);
+    }
+    if (rc < 0)
+        fail(self, &err);
+}
+
+static PyObject *flush(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    flush_now((struct core_channel *)object);
+    Py_RETURN_NONE;
+}
+
+/* With all that is queued before the loop comes round: one write for many calls. */
+static void flush_soon(struct core_channel *self)
+{
+    PyObject *method, *handle = NULL;
+
+    if (self->flushes || coat_channel_state(self->channel) == COAT_CHANNEL_OPENING)
+        return;
+    self->flushes = 1;
+    method = PyObject_GetAttrString((PyObject *)self, "flush");
+    if (method != NULL)
+        handle = PyObject_CallOneArg(self->driver->call_soon, method);
+    if (handle == NULL)
+        PyErr_WriteUnraisable((PyObject *)self);
+    Py_XDECREF(method);
+    Py_XDECREF(handle);
+}
+
+int core_channel_queue(struct core_channel *self, struct core_call *call, struct coat_error *err)
+{
+    int rc =
+        coat_channel_queue(self->channel, &call->hop, call->deadline_ms, call, &call->place, err);
+
+    if (rc < 0)
+        return rc;
+    call->channel = self;
+    flush_soon(self);
+    return 0;
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------ */
+
+static int take(struct core_channel *self, const char *bytes, size_t len, struct coat_error *err)
+{
+    struct coat_event event;
+    void *owner;
+    int rc = coat_channel_input(self->channel, bytes, len, err);
+
+    while (rc == 0 && (rc = coat_channel_next(self->channel, &event, &owner, err)) > 0) {
+        rc = 0;
+        if (owner != NULL && core_driver_step(taken_out(owner), &event))
+            rc = coat_error_because(err, COAT_EUNAVAILABLE, "closed",
+                                    "the connection was closed, for a reply to another request "
+                                    "came on it");
+    }
+    return rc;
+}
+
+static PyObject *feed(PyObject *object, PyObject *data)
+{
+    struct core_channel *self = (struct core_channel *)object;
+    int opens = coat_channel_state(self->channel) == COAT_CHANNEL_OPENING;
+    struct coat_error err;
+    Py_buffer view;
+    int rc;
+
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    Py_INCREF(self);
+    rc = take(self, view.buf, (size_t)view.len, &err);
+    PyBuffer_Release(&view);
+    if (rc < 0)
+        fail(self, &err);
+    else if (rc > 0)
+        call_connection(self, "greet_again", NULL);
+    else if (opens)
+        flush_now(self);
+    if (opens || coat_channel_state(self->channel) == COAT_CHANNEL_CLOSED)
+        settle(self);
+    Py_DECREF(self);
+    Py_RETURN_NONE;
+}
+
+/* ---- Opening and closing -------------------------------------------------------------------- */
+
+/* Python's half of it. An exception there is a defect, but calls must not wait for ever. */
+static void connect_by_python(struct core_channel *self)
+{
+    PyObject *done = PyObject_CallMethod((PyObject *)self->driver, "open", "(O)", self);
+
+    if (done == NULL)
+        PyErr_WriteUnraisable((PyObject *)self);
+    Py_XDECREF(done);
+}
+
+struct core_channel *core_channel_open(struct core_driver *driver, struct core_store *store,
+                                       struct coat_node *node, struct coat_error *err)
+{
+    PyTypeObject *type = driver->state->channel_type;
+    struct core_channel *self = (struct core_channel *)type->tp_alloc(type, 0);
+
+    if (self == NULL) {
+        PyErr_Clear();
+        coat_error_nomem(err);
+        return NULL;
+    }
+    if (coat_channel_new(&self->channel, store->store, node, err) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    self->driver = (struct core_driver *)Py_NewRef((PyObject *)driver);
+    self->store = (struct core_store *)Py_NewRef((PyObject *)store);
+    store->users++;                /* open, for a call uses it */
+    self->next = driver->channels; /* which takes over the reference */
+    driver->channels = self;
+    core_driver_wake(driver, coat_channel_due(self->channel));
+    connect_by_python(self);
+    return self;
+}
+
+void core_channel_expire(struct core_channel *self, int64_t now_ms)
+{
+    if (coat_channel_expire(self->channel, now_ms))
+        settle(self);
+}
+
+/* What the server is called, and all that it takes to connect. */
+static PyObject *target(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_channel *self = (struct core_channel *)object;
+    PyObject *credentials = self->store != NULL ? self->store->credentials : NULL;
+    struct coat_target t;
+
+    coat_channel_target(self->channel, &t);
+    return Py_BuildValue("{sz si sz ss sO si sz sz sz sz sz sz si}", "host", t.host, "port", t.port,
+                         "path", t.path, "name", t.name, "credentials",
+                         credentials != NULL && t.has_callback ? credentials : Py_None, "tls",
+                         t.tls, "ca_file", t.ca_file, "ca_dir", t.ca_dir, "cert_file", t.cert_file,
+                         "key_file", t.key_file, "key_password", t.key_password, "server_name",
+                         t.server_name, "tls_1_3", t.tls_1_3);
+}
+
+static PyObject *greet(PyObject *object, PyObject *credentials)
+{
+    struct core_channel *self = (struct core_channel *)object;
+    struct core_pause pause = {.given = credentials}, *before;
+    struct coat_error err;
+    int rc;
+
+    if (coat_channel_state(self->channel) != COAT_CHANNEL_OPENING)
+        Py_RETURN_NONE;
+    before = core_pause_begin(&pause);
+    rc = coat_channel_greet(self->channel, &err);
+    core_pause_begin(before);
+    Py_XDECREF(pause.exception);
+    if (rc < 0)
+        fail(self, &err);
+    else
+        flush_now(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *broke(PyObject *object, PyObject *number)
+{
+    struct core_channel *self = (struct core_channel *)object;
+    long system_error = PyLong_AsLong(number);
+
+    if (system_error == -1 && PyErr_Occurred())
+        return NULL;
+    coat_channel_broke(self->channel, (int)system_error);
+    settle(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *refuse(PyObject *object, PyObject *args)
+{
+    struct core_channel *self = (struct core_channel *)object;
+    const char *reason, *text;
+    struct coat_error err;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "Css:refuse", &code, &reason, &text))
+        return NULL;
+    code = code == 'c' ? COAT_ECONFIG : code == 'd' ? COAT_EDENIED : COAT_EUNAVAILABLE;
+    coat_error_because(&err, code, reason, "%s", text);
+    fail(self, &err);
+    Py_RETURN_NONE;
+}
+
+static PyObject *drain(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_channel *self = (struct core_channel *)object;
+
+    coat_channel_drain(self->channel);
+    settle(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *set_paused(PyObject *object, PyObject *paused)
+{
+    struct core_channel *self = (struct core_channel *)object;
+
+    self->paused = paused == Py_True;
+    if (!self->paused)
+        flush_now(self);
+    Py_RETURN_NONE;
+}
+
+/* ---- The type ------------------------------------------------------------------------------- */
+
+static PyObject *get_connection(PyObject *object, void *Py_UNUSED(closure))
+{
+    PyObject *connection = ((struct core_channel *)object)->connection;
+
+    return Py_NewRef(connection != NULL ? connection : Py_None);
+}
+
+static int set_connection(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    Py_XSETREF(((struct core_channel *)object)->connection, Py_XNewRef(value));
+    return 0;
+}
+
+static int traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct core_channel *self = (struct core_channel *)object;
+
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->driver);
+    Py_VISIT(self->store);
+    Py_VISIT(self->connection);
+    return 0;
+}
+
+/* Those that still wait here will not hear of it: their loop is gone. */
+static void forget_calls(struct core_channel *self)
+{
+    static const struct coat_error gone = {.code = COAT_EUNAVAILABLE};
+    struct coat_event event;
+    void *owner;
+
+    coat_channel_fail(self->channel, &gone);
+    while (coat_channel_lost(self->channel, 0, &event, &owner)) {
+        struct core_call *call = taken_out(owner);
+
+        core_call_abandon(call);
+        Py_DECREF(call);
+    }
+}
+
+static int clear(PyObject *object)
+{
+    struct core_channel *self = (struct core_channel *)object;
+
+    if (self->channel != NULL)
+        forget_calls(self);
+    release_store(self);
+    Py_CLEAR(self->driver);
+    Py_CLEAR(self->connection);
+    return 0;
+}
+
+static void dealloc(PyObject *object)
+{
+    struct core_channel *self = (struct core_channel *)object;
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    clear(object);
+    coat_channel_free(self->channel);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"target", target, METH_NOARGS, "target($self)\n--\n\nWhere to connect, and how, as a dict."},
+    {"greet", greet, METH_O,
+     "greet($self, credentials, /)\n--\n\nIt is connected; the answer of the option credentials."},
+    {"feed", feed, METH_O, "feed($self, data, /)\n--\n\nBytes came."},
+    {"broke", broke, METH_O, "broke($self, errno, /)\n--\n\nThe connection broke."},
+    {"refuse", refuse, METH_VARARGS,
+     "refuse($self, kind, reason, text)\n--\n\nThere will be no connection. kind: c, it is a matter of "
+     "configuration; d, of credentials; u, neither."},
+    {"drain", drain, METH_NOARGS,
+     "drain($self)\n--\n\nNo more calls; it closes when those under way have their replies."},
+    {"pause", set_paused, METH_O,
+     "pause($self, paused, /)\n--\n\nThe transport has enough to send."},
+    {"flush", flush, METH_NOARGS, "flush($self)\n--\n\nWrite what is queued."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef attributes[] = {
+    {"connection", get_connection, set_connection, "Has write(bytes) and abort().", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "One connection that calls share; a driver makes it."},
+    {Py_tp_dealloc, CORE_SLOT(dealloc)},
+    {Py_tp_traverse, CORE_SLOT(traverse)},
+    {Py_tp_clear, CORE_SLOT(clear)},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, attributes},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {
+    .name = "coatcheck._core.Channel",
+    .basicsize = sizeof(struct core_channel),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = slots,
+};
+
+int core_channel_init(PyObject *module, struct core_state *state)
+{
+    state->channel_type = core_type_add(module, &spec, NULL, 1);
+    return state->channel_type == NULL ? -1 : 0;
+}

@@ -1,0 +1,412 @@
+#include "driver.h"
+
+#include "module.h"
+#include "api/error.h"
+
+/* ---- Where calls wait ----------------------------------------------------------------------- */
+
+static void pause_call(struct core_call *call)
+{
+    struct core_driver *driver = call->driver;
+
+    call->next = driver->pausing;
+    call->link = &driver->pausing;
+    if (call->next != NULL)
+        call->next->link = &call->next;
+    driver->pausing = call;
+    core_driver_wake(driver, call->hop.until_ms);
+}
+
+static void unpause(struct core_call *call)
+{
+    *call->link = call->next;
+    if (call->next != NULL)
+        call->next->link = call->link;
+    call->next = NULL;
+    call->link = NULL;
+}
+
+void core_driver_abandon(struct core_call *call)
+{
+    int waits = call->channel != NULL || call->link != NULL;
+
+    if (call->channel != NULL)
+        coat_channel_leave(call->channel->channel, call->place);
+    else if (call->link != NULL)
+        unpause(call);
+    call->channel = NULL;
+    call->place = NULL;
+    core_call_abandon(call);
+    if (waits)
+        Py_DECREF(call);
+}
+
+/* ---- Hops ----------------------------------------------------------------------------------- */
+
+/* The channel to a node, or NULL. */
+static struct core_channel *channel_to(struct core_driver *driver, const struct coat_node *node)
+{
+    struct core_channel *channel = driver->channels;
+
+    while (channel != NULL &&
+           (coat_channel_node(channel->channel) != node || !coat_channel_accepts(channel->channel)))
+        channel = channel->next;
+    return channel;
+}
+
+static int send_hop(struct core_call *call, struct coat_error *why)
+{
+    struct core_driver *driver = call->driver;
+    struct core_channel *channel = channel_to(driver, call->hop.node);
+
+    if (coat_courier_clock_ms() >= call->deadline_ms)
+        return coat_error_because(why, COAT_ETIMEOUT, "timeout",
+                                  "the time for the call is over before it could finish");
+    if (channel == NULL)
+        channel = core_channel_open(driver, call->store, call->hop.node, why);
+    if (channel == NULL)
+        return why->code;
+    core_driver_wake(driver, call->deadline_ms);
+    return core_channel_queue(channel, call, why);
+}
+
+static struct coat_event not_sent(const struct core_call *call, const struct coat_error *why)
+{
+    return (struct coat_event){.kind = COAT_EVENT_LOST,
+                               .unreached = 1,
+                               .final = coat_courier_clock_ms() >= call->deadline_ms ||
+                                        why->code == COAT_ENOMEM,
+                               .why = why};
+}
+
+int core_driver_step(struct core_call *call, struct coat_event *event)
+{
+    struct coat_error err, why;
+    int close = 0, rc = -1;
+
+    for (;;) {
+        coat_courier_step_now(&call->courier, event, &call->hop, &err);
+        close |= call->hop.close;
+        if (call->hop.kind != COAT_HOP_SEND)
+            break;
+        rc = send_hop(call, &why);
+        if (rc == 0)
+            return close;
+        *event = not_sent(call, &why);
+    }
+    if (call->hop.kind == COAT_HOP_WAIT) {
+        pause_call(call);
+    } else {
+        core_call_finish(call, &err);
+        Py_DECREF(call);
+    }
+    return close;
+}
+
+/* ---- Starting ------------------------------------------------------------------------------- */
+
+static PyObject *start(struct core_call *call)
+{
+    struct coat_event event = {.kind = COAT_EVENT_START};
+
+    if (call == NULL)
+        return NULL;
+    Py_INCREF(call);
+    core_driver_step(call, &event);
+    return (PyObject *)call;
+}
+
+/* An argument that must be a store. Borrowed, with one use more; NULL with an exception. */
+static struct core_store *store_from(struct core_driver *driver, PyObject *object)
+{
+    struct core_store *store = (struct core_store *)object;
+
+    if (!PyObject_TypeCheck(object, driver->state->base_store_type)) {
+        PyErr_SetString(PyExc_TypeError, "a store is needed");
+        return NULL;
+    }
+    return core_store_use(store) < 0 ? NULL : store;
+}
+
+static PyObject *by_id(PyObject *object, PyObject *const *args, Py_ssize_t count,
+                       enum core_call_kind kind)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    struct coat_session *session = NULL;
+    struct core_store *store;
+    int rc;
+
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "a store and an id are needed");
+    store = store_from(driver, args[0]);
+    if (store == NULL)
+        return NULL;
+    rc = core_store_session_for(store, args[1], &session);
+    if (rc > 0)
+        return start(core_call_new(driver, kind, store, NULL, session, 0));
+    core_store_unuse(store);
+    if (rc < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *load(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    return by_id(object, args, count, CORE_CALL_LOAD);
+}
+
+static PyObject *destroy_id(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    return by_id(object, args, count, CORE_CALL_END);
+}
+
+static struct core_session *session_from(struct core_driver *driver, PyObject *object)
+{
+    if (PyObject_TypeCheck(object, driver->state->base_session_type))
+        return (struct core_session *)object;
+    PyErr_SetString(PyExc_TypeError, "a session is needed");
+    return NULL;
+}
+
+static PyObject *save(PyObject *object, PyObject *argument)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    struct core_session *s = session_from(driver, argument);
+    int rc = s == NULL ? -1 : core_session_before_save(s);
+
+    if (rc < 0 || (rc > 0 && core_store_use(s->store) < 0))
+        return NULL;
+    if (rc == 0)
+        Py_RETURN_NONE;
+    return start(core_call_new(driver, CORE_CALL_SAVE, s->store, s, s->session, 0));
+}
+
+static PyObject *destroy(PyObject *object, PyObject *argument)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    struct core_session *s = session_from(driver, argument);
+    struct coat_session *session = s == NULL ? NULL : core_session_before_destroy(s);
+
+    if (session == NULL)
+        return NULL;
+    if (core_store_use(s->store) < 0) {
+        if (session != s->session)
+            coat_session_close(session);
+        return NULL;
+    }
+    return start(core_call_new(driver, CORE_CALL_DESTROY, s->store, s, session, 0));
+}
+
+static PyObject *ping(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    struct core_store *store;
+    int64_t timeout_ms;
+
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "a store and a timeout are needed");
+    timeout_ms = core_store_timeout(args[1]);
+    store = timeout_ms < 0 ? NULL : store_from(driver, args[0]);
+    if (store == NULL)
+        return NULL;
+    return start(core_call_new(driver, CORE_CALL_PING, store, NULL, NULL, timeout_ms));
+}
+
+/* ---- Waking --------------------------------------------------------------------------------- */
+
+void core_driver_wake(struct core_driver *driver, int64_t at_ms)
+{
+    PyObject *seconds, *done = NULL;
+    int64_t left_ms;
+
+    if (at_ms >= driver->wake_ms)
+        return;
+    driver->wake_ms = at_ms;
+    left_ms = at_ms - coat_courier_clock_ms();
+    seconds = PyFloat_FromDouble((double)(left_ms > 0 ? left_ms : 0) / 1000);
+    if (seconds != NULL)
+        done = PyObject_CallMethod((PyObject *)driver, "wake_in", "(O)", seconds);
+    if (done == NULL)
+        PyErr_WriteUnraisable((PyObject *)driver);
+    Py_XDECREF(seconds);
+    Py_XDECREF(done);
+}
+
+static void end_pauses(struct core_driver *driver, int64_t now_ms)
+{
+    struct core_call *due = NULL, *call = driver->pausing, *next;
+
+    for (; call != NULL; call = next) {
+        next = call->next;
+        if (call->hop.until_ms <= now_ms) {
+            unpause(call);
+            call->next = due; /* nobody else sees it before its step */
+            due = call;
+        }
+    }
+    while ((call = due) != NULL) {
+        struct coat_event event = {.kind = COAT_EVENT_TIMER};
+
+        due = call->next;
+        call->next = NULL;
+        core_driver_step(call, &event);
+    }
+}
+
+static void expire(struct core_driver *driver, int64_t now_ms)
+{
+    struct core_channel *channel = driver->channels, *next;
+
+    while (channel != NULL) {
+        Py_INCREF(channel);
+        core_channel_expire(channel, now_ms);
+        next = channel->next;
+        Py_DECREF(channel);
+        channel = next;
+    }
+}
+
+static PyObject *wake(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    int64_t now_ms = coat_courier_clock_ms();
+    struct core_channel *channel;
+    struct core_call *call;
+
+    driver->wake_ms = INT64_MAX;
+    expire(driver, now_ms);
+    end_pauses(driver, now_ms);
+    for (channel = driver->channels; channel != NULL; channel = channel->next)
+        core_driver_wake(driver, coat_channel_due(channel->channel));
+    for (call = driver->pausing; call != NULL; call = call->next)
+        core_driver_wake(driver, call->hop.until_ms);
+    Py_RETURN_NONE;
+}
+
+void core_driver_ended(struct core_driver *driver)
+{
+    driver->calls--;
+}
+
+static PyObject *get_calls(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSize_t(((struct core_driver *)object)->calls);
+}
+
+/* ---- The type ------------------------------------------------------------------------------- */
+
+static int init(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"call_soon", "create_future", NULL};
+    struct core_driver *driver = (struct core_driver *)object;
+    PyObject *call_soon, *create_future;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO:Driver", names, &call_soon,
+                                     &create_future))
+        return -1;
+    Py_XSETREF(driver->call_soon, Py_NewRef(call_soon));
+    Py_XSETREF(driver->create_future, Py_NewRef(create_future));
+    return 0;
+}
+
+static void dealloc(PyObject *object);
+
+static PyObject *make(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords))
+{
+    struct core_driver *driver = (struct core_driver *)type->tp_alloc(type, 0);
+
+    if (driver != NULL) {
+        driver->state = core_state_of(type, dealloc);
+        driver->wake_ms = INT64_MAX;
+    }
+    return (PyObject *)driver;
+}
+
+static int traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(driver->call_soon);
+    Py_VISIT(driver->create_future);
+    for (struct core_channel *channel = driver->channels; channel; channel = channel->next)
+        Py_VISIT(channel);
+    return 0;
+}
+
+static int clear(PyObject *object)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+
+    while (driver->channels != NULL) {
+        struct core_channel *channel = driver->channels;
+
+        driver->channels = channel->next;
+        channel->next = NULL;
+        Py_DECREF(channel);
+    }
+    while (driver->pausing != NULL)
+        core_driver_abandon(driver->pausing);
+    Py_CLEAR(driver->call_soon);
+    Py_CLEAR(driver->create_future);
+    return 0;
+}
+
+static void dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    clear(object);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"load", CORE_METHOD(load), METH_FASTCALL,
+     "load($self, store, id, /)\n--\n\nA Call; its result is a session or None. Or None: no such "
+     "id is possible."},
+    {"destroy_id", CORE_METHOD(destroy_id), METH_FASTCALL,
+     "destroy_id($self, store, id, /)\n--\n\nA Call; its result is a bool. Or None, as load."},
+    {"save", save, METH_O,
+     "save($self, session, /)\n--\n\nA Call; its result is an id. Or None: there is nothing to store."},
+    {"destroy", destroy, METH_O, "destroy($self, session, /)\n--\n\nA Call; its result is a bool."},
+    {"ping", CORE_METHOD(ping), METH_FASTCALL,
+     "ping($self, store, timeout, /)\n--\n\nA Call; its result is None."},
+    {"wake", wake, METH_NOARGS, "wake($self)\n--\n\nThe time that wake_in was given is over."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef attributes[] = {
+    {"calls", get_calls, NULL, "How many are under way.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "The calls of a store in one event loop. A subclass has open(channel), which\n"
+                "connects, and wake_in(seconds), which calls wake() then."},
+    {Py_tp_new, CORE_SLOT(make)},
+    {Py_tp_init, CORE_SLOT(init)},
+    {Py_tp_dealloc, CORE_SLOT(dealloc)},
+    {Py_tp_traverse, CORE_SLOT(traverse)},
+    {Py_tp_clear, CORE_SLOT(clear)},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, attributes},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {
+    .name = "coatcheck._core.Driver",
+    .basicsize = sizeof(struct core_driver),
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = slots,
+};
+
+int core_driver_init(PyObject *module, struct core_state *state)
+{
+    state->driver_type = core_type_add(module, &spec, NULL, 1);
+    if (state->driver_type == NULL || core_channel_init(module, state) < 0)
+        return -1;
+    return core_call_init(module, state);
+}
