@@ -19,8 +19,8 @@ void coat_call_init(struct coat_call *call, struct coat_store *store, struct coa
     call->hop = (struct coat_hop){.kind = COAT_HOP_DONE};
     call->node = NULL;
     call->conn = NULL;
-    call->spin_us = store->spin_us;
-    call->awake = 0;
+    call->spin_us = store->brief ? store->options->spin_us : 0;
+    call->brief = 0;
     call->state = START;
     call->pid = (int)getpid();
     call->terms.deadline_ms = coat_courier_begin(&call->courier, store, op, timeout_ms);
@@ -29,7 +29,7 @@ void coat_call_init(struct coat_call *call, struct coat_store *store, struct coa
 static void give_back(struct coat_call *call, int reusable)
 {
     if (call->conn) {
-        coat_net_stay_awake(&call->conn->net, 0);
+        coat_net_be_brief(&call->conn->net, 0);
         coat_node_checkin(call->node, call->conn, reusable);
     }
     if (call->node)
@@ -40,9 +40,9 @@ static void give_back(struct coat_call *call, int reusable)
 
 /* ---- A hop ---------------------------------------------------------------------------------- */
 
-static int to_be_slept_through(struct coat_error *why)
+static int too_long(struct coat_error *why)
 {
-    return coat_error_set(why, COAT_EINTR, "from here on it is a wait to sleep through");
+    return coat_error_set(why, COAT_EINTR, "from here on it is a long wait");
 }
 
 static int checkout(struct coat_call *call, struct coat_error *why)
@@ -61,12 +61,12 @@ static int checkout(struct coat_call *call, struct coat_error *why)
         coat_node_retain(call->hop.node);
         call->node = call->hop.node;
     }
-    if (!call->awake)
+    if (!call->brief)
         return coat_node_checkout(call->node, &call->terms, &call->conn, why);
     /* Anything but an idle connection may have to be waited for. */
     if (!call->conn && coat_node_take_idle(call->node, &call->conn))
         return 0;
-    return to_be_slept_through(why);
+    return too_long(why);
 }
 
 /*
@@ -86,10 +86,24 @@ static int leave_parents(struct coat_call *call, struct coat_error *why)
                               "to the parent");
 }
 
-/* For the next wait: for so long it may look for its end, if it may not sleep. */
-static void stay_awake(const struct coat_call *call, int64_t for_us)
+/* For the next wait: for so long, if it has to be brief. */
+static void be_brief(const struct coat_call *call, int64_t for_us)
 {
-    coat_net_stay_awake(&call->conn->net, call->awake ? coat_monotonic_us() + for_us : 0);
+    coat_net_be_brief(&call->conn->net, call->brief ? coat_monotonic_us() + for_us : 0);
+}
+
+/* Briefly at first, where replies are usually as fast as that. */
+static int read_replies(struct coat_call *call, struct coat_event *event, struct coat_error *why)
+{
+    struct coat_brief *brief = &call->conn->brief;
+    int tries = call->state == SEND && call->brief && coat_brief_choose(brief);
+    if (call->state == SEND)
+        be_brief(call, tries ? call->spin_us : 0);
+    call->state = READ;
+    int rc = coat_conn_read(call->conn, &call->terms, &event->replies, &event->count, why);
+    if (tries && (rc == 0 || rc == COAT_EINTR))
+        coat_brief_learn(brief, rc == 0);
+    return rc;
 }
 
 /* From the commands of the hop to their replies. */
@@ -105,18 +119,12 @@ static int exchange(struct coat_call *call, struct coat_event *event, struct coa
         call->state = SEND;
     }
     if (call->state == SEND) {
-        stay_awake(call, 0);
+        be_brief(call, 0);
         rc = coat_conn_send(call->conn, call->hop.commands, call->hop.count, &call->terms, why);
         if (rc < 0)
             return rc;
-        call->sent_us = coat_monotonic_us();
-        call->state = READ;
-        stay_awake(call, call->awake ? coat_spin_budget_us(&call->conn->spin, call->spin_us) : 0);
     }
-    rc = coat_conn_read(call->conn, &call->terms, &event->replies, &event->count, why);
-    if (rc == 0)
-        coat_spin_learn(&call->conn->spin, coat_monotonic_us() - call->sent_us);
-    return rc;
+    return read_replies(call, event, why);
 }
 
 static void describe_loss(const struct coat_call *call, struct coat_event *event,
@@ -150,8 +158,8 @@ static int sleep_until(struct coat_call *call, struct coat_event *event, struct 
     if (call->pid != (int)getpid())
         call->conn = NULL;
     give_back(call, 1);
-    if (call->awake)
-        return to_be_slept_through(why);
+    if (call->brief)
+        return too_long(why);
     int64_t left;
     while ((left = call->hop.until_ms - coat_monotonic_ms()) > 0)
         if (poll(NULL, 0, left < 1000 ? (int)left : 1000) < 0)
@@ -203,15 +211,15 @@ int coat_call_run(struct coat_call *call, struct coat_error *err)
     return call->hop.rc;
 }
 
-int coat_call_look(struct coat_call *call, struct coat_error *err)
+int coat_call_run_briefly(struct coat_call *call, struct coat_error *err)
 {
     if (call->spin_us == 0)
-        return to_be_slept_through(err);
-    call->awake = 1;
+        return too_long(err);
+    call->brief = 1;
     int rc = coat_call_run(call, err);
-    call->awake = 0;
+    call->brief = 0;
     if (call->conn)
-        coat_net_stay_awake(&call->conn->net, 0);
+        coat_net_be_brief(&call->conn->net, 0);
     return rc;
 }
 

@@ -12,10 +12,10 @@
 #ifndef COAT_BACKEND_CONN_H
 #define COAT_BACKEND_CONN_H
 
+#include "brief.h"
 #include "greeting.h"
 #include "net.h"
 #include "resp.h"
-#include "spin.h"
 
 struct coat_conn {
     enum {
@@ -33,7 +33,7 @@ struct coat_conn {
     int phase;             /* OPENING: connecting, then saying hello and listening */
     struct coat_greeting greeting;
     int64_t open_deadline_ms; /* OPENING */
-    struct coat_spin spin;    /* what was learnt of its round trips */
+    struct coat_brief brief;  /* what was learnt of its round trips */
 };
 
 /* CLOSED. Allocates nothing. The peer must outlive it. */

@@ -75,21 +75,20 @@ static int interrupted(struct coat_error *err)
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
-/* 0: look again. The server may be waiting for this very processor, so it is offered first. */
+/* 0: look again. Whoever waits for this processor may be the server, and goes first. */
 static int look_again(const struct coat_net *net, struct coat_error *err)
 {
-    if (coat_monotonic_us() < net->awake_until_us) {
-        sched_yield();
-        return 0;
-    }
-    return coat_error_set(err, COAT_EINTR, "from here on it is a wait to sleep through");
+    if (coat_monotonic_us() >= net->brief_until_us)
+        return coat_error_set(err, COAT_EINTR, "from here on it is a long wait");
+    sched_yield();
+    return 0;
 }
 
 /* Until one of the events has come; with none and no socket, just wait for the deadline. */
 static int wait_for(const struct coat_net *net, short events, int64_t deadline_ms,
                     struct coat_error *err)
 {
-    if (net->awake_until_us)
+    if (net->brief_until_us)
         return look_again(net, err);
     for (;;) {
         int64_t left = deadline_ms - coat_monotonic_ms();
@@ -321,8 +320,6 @@ int coat_net_write(struct coat_net *net, const void *bytes, size_t len, size_t *
 int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, int64_t deadline_ms,
                   struct coat_error *err)
 {
-    if (net->awake_until_us)
-        sched_yield();
     for (;;) {
         int rc = net->tls ? coat_tls_read(net->tls, bytes, size, got, err)
                           : read_plain(net, bytes, size, got, err);
@@ -335,9 +332,9 @@ int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, i
     }
 }
 
-void coat_net_stay_awake(struct coat_net *net, int64_t until_us)
+void coat_net_be_brief(struct coat_net *net, int64_t until_us)
 {
-    net->awake_until_us = until_us;
+    net->brief_until_us = until_us;
 }
 
 int coat_net_quiet(const struct coat_net *net)

@@ -25,7 +25,7 @@ struct coat_net {
     struct coat_endpoints found;        /* while connecting to TCP; count 0: not yet */
     size_t trying;                      /* of these, the one that is being tried */
     int64_t try_until_ms;               /* its share of the time to connect */
-    int64_t awake_until_us;             /* coat_net_stay_awake; 0: it sleeps while it waits */
+    int64_t brief_until_us;             /* coat_net_be_brief; 0: waits have their deadlines */
 };
 
 void coat_net_init(struct coat_net *net);
@@ -47,9 +47,9 @@ int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, i
 
 /*
  * From now on no wait sleeps: it looks again and again until that time of the monotonic clock, and
- * returns COAT_EINTR then. 0: waits sleep again.
+ * returns COAT_EINTR then. 0: waits sleep until their deadlines again.
  */
-void coat_net_stay_awake(struct coat_net *net, int64_t until_us);
+void coat_net_be_brief(struct coat_net *net, int64_t until_us);
 
 /* 1 if it is connected and nothing, not even the peer's end, is waiting to be read. */
 int coat_net_quiet(const struct coat_net *net);

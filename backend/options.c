@@ -235,7 +235,7 @@ static const struct option table[] = {
     {"node_map", NULL, parse_node_map, FIELD(connect.node_map), 0, 0, NO_NONE,
      "announced=reachable addresses with commas between, for example "
      "10.0.0.1:6379=localhost:7001"},
-    {"spin_us", "100", parse_whole, FIELD(spin_us), 0, 1000, NO_NONE,
+    {"spin_us", "50", parse_whole, FIELD(spin_us), 0, 1000, NO_NONE,
      "whole microseconds from 0 to 1000"},
     {"verify", "0", parse_int, FIELD(verify), 0, 1, NO_NONE, "0 or 1"},
     {"tls_ca_file", NULL, parse_text, FIELD(connect.tls.ca_file), 0, 0, NO_NONE, "a path"},

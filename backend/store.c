@@ -9,7 +9,7 @@
 #include "coat_session.h"
 #include "embedded.h"
 #include "redis.h"
-#include "spin.h"
+#include "brief.h"
 #include "api/registry.h"
 
 /* ---- Opening and closing ------------------------------------------------------------------- */
@@ -52,7 +52,7 @@ int coat_store_open_in(struct coat_registry *registry, struct coat_store **out,
         free_store(store);
         return rc;
     }
-    store->spin_us = coat_spin_is_sensible() ? store->options->spin_us : 0;
+    store->brief = coat_brief_is_sensible();
     *out = store;
     return 0;
 }
@@ -110,7 +110,7 @@ int coat_store_run(struct coat_store *store, struct coat_op *op, struct coat_err
 {
     struct coat_call call;
     coat_call_init(&call, store, op, 0);
-    int rc = coat_call_look(&call, err);
+    int rc = coat_call_run_briefly(&call, err);
     while (rc == COAT_EINTR) /* a signal: a C program's handlers have run by now */
         rc = coat_call_run(&call, err);
     coat_call_release(&call);

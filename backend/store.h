@@ -14,7 +14,7 @@ struct coat_store {
     struct coat_options *options; /* its own copy, complete */
     struct coat_redis *redis;
     struct coat_registry *registry; /* where redis comes from; NULL: it is the store's alone */
-    int64_t spin_us; /* how long a call may look for a reply before it sleeps; 0: not at all */
+    int brief;                      /* brief waits are sensible here: brief.h */
     _Atomic uint64_t counts[COAT_COUNTS];
 };
 

@@ -3,7 +3,7 @@
  * deadline. Not installed.
  *
  *     coat_call_init(&call, store, op, 0);
- *     rc = coat_call_look(&call, &err);
+ *     rc = coat_call_run_briefly(&call, &err);
  *     while (rc == COAT_EINTR && signals_allow_it())
  *         rc = coat_call_run(&call, &err);
  *     coat_call_release(&call);
@@ -27,9 +27,8 @@ struct coat_call {
     struct coat_terms terms;
     int state;       /* where coat_call_run goes on */
     int pid;         /* the process that the connection belongs to */
-    int awake;       /* it may not sleep */
-    int64_t spin_us; /* then: how long it may look for a reply */
-    int64_t sent_us; /* when the present pipeline was sent */
+    int64_t spin_us; /* coat_call_run_briefly; 0: it does nothing */
+    int brief;       /* it is under way */
 };
 
 /* timeout_ms 0: the store's. The clock runs from here. */
@@ -43,11 +42,11 @@ void coat_call_init(struct coat_call *call, struct coat_store *store, struct coa
 int coat_call_run(struct coat_call *call, struct coat_error *err);
 
 /*
- * The same as far as it comes without sleeping: an idle connection is used, and replies are looked
- * for again and again for a short time (the option spin_us; spin.h). So Python may keep its lock.
+ * The same as far as it comes without sleeping: an idle connection is used, and a reply is looked
+ * for (brief.h) for as long as the option spin_us says. So Python may keep its lock.
  * COAT_EINTR: go on with coat_call_run. Only before that.
  */
-int coat_call_look(struct coat_call *call, struct coat_error *err);
+int coat_call_run_briefly(struct coat_call *call, struct coat_error *err);
 
 /* Give the connection back; one in the middle of a reply is closed. Always legal after init. */
 void coat_call_release(struct coat_call *call);

@@ -116,7 +116,7 @@ class Store(_core.Store):
                         for the sentinels, where those ask for them
     node_map            where nodes behind NAT can be reached, by the address that they announce:
                         ``"10.0.0.1:6379=localhost:7001,..."``
-    spin_us             microseconds to look for a reply before sleeping; 0: never (100)
+    spin_us             microseconds to wait for a reply before other threads may run; 0: none (50)
     verify              notice every swapped reply, for a PING with each pipeline (False)
     tls_ca_file, tls_ca_dir
                         whose certificates are trusted: a file in the form PEM, a directory with

@@ -159,7 +159,7 @@ int core_run(struct core_state *state, struct coat_store *store, struct coat_op 
     coat_registry_sweep(state->registry);
     coat_call_init(&call, store, op, timeout_ms);
     /* Giving the lock away for a moment costs more than that beside a busy thread. */
-    rc = coat_call_look(&call, &err);
+    rc = coat_call_run_briefly(&call, &err);
     while (rc == COAT_EINTR && !(interrupted = PyErr_CheckSignals() < 0)) {
         pause.thread = PyEval_SaveThread();
         current = &pause;

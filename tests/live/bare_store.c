@@ -33,7 +33,7 @@ struct coat_store *live_store_new(const char *url, ...)
     va_end(args);
     if (coat_redis_new(&store->redis, &store->options->connect, NULL) < 0)
         abort();
-    store->spin_us = store->options->spin_us;
+    store->brief = 1;
     return store;
 }
 
@@ -81,7 +81,7 @@ int live_run(struct coat_store *store, struct simple_op *s, struct coat_error *e
     struct coat_call call;
     int rc;
     coat_call_init(&call, store, &s->op, 0);
-    rc = coat_call_look(&call, err);
+    rc = coat_call_run_briefly(&call, err);
     while (rc == COAT_EINTR)
         rc = coat_call_run(&call, err);
     coat_call_release(&call);

@@ -836,9 +836,9 @@ static void a_wait_for_a_connection_ends_at_the_deadline(void **state)
     live_store_free(store);
 }
 
-/* ---- Looking before sleeping ---------------------------------------------------------------- */
+/* ---- Brief waits ----------------------------------------------------------------------------- */
 
-static void a_look_opens_no_connection(void **state)
+static void a_brief_run_opens_no_connection(void **state)
 {
     (void)state;
     struct coat_store *store = live_store_new(server.url, "spin_us", "1000", NULL);
@@ -847,7 +847,7 @@ static void a_look_opens_no_connection(void **state)
     char words[] = "PING";
     simple_op_init(&s, words);
     coat_call_init(&call, store, &s.op, 0);
-    assert_int_equal(coat_call_look(&call, NULL), COAT_EINTR);
+    assert_int_equal(coat_call_run_briefly(&call, NULL), COAT_EINTR);
     assert_null(call.conn);
     assert_int_equal(coat_call_run(&call, NULL), 0);
     coat_call_release(&call);
@@ -855,19 +855,19 @@ static void a_look_opens_no_connection(void **state)
     live_store_free(store);
 }
 
-static void a_look_on_an_idle_connection_can_be_enough(void **state)
+static void a_brief_run_on_an_idle_connection_can_be_enough(void **state)
 {
     (void)state;
     struct coat_store *store = live_store_new(server.url, "spin_us", "1000", NULL);
     struct simple_op s;
     int seen = 0;
     assert_int_equal(live_ask(store, "PING", &s), 0);
-    for (int i = 0; i < 2000 && !seen; i++) {
+    for (int i = 0; i < 5000 && !seen; i++) {
         struct coat_call call;
         char words[] = "PING";
         simple_op_init(&s, words);
         coat_call_init(&call, store, &s.op, 0);
-        seen = coat_call_look(&call, NULL) == 0;
+        seen = coat_call_run_briefly(&call, NULL) == 0;
         coat_call_release(&call);
     }
     assert_int_equal(seen, 1);
@@ -875,7 +875,7 @@ static void a_look_on_an_idle_connection_can_be_enough(void **state)
     live_store_free(store);
 }
 
-static void a_look_ends_soon_and_the_call_goes_on(void **state)
+static void a_brief_run_ends_soon_and_the_call_goes_on(void **state)
 {
     (void)state;
     struct coat_store *store = live_store_new(server.url, "spin_us", "1000", "timeout", "10", NULL);
@@ -887,7 +887,7 @@ static void a_look_ends_soon_and_the_call_goes_on(void **state)
     simple_op_init(&s, words);
     coat_call_init(&call, store, &s.op, 0);
     int64_t start = coat_monotonic_ms();
-    assert_int_equal(coat_call_look(&call, NULL), COAT_EINTR);
+    assert_int_equal(coat_call_run_briefly(&call, NULL), COAT_EINTR);
     assert_took(start, 0, 2);
     live_server_thaw(&server);
     assert_int_equal(coat_call_run(&call, NULL), 0);
@@ -897,7 +897,7 @@ static void a_look_ends_soon_and_the_call_goes_on(void **state)
     live_store_free(store);
 }
 
-static void without_spin_us_nothing_is_done_awake(void **state)
+static void without_spin_us_nothing_is_done_briefly(void **state)
 {
     (void)state;
     struct coat_store *store = live_store_new(server.url, "spin_us", "0", NULL);
@@ -907,7 +907,7 @@ static void without_spin_us_nothing_is_done_awake(void **state)
     assert_int_equal(live_ask(store, "PING", &s), 0);
     simple_op_init(&s, words);
     coat_call_init(&call, store, &s.op, 0);
-    assert_int_equal(coat_call_look(&call, NULL), COAT_EINTR);
+    assert_int_equal(coat_call_run_briefly(&call, NULL), COAT_EINTR);
     assert_int_equal(s.sends, 0);
     assert_int_equal(coat_call_run(&call, NULL), 0);
     coat_call_release(&call);
@@ -920,10 +920,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pipeline_gets_its_replies_in_order),
-        cmocka_unit_test(a_look_opens_no_connection),
-        cmocka_unit_test(a_look_on_an_idle_connection_can_be_enough),
-        cmocka_unit_test_teardown(a_look_ends_soon_and_the_call_goes_on, thaw),
-        cmocka_unit_test(without_spin_us_nothing_is_done_awake),
+        cmocka_unit_test(a_brief_run_opens_no_connection),
+        cmocka_unit_test(a_brief_run_on_an_idle_connection_can_be_enough),
+        cmocka_unit_test_teardown(a_brief_run_ends_soon_and_the_call_goes_on, thaw),
+        cmocka_unit_test(without_spin_us_nothing_is_done_briefly),
         cmocka_unit_test(an_operation_is_told_the_wall_clock),
         cmocka_unit_test(unix_sockets_and_names_work_too),
         cmocka_unit_test(the_database_of_the_url_is_used),

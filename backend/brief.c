@@ -1,35 +1,37 @@
-#include "spin.h"
+#include "brief.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TRY_AGAIN_AFTER 64 /* exchanges */
+#define MISSES_BORNE 3    /* before any exchange is skipped */
+#define SKIP_MAX     1024 /* exchanges */
 
-int64_t coat_spin_budget_us(struct coat_spin *spin, int64_t bound_us)
+int coat_brief_choose(struct coat_brief *brief)
 {
-    if (spin->usual_us > bound_us && ++spin->skipped < TRY_AGAIN_AFTER)
-        return 0;
-    spin->skipped = 0;
-    return bound_us;
+    if (brief->skip == 0)
+        return 1;
+    brief->skip--;
+    return 0;
 }
 
-void coat_spin_learn(struct coat_spin *spin, int64_t took_us)
+/* With each miss more it is skipped twice as long: on a slow network hardly anything is tried. */
+void coat_brief_learn(struct coat_brief *brief, int came_in_time)
 {
-    if (took_us < spin->usual_us || spin->usual_us == 0)
-        spin->usual_us = took_us;
-    else
-        spin->usual_us += (took_us - spin->usual_us + 7) / 8;
+    if (came_in_time) {
+        brief->misses -= brief->misses > 0;
+        return;
+    }
+    brief->misses++;
+    for (unsigned n = MISSES_BORNE; n < brief->misses; n++)
+        brief->skip = brief->skip ? 2 * brief->skip : 2;
+    if (brief->skip >= SKIP_MAX) {
+        brief->skip = SKIP_MAX;
+        brief->misses--;
+    }
 }
 
 /* ---- Where we run --------------------------------------------------------------------------- */
-
-static int processors(void)
-{
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 2;
-}
 
 /* The first word of a file, or "". */
 static void read_word(const char *path, char *word, size_t size)
@@ -70,8 +72,8 @@ static int has_quota_of_its_own(void)
     return found;
 }
 
-int coat_spin_is_sensible(void)
+int coat_brief_is_sensible(void)
 {
-    return processors() > 1 && !is_quota("/sys/fs/cgroup/cpu.max") &&
+    return !is_quota("/sys/fs/cgroup/cpu.max") &&
            !is_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") && !has_quota_of_its_own();
 }
