@@ -187,7 +187,7 @@ static void close_if_drained(struct coat_channel *c)
 
 void coat_channel_drain(struct coat_channel *c)
 {
-    if (c->state == COAT_CHANNEL_READY)
+    if (c->state == COAT_CHANNEL_READY || (c->state == COAT_CHANNEL_OPENING && !c->queue.first))
         c->state = COAT_CHANNEL_DRAINING;
     close_if_drained(c);
 }

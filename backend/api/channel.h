@@ -111,7 +111,10 @@ int64_t coat_channel_due(const struct coat_channel *channel);
  */
 int coat_channel_expire(struct coat_channel *channel, int64_t now_ms);
 
-/* No more hops. It is CLOSED once it has no more replies to bring. */
+/*
+ * No more hops. It is CLOSED once it has no more replies to bring; one that is OPENING goes on with
+ * that while it has hops.
+ */
 void coat_channel_drain(struct coat_channel *channel);
 
 /* The connection broke, or could not be had: CLOSED, and what is in the queue is lost. */

@@ -11,14 +11,14 @@ import sys
 import weakref
 from asyncio import events
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from . import _core
 from .session import Fields
 from .store import core_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from typing_extensions import Self, Unpack
 
@@ -80,9 +80,7 @@ class Store(_core.BaseStore):
         pairs, credentials = core_arguments(url, cast("dict[str, Any]", options))
         super().__init__(pairs, True, self.session_type, credentials)
         self._current: _Driver | None = None
-        self._drivers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Driver] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._drivers: _Drivers = {}
         weakref.finalize(self, _drop, self._drivers).atexit = False
 
     async def load(self, id: str) -> Session | None:
@@ -100,12 +98,11 @@ class Store(_core.BaseStore):
     async def close(self) -> None:
         """Close it; its sessions can no longer be used. Any number of times."""
         super().close()
-        current = events.get_running_loop()
-        for loop, driver in list(self._drivers.items()):
-            if loop is not current:
-                _close_elsewhere(loop, driver)
-        if current in self._drivers:
-            await self._drivers[current].close()
+        own = self._drivers.pop(_running_loop(), None)
+        _drop(self._drivers)
+        self._current = None
+        if own is not None and own.process == os.getpid():
+            await own.close()
 
     async def __aenter__(self) -> Self:
         _running_loop()
@@ -156,21 +153,20 @@ def _driver(store: Store) -> _Driver:
         return driver
     driver = store._drivers.get(loop)
     if driver is None or driver.process != os.getpid():
+        for ended in [other for other in store._drivers if other.is_closed()]:
+            del store._drivers[ended]
         driver = store._drivers[loop] = _Driver(loop)
     store._current = driver
     return driver
 
 
-def _close_elsewhere(loop: asyncio.AbstractEventLoop, driver: _Driver) -> None:
-    """From a thread that is not the loop's; a closed loop has closed its connections, too."""
-    if driver.process == os.getpid() and not loop.is_closed():
-        loop.call_soon_threadsafe(driver.drain)
-
-
-def _drop(drivers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Driver]) -> None:
-    """The store is gone without having been closed."""
-    for loop, driver in list(drivers.items()):
-        _close_elsewhere(loop, driver)
+def _drop(drivers: _Drivers) -> None:
+    """Close what a store has in loops that may run in other threads, once their calls are over."""
+    for loop, driver in drivers.items():
+        # A loop that is closed has closed its connections, and a parent's are the parent's.
+        if driver.process == os.getpid() and not loop.is_closed():
+            loop.call_soon_threadsafe(driver.drain)
+    drivers.clear()
 
 
 class _Driver(_core.Driver):
@@ -213,6 +209,9 @@ class _Driver(_core.Driver):
             self._timer.cancel()
 
 
+_Drivers: TypeAlias = "dict[asyncio.AbstractEventLoop, _Driver]"
+
+
 # ---- Connections --------------------------------------------------------------------------------
 
 
@@ -244,7 +243,7 @@ class _Connection(asyncio.Protocol):
             self._task.cancel()
 
     def greet_again(self) -> None:
-        self._task = self._loop.create_task(self._greet(self._channel.target()["credentials"]))
+        self._start(self._greet(self._channel.target()["credentials"]))
 
     # What asyncio tells.
 
@@ -272,7 +271,16 @@ class _Connection(asyncio.Protocol):
         self._channel.drain()
 
     def open(self) -> None:
-        self._task = self._loop.create_task(self._connect(self._channel.target()))
+        self._start(self._connect(self._channel.target()))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = self._loop.create_task(work)
+        self._task.add_done_callback(self._started)
+
+    def _started(self, _: asyncio.Task[None]) -> None:
+        self._task = None
+        if self._transport is None:  # nor will there be one
+            self._end()
 
     def _end(self) -> None:
         if not self.closed.done():
@@ -289,10 +297,9 @@ class _Connection(asyncio.Protocol):
             self._channel.refuse(*_tls_failure(target["name"], error))
         except OSError as error:
             self._channel.broke(error.errno or errno.EIO)
-        finally:
-            self._task = None
-            if self._transport is None:
-                self._end()
+        except Exception as error:  # such as a host's name that has no form as a domain
+            text = f"{target['name']}: it cannot be connected to: {type(error).__name__}"
+            self._channel.refuse("u", "io", text)
 
     async def _greet(self, credentials: Callable[[], Any] | None) -> None:
         try:

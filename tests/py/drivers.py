@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import threading
 from collections.abc import Callable, Coroutine
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_void_p
 from pathlib import Path
@@ -102,14 +103,16 @@ class AioHeld(PythonHeld):
 
 
 class AioClient:
-    """Runs an event loop of its own for as long as a call takes."""
+    """Calls from any thread, in an event loop that runs in one of its own."""
 
     def __init__(self, url: str, **options: str) -> None:
         self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
         self.store = aio.Store(url, **options)  # type: ignore[arg-type]
+        self._thread.start()
 
     def _run(self, call: Coroutine[Any, Any, Any]) -> Any:
-        return self._loop.run_until_complete(call)
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
 
     def new(self) -> AioHeld:
         return AioHeld(self._run, self.store.new())
@@ -127,7 +130,9 @@ class AioClient:
 
     def close(self) -> None:
         self._run(self.store.close())
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
         self._loop.close()
 
 
@@ -301,3 +306,6 @@ DRIVERS: dict[str, Callable[..., Client]] = {
     "asyncio": AioClient,
     "C": CClient,
 }
+
+#: Those whose calls that overlap are on connections of their own.
+POOLED = ["Python", "C"]

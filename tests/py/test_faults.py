@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 from coatcheck import ForeignReply, StoreTimeout, StoreUnavailable, Uncertain
 from conftest import PATIENCE_S, RedisClient, RedisServer, wait_for
-from drivers import DRIVERS, Client, Held
+from drivers import DRIVERS, POOLED, Client, Held
 from faults import ALWAYS, PLAIN, Fault, Kind, Loop, Proxy, Side, Transport
 
 WORKERS = 8
@@ -597,6 +597,7 @@ def swapped(place: Place, *names: str) -> list[Exception | None]:
     return [failure for _, failure in outcomes]
 
 
+@pytest.mark.parametrize("driver", POOLED, indirect=True)
 def test_req_60_61_swapped_records_are_foreign(make_place: Make) -> None:
     place = make_place(GENEROUS_S)()
     try:
@@ -606,6 +607,7 @@ def test_req_60_61_swapped_records_are_foreign(make_place: Make) -> None:
         place.close()
 
 
+@pytest.mark.parametrize("driver", POOLED, indirect=True)
 @pytest.mark.parametrize("other", [name for name in CALLS if name != "load"])
 def test_req_60_61_no_reply_to_another_call_is_a_session(make_place: Make, other: str) -> None:
     place = make_place(0.5)()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from coatcheck import ConfigError, Store, StoreUnavailable
+import uvloop
+from coatcheck import ConfigError, Store, StoreUnavailable, aio
 from conftest import RedisServer
 
 CERTS = Path(__file__).parents[1] / "certs.sh"
@@ -155,3 +159,52 @@ def test_pythons_own_tls_sees_no_error_of_ours(tls_url: str, certs: Path) -> Non
                 tls.load("A" * 43)
             wrapped.sendall(b"PING\r\n")
             assert wrapped.recv(100) == b"+PONG\r\n"
+
+
+# ---- asyncio, with Python's ssl ------------------------------------------------------------
+
+
+async def ping_and_back(url: str, **options: str) -> None:
+    async with aio.Store(url, prefix="test:", timeout=10, **options) as store:  # type: ignore[arg-type]
+        session = store.new()
+        session["cart"] = ["tea"]
+        loaded = await store.load(await session.save() or "")
+        assert loaded is not None and loaded["cart"] == ["tea"]
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_asyncio_takes_the_same_options(tls_url: str, certs: Path, new_loop: Any) -> None:
+    options = {
+        "tls_ca_file": str(certs / "ca.crt"),
+        "tls_cert_file": str(certs / "client.crt"),
+        "tls_key_file": str(certs / "locked.key"),
+        "tls_key_password": "secret",
+        "tls_min_version": "1.3",
+    }
+    with closing(new_loop()) as loop:
+        loop.run_until_complete(ping_and_back(tls_url, **options))
+        loop.run_until_complete(loop.shutdown_default_executor())
+
+
+def test_asyncio_refuses_whom_it_does_not_know(tls_url: str, certs: Path) -> None:
+    client = {"tls_cert_file": str(certs / "client.pem")}
+    trusted = {"tls_ca_file": str(certs / "ca.crt"), **client}
+    for options, reason in (
+        (client, "ca"),
+        ({**trusted, "tls_server_name": "elsewhere.test"}, "name"),
+        ({"tls_ca_file": str(certs / "ca.crt")}, None),
+    ):
+        with pytest.raises(StoreUnavailable) as caught:
+            asyncio.run(ping_and_back(tls_url, **options))
+        assert reason is None or caught.value.code == reason
+
+
+def test_asyncio_asks_nobody_for_the_password_of_a_key(tls_url: str, certs: Path) -> None:
+    options = {
+        "tls_cert_file": str(certs / "client.crt"),
+        "tls_key_file": str(certs / "locked.key"),
+    }
+    for password in ({}, {"tls_key_password": SECRET}):
+        with pytest.raises(ConfigError) as caught:
+            asyncio.run(ping_and_back(tls_url, **options, **password))
+        assert SECRET not in str(caught.value)

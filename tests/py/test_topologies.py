@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Iterator
 
 import pytest
 import test_core_session
 import test_session
-from coatcheck import ConfigError, Store, StoreUnavailable, Uncertain
+from coatcheck import ConfigError, Store, StoreUnavailable, Uncertain, aio
 from conftest import wait_for
 from test_session import session as session
 from topologies import SERVICE, Topology, cluster, sentinels
@@ -116,3 +117,17 @@ def _replicated(topology: Topology) -> bool:
                 if replica["offset"] != fields["master_repl_offset"]:
                     return False
     return True
+
+
+def test_asyncio_finds_the_nodes_too(topology: Topology) -> None:
+    async def main() -> None:
+        async with aio.Store(topology.url, prefix="test:", timeout=5) as store:
+            sessions = [store.new() for _ in range(60)]
+            for n, session in enumerate(sessions):
+                session["n"] = n
+            ids = await asyncio.gather(*(session.save() for session in sessions))
+            found = await asyncio.gather(*(store.load(i or "") for i in ids))
+            assert [session["n"] for session in found if session] == list(range(60))
+            assert all(await asyncio.gather(*(store.destroy(i or "") for i in ids)))
+
+    asyncio.run(main())

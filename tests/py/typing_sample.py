@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import coatcheck
-from coatcheck import Cookie, NotStorable, Session, SessionGone, Store, StoreUnavailable
+from coatcheck import Cookie, NotStorable, Session, SessionGone, Store, StoreUnavailable, aio
 from coatcheck.wsgi import SessionMiddleware
 
 if TYPE_CHECKING:
@@ -63,6 +63,21 @@ def stores() -> None:
         counts: dict[str, int] = store.stats()
         print(counts, store.destroy("x"))
     Store().close()
+
+
+async def with_asyncio() -> None:
+    async def credentials() -> tuple[str | None, str]:
+        return None, "secret"
+
+    async with aio.Store("redis://h", prefix="a:", idle=60, credentials=credentials) as store:
+        session: aio.Session | None = await store.load("x")
+        made = store.new()
+        made["a"] = 1
+        session_id: str | None = await made.save()
+        made.login("user:1", carry="all")
+        ended: bool = await made.destroy() and await store.destroy(session_id or "")
+        print(session, ended, store.stats())
+        await store.ping(timeout=1.5)
 
 
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

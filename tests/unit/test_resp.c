@@ -280,6 +280,66 @@ static void a_pipeline_of_too_many_commands_is_refused(void **state)
     coat_resp_release(&resp);
 }
 
+/* ---- Pipelines that overlap ----------------------------------------------------------------- */
+
+static void appended_commands_stand_behind_the_others(void **state)
+{
+    (void)state;
+    const struct coat_arg ping = {"PING", 4};
+    const struct coat_command command = {.args = &ping, .count = 1};
+    struct coat_bytes out = {0};
+    for (size_t i = 1; i <= 100; i++) {
+        assert_int_equal(coat_resp_append(&out, &command, 1, NULL), 0);
+        assert_int_equal(out.len, 14 * i);
+        assert_memory_equal(out.at + out.len - 14, "*1\r\n$4\r\nPING\r\n", 14);
+    }
+    coat_bytes_wipe(&out);
+}
+
+static void what_came_too_early_is_for_the_next_pipeline(void **state)
+{
+    (void)state;
+    static const char wire[] = "+a\r\n:1\r\n$3\r\nxyz\r\n";
+    for (size_t cut = 1; cut < sizeof wire; cut++) {
+        struct coat_resp resp;
+        coat_resp_init(&resp, MAX_BYTES);
+        resp.overlaps = 1;
+        assert_int_equal(coat_resp_begin(&resp, 1, NULL), 0);
+        int rc = coat_resp_feed(&resp, wire, cut, NULL);
+        if (rc == 0)
+            rc = coat_resp_feed(&resp, wire + cut, sizeof wire - 1 - cut, NULL);
+        else
+            assert_true(cut >= 4);
+        assert_int_equal(rc, 1);
+        assert_int_equal(resp.replies[0].kind, COAT_REPLY_STATUS);
+        assert_int_equal(coat_resp_begin(&resp, 2, NULL), 0);
+        rc = coat_resp_feed(&resp, NULL, 0, NULL);
+        if (rc == 0)
+            rc = coat_resp_feed(&resp, wire + cut, sizeof wire - 1 - cut, NULL);
+        assert_int_equal(rc, 1);
+        assert_int_equal(resp.replies[0].integer, 1);
+        assert_memory_equal(resp.replies[1].bytes, "xyz", 3);
+        assert_int_equal(coat_resp_rest(&resp), 0);
+        coat_resp_release(&resp);
+    }
+}
+
+static void what_came_too_early_counts_for_the_cap(void **state)
+{
+    (void)state;
+    char wire[200] = "+a\r\n$1000\r\n";
+    struct coat_error err;
+    struct coat_resp resp;
+    coat_resp_init(&resp, 300);
+    resp.overlaps = 1;
+    assert_int_equal(coat_resp_begin(&resp, 1, NULL), 0);
+    assert_int_equal(coat_resp_feed(&resp, wire, sizeof wire, &err), 1);
+    assert_int_equal(coat_resp_begin(&resp, 1, NULL), 0);
+    assert_int_equal(coat_resp_feed(&resp, NULL, 0, &err), 0);
+    assert_int_equal(coat_resp_feed(&resp, wire, 105, &err), COAT_EUNAVAILABLE);
+    coat_resp_release(&resp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +353,9 @@ int main(void)
         cmocka_unit_test(req_58_arrays_of_a_pipeline_share_one_cap),
         cmocka_unit_test(memory_of_a_large_reply_is_given_back),
         cmocka_unit_test(a_pipeline_of_too_many_commands_is_refused),
+        cmocka_unit_test(appended_commands_stand_behind_the_others),
+        cmocka_unit_test(what_came_too_early_is_for_the_next_pipeline),
+        cmocka_unit_test(what_came_too_early_counts_for_the_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
