@@ -20,7 +20,9 @@ from typing import Any, Literal, TypeVar
 T = TypeVar("T")
 
 Side = Literal["request", "reply"]
-Kind = Literal["cut", "reset", "stall", "delay", "trickle", "double", "reorder", "swap"]
+Kind = Literal[
+    "cut", "reset", "stall", "delay", "trickle", "double", "reorder", "swap", "repeat", "shift"
+]
 
 CHUNK = 1 << 16
 
@@ -49,7 +51,10 @@ class Fault:
     trickle  the rest passes byte by byte, `seconds` apart
     double   what has passed passes once more, then the rest
     reorder  the replies of one pipeline change places
-    swap     the replies of two connections do
+    swap     the replies of two connections do, or those of them that lie in `part`
+    repeat   of the replies, the first one in `part` comes twice
+    shift    the same one is lost, and those that follow move up; one of another connection, which
+             meets the same, comes last
     """
 
     kind: Kind
@@ -57,6 +62,7 @@ class Fault:
     at: int = 0
     times: int = 1  # so many connections meet it, and the others none
     seconds: float = 0.0
+    part: tuple[int, int | None] = (0, None)  # of a pipeline's replies, as a slice counts
 
     def __str__(self) -> str:
         return f"{self.kind} at byte {self.at} of the {self.side}, times {self.times}"
@@ -76,7 +82,7 @@ class _Plan:
     passed: dict[Side, bytearray] = field(
         default_factory=lambda: {"request": bytearray(), "reply": bytearray()}
     )
-    waiting: list[tuple[bytes, asyncio.StreamWriter]] = field(default_factory=list)
+    waiting: list[tuple[list[bytes], asyncio.StreamWriter]] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -313,21 +319,61 @@ async def _double(harm: _Harm) -> None:
     await _write(harm.writer, harm.rest)
 
 
+async def _whole(harm: _Harm) -> list[bytes]:
+    """All replies of the pipeline."""
+    wanted = len(list(split_replies(bytes(harm.link.passed["request"]))))
+    data = harm.earlier + harm.head + harm.rest
+    while len(replies := list(split_replies(data))) < wanted or not data.endswith(b"\r\n"):
+        if not (more := await harm.reader.read(CHUNK)):
+            raise _Ended
+        data += more
+    return replies
+
+
 async def _reorder(harm: _Harm) -> None:
-    replies = list(split_replies(harm.head + harm.rest))
-    await _write(harm.writer, b"".join(reversed(replies)))
+    await _write(harm.writer, b"".join(reversed(await _whole(harm))))
+
+
+async def _repeat(harm: _Harm) -> None:
+    replies = await _whole(harm)
+    first = harm.fault.part[0]
+    await _write(harm.writer, b"".join([*replies[: first + 1], *replies[first:]]))
+
+
+async def _with_another(
+    harm: _Harm, mix: Callable[[list[bytes], list[bytes]], tuple[list[bytes], list[bytes]]]
+) -> None:
+    """Two connections get what is made of the replies to both; the first one waits."""
+    replies = await _whole(harm)
+    waiting = harm.link.plan.waiting
+    if not waiting:
+        waiting.append((replies, harm.writer))
+        return
+    others, other_writer = waiting.pop()
+    mine, theirs = mix(replies, others)
+    await _write(harm.writer, b"".join(mine))
+    with contextlib.suppress(OSError):
+        await _write(other_writer, b"".join(theirs))
 
 
 async def _swap(harm: _Harm) -> None:
-    waiting = harm.link.plan.waiting
-    mine = harm.head + harm.rest
-    if not waiting:
-        waiting.append((mine, harm.writer))
-        return
-    theirs, their_writer = waiting.pop()
-    await _write(harm.writer, theirs)
-    with contextlib.suppress(OSError):
-        await _write(their_writer, mine)
+    part = slice(*harm.fault.part)
+
+    def mix(mine: list[bytes], theirs: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        mine[part], theirs[part] = theirs[part], mine[part]
+        return mine, theirs
+
+    await _with_another(harm, mix)
+
+
+async def _shift(harm: _Harm) -> None:
+    at = harm.fault.part[0]
+
+    def mix(mine: list[bytes], theirs: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        my_lost, their_lost = mine.pop(at), theirs.pop(at)
+        return [*mine, their_lost], [*theirs, my_lost]
+
+    await _with_another(harm, mix)
 
 
 _HARMS: dict[str, Callable[[_Harm], Awaitable[None]]] = {
@@ -339,6 +385,8 @@ _HARMS: dict[str, Callable[[_Harm], Awaitable[None]]] = {
     "double": _double,
     "reorder": _reorder,
     "swap": _swap,
+    "repeat": _repeat,
+    "shift": _shift,
 }
 
 

@@ -33,6 +33,7 @@ WORKERS = 8
 GENEROUS_S = 8.0  # a deadline that no busy machine meets by itself
 SHORT_S = 0.15  # one that a stalled connection meets
 MARGIN_S = 0.25
+WARM_S = 0.3  # a closed store's connections wait so long for another store
 EVERY_BYTE = os.environ.get("COAT_TEST_FAULTS") == "all"
 STEP = 1 if EVERY_BYTE else 11
 THIN = 1 if EVERY_BYTE else 3  # for cases that take their time
@@ -99,22 +100,32 @@ class Place:
             "timeout": str(timeout),
             "touch_below": "1",
             "max_connections": "2",
+            "max_idle": str(WARM_S),
             **dict(transport.options),
         }
-        self.client = self._open()
+        self.client = self.open()
         self.truth = DRIVERS["Python"](server.url, prefix="faults:", timeout=GENEROUS_S)
         self.own_note = self.new_note()
         self.own_id = self.store(self.own_note)
 
-    def _open(self) -> Client:
+    def open(self) -> Client:
         return self._driver(self.proxy.url("app:sesame@") + "/0", **self._options)
 
     def fresh(self) -> None:
         """A client that has not connected yet in the place of the one there was."""
-        self.client.close()
         self.proxy.disarm()
-        wait_for(lambda: self.proxy.open == 0, "the end of the connections")
-        self.client = self._open()
+        self.end()
+        self.client = self.open()
+
+    def end(self) -> None:
+        """Any call of another store sees to what a closed store has left for the next one."""
+
+        def has_ended() -> bool:
+            self.truth.ping()
+            return self.proxy.open == 0
+
+        self.client.close()
+        wait_for(has_ended, "the end of the connections of a closed store")
 
     def new_note(self) -> str:
         return f"note {next(self.numbers)}"
@@ -149,8 +160,7 @@ class Place:
         wait_for(lambda: self.proxy.open <= connections, "the connections given up to end")
 
     def close(self) -> None:
-        self.client.close()
-        wait_for(lambda: self.proxy.open == 0, "the end of the connections of a closed store")
+        self.end()
         self.proxy.close()
         self.truth.close()
         self.admin.close()

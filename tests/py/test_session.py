@@ -523,7 +523,16 @@ def test_a_failed_load_is_asked_about_and_may_be_repeated(redis_server: RedisSer
         with pytest.raises(StoreUnavailable):
             lazy.get("a")
         redis_server.start()
+        wait_for(lambda: answers(store), "the end of the pause after a failed connect")
         assert lazy.get("a") is None  # the server has forgotten it, but answers
+
+
+def answers(store: Store) -> bool:
+    try:
+        store.ping()
+    except StoreUnavailable:
+        return False
+    return True
 
 
 def test_a_failed_load_may_give_an_empty_session_that_cannot_be_written() -> None:

@@ -6,6 +6,7 @@ Servers on free ports of 127.0.0.1 in directories of their own, quick to notice 
 from __future__ import annotations
 
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from conftest import RedisClient, RedisServer, wait_for
 
+CERTS = Path(__file__).parents[1] / "certs.sh"
 SERVICE = "coats"
 SLOTS = 16384
 
@@ -32,14 +34,39 @@ def free_port() -> int:
             return port
 
 
+def make_certs(directory: Path) -> Path:
+    """What tests/certs.sh makes, there."""
+    subprocess.run(["sh", str(CERTS), str(directory)], check=True, timeout=60)
+    return directory
+
+
+def _tls_settings(port: int, certs: Path) -> list[tuple[str, str]]:
+    """All that a server says and hears is by TLS, and it has no port without."""
+    return [
+        ("port", "0"),
+        ("tls-port", str(port)),
+        ("tls-replication", "yes"),
+        ("tls-cert-file", str(certs / "server.crt")),
+        ("tls-key-file", str(certs / "server.key")),
+        ("tls-ca-cert-file", str(certs / "ca.crt")),
+        ("tls-auth-clients", "no"),
+    ]
+
+
+def _as_options(settings: list[tuple[str, str]]) -> list[str]:
+    return [word for name, value in settings for word in (f"--{name}", value)]
+
+
 class Node(RedisServer):
     """A server with a port, which its neighbours reach by the default user."""
 
-    def __init__(self, directory: str, *options: str) -> None:
+    def __init__(self, directory: str, *options: str, certs: Path | None = None) -> None:
         self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self.host = "localhost" if certs else "127.0.0.1"  # a host name is what TLS is about
+        self.address = f"{self.host}:{self.port}"
+        self.settings = _tls_settings(self.port, certs) if certs else [("port", str(self.port))]
         quick = ("--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0")
-        super().__init__(directory, "--port", str(self.port), *quick, *options)
+        super().__init__(directory, *_as_options(self.settings), *quick, *options)
 
     @staticmethod
     def _restrict(client: RedisClient) -> None:
@@ -53,7 +80,9 @@ class Topology:
     """Its `url` is for a Store; `servers` hold the data, the masters first."""
 
     url: str
+    scheme: str
     servers: list[Node]
+    watchers: list[_Sentinel]
 
     def flush(self) -> None:
         for server in self.servers:
@@ -64,8 +93,9 @@ class Topology:
 class Starter(ExitStack):
     """Starts servers, and ends them all when it is left."""
 
-    def node(self, *options: str) -> Node:
-        node = Node(self.enter_context(tempfile.TemporaryDirectory(prefix="coat-")), *options)
+    def node(self, *options: str, certs: Path | None = None) -> Node:
+        directory = self.enter_context(tempfile.TemporaryDirectory(prefix="coat-"))
+        node = Node(directory, *options, certs=certs)
         node.start()
         self.callback(node.stop)
         return node
@@ -75,11 +105,16 @@ class Starter(ExitStack):
 
 
 @contextmanager
-def cluster(masters: int = 3) -> Iterator[Topology]:
-    """So many masters with a replica each."""
+def cluster(
+    masters: int = 3, *more: str, replicas: bool = True, certs: Path | None = None
+) -> Iterator[Topology]:
+    """So many masters with a replica each; with certificates by TLS only. `more`: settings."""
     with Starter() as starter:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
-        nodes = [starter.node(*options) for _ in range(2 * masters)]
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *more]
+        if certs:
+            options += ["--tls-cluster", "yes"]
+        count = 2 * masters if replicas else masters
+        nodes = [starter.node(*options, certs=certs) for _ in range(count)]
         for i, node in enumerate(nodes):
             node.cli("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
             if i < masters:
@@ -94,7 +129,10 @@ def cluster(masters: int = 3) -> Iterator[Topology]:
         wait_for(lambda: all(_is_well(node) for node in nodes), "the cluster")
         topology = Topology()
         topology.servers = nodes
-        topology.url = "redis+cluster://" + ",".join(n.address for n in nodes[:masters])
+        topology.scheme = "rediss" if certs else "redis"
+        topology.url = f"{topology.scheme}+cluster://" + ",".join(
+            n.address for n in nodes[:masters]
+        )
         yield topology
 
 
@@ -111,12 +149,14 @@ def _is_well(node: Node) -> bool:
 
 
 class _Sentinel(Node):
-    def __init__(self, directory: str, master: Node) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: str, master: Node, certs: Path | None) -> None:
+        super().__init__(directory, certs=certs)
         config = Path(directory) / "sentinel.conf"
+        names = "sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n"
         config.write_text(
-            f"port {self.port}\nunixsocket {self.path}\n"
-            f"sentinel monitor {SERVICE} 127.0.0.1 {master.port} 2\n"
+            "".join(f"{name} {value}\n" for name, value in self.settings)
+            + f"unixsocket {self.path}\n{names if certs else ''}"
+            f"sentinel monitor {SERVICE} {master.host} {master.port} 2\n"
             f"sentinel down-after-milliseconds {SERVICE} 600\n"
             f"sentinel failover-timeout {SERVICE} 2000\n"
         )
@@ -134,17 +174,19 @@ class _Sentinel(Node):
 
 
 @contextmanager
-def sentinels(replicas: int = 2, count: int = 3) -> Iterator[Topology]:
-    """A master with so many replicas, watched by so many sentinels."""
+def sentinels(replicas: int = 2, count: int = 3, certs: Path | None = None) -> Iterator[Topology]:
+    """A master with so many replicas, watched by so many sentinels; with certificates by TLS."""
     with Starter() as starter:
-        master = starter.node()
+        own_name = ["--replica-announce-ip", "localhost"] if certs else []
+        master = starter.node(*own_name, certs=certs)
         nodes = [master]
         for _ in range(replicas):
-            nodes.append(starter.node("--replicaof", "127.0.0.1", str(master.port)))
+            of = ("--replicaof", master.host, str(master.port))
+            nodes.append(starter.node(*of, *own_name, certs=certs))
         watchers = []
         for _ in range(count):
             directory = starter.enter_context(tempfile.TemporaryDirectory(prefix="coat-"))
-            watcher = _Sentinel(directory, master)
+            watcher = _Sentinel(directory, master, certs)
             watcher.start()
             starter.callback(watcher.stop)
             watchers.append(watcher)
@@ -152,5 +194,8 @@ def sentinels(replicas: int = 2, count: int = 3) -> Iterator[Topology]:
         wait_for(lambda: all(w.watches(replicas, count - 1) for w in watchers), "the sentinels")
         topology = Topology()
         topology.servers = nodes
-        topology.url = "redis+sentinel://" + ",".join(w.address for w in watchers) + f"/{SERVICE}"
+        topology.watchers = watchers
+        topology.scheme = "rediss" if certs else "redis"
+        hosts = ",".join(w.address for w in watchers)
+        topology.url = f"{topology.scheme}+sentinel://{hosts}/{SERVICE}"
         yield topology
