@@ -125,3 +125,24 @@ def test_another_database_needs_select(documented_user: RedisServer) -> None:
         assert caught.value.code == "NOPERM"
         documented_user.cli("ACL", "SETUSER", "shop", "+select")
         store.ping()
+
+
+# What a connection asks for at its beginning is optional, and so are the topology's questions.
+OPTIONAL = ("+info", "+client", "+role", "+cluster")
+
+
+def test_req_67_what_is_optional_is_not_needed(documented_user: RedisServer) -> None:
+    assert not set(OPTIONAL) & set(documented_acl())
+    with documented_user.monitor() as seen, open_store(documented_user) as store:
+        ping(store)
+    assert [words[0] for words in seen][-1:] == ["PING"]
+
+
+@pytest.mark.parametrize("permission", OPTIONAL[:2])
+def test_req_67_what_is_optional_is_asked_of_who_may(
+    documented_user: RedisServer, permission: str
+) -> None:
+    documented_user.cli("ACL", "SETUSER", "shop", permission)
+    with documented_user.monitor() as seen, open_store(documented_user) as store:
+        ping(store)
+    assert permission[1:].upper() in [words[0].upper() for words in seen]

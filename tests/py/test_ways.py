@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from coatcheck import Store, StoreUnavailable, Uncertain
+from coatcheck import Store, StoreDenied, StoreUnavailable, Uncertain
+from conftest import documented_acl
 from faults import Fault, Kind, Loop, Proxy
 from test_faults import EVERY_BYTE, loop  # noqa: F401
 from topologies import Node, Topology, cluster, make_certs, sentinels
@@ -114,6 +115,25 @@ def test_a_redirect_without_a_host_is_to_the_same_host(nameless: Topology) -> No
         come_back(store)
 
 
+def test_req_67_the_documented_user_is_led_through_a_cluster_by_redirects(
+    nameless: Topology,
+) -> None:
+    for node in nameless.servers:
+        node.cli(
+            "ACL",
+            "SETUSER",
+            "bare",
+            "reset",
+            "on",
+            ">s",
+            "~*",
+            "-@all",
+            *(word for word in documented_acl() if word[0] == "+"),
+        )
+    with Store(nameless.url, prefix="test:", username="bare", password="s") as store:
+        come_back(store)
+
+
 # ---- Through proxies, known by node_map -----------------------------------------------------
 
 
@@ -127,6 +147,7 @@ class Behind:
             f"{node.address}=127.0.0.1:{self.proxies[node.port].port}" for node in topology.servers
         )
         self.url = topology.url
+        self.watchers = [node for node in entries if node not in topology.servers]
         for node in entries:
             port = self.proxies[node.port].port
             self.url = self.url.replace(node.address, f"127.0.0.1:{port}")
@@ -171,6 +192,26 @@ def test_node_map_leads_to_every_node(behind: Behind) -> None:
     with behind.open(**SHOP) as store:
         come_back(store)
     assert all(proxy.passed("reply") for proxy in behind.proxies.values())
+
+
+def test_req_67_a_sentinels_user_needs_one_command(behind: Behind) -> None:
+    if "cluster" in behind.url:
+        return
+    few = ("-@all", "+sentinel|get-master-addr-by-name")
+    (watcher,) = behind.watchers
+    watcher.cli("ACL", "SETUSER", "asker", "reset", "on", ">t", *few)
+    behind.arm(None)
+    with behind.open(**SHOP, sentinel_username="asker", sentinel_password="t") as store:
+        come_back(store, 3)
+    watcher.cli("ACL", "SETUSER", "asker", "-sentinel|get-master-addr-by-name")
+    with (
+        behind.open(
+            **SHOP, sentinel_username="asker", sentinel_password="t", max_idle="198"
+        ) as store,
+        pytest.raises(StoreDenied) as caught,
+    ):
+        store.ping()
+    assert caught.value.code == "NOPERM"
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "stall"])
