@@ -387,11 +387,11 @@ PyObject *core_decode(struct core_state *state, const void *bytes, size_t len,
     collecting = PyGC_Disable();
     if (values > 0 && len <= l.max_bytes)
         at = read_value(&d, bytes, &value);
-    if (at != d.end && at != NULL)
+    if (at != NULL && at != d.end)
         Py_CLEAR(value);
     if (collecting)
         PyGC_Enable();
-    if (at != d.end && !PyErr_Occurred())
+    if (value == NULL && !PyErr_Occurred())
         refuse(state, bytes, len, limits);
-    return at == d.end ? value : NULL;
+    return value;
 }
