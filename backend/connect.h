@@ -1,6 +1,6 @@
 /*
  * connect.h: how to reach the servers of a store, and with that what two stores must have in
- * common to share connections. What a single call asks for is in struct coat_terms.
+ * common to share connections. What a single call asks for is in terms.h.
  */
 #ifndef COAT_BACKEND_CONNECT_H
 #define COAT_BACKEND_CONNECT_H
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "coat_options.h"
+#include "api/terms.h"
 #include "tls.h"
 
 enum coat_scheme { COAT_SCHEME_NONE, COAT_SCHEME_TCP, COAT_SCHEME_UNIX, COAT_SCHEME_EMBEDDED };
@@ -67,12 +68,5 @@ int coat_connect_copy(struct coat_connect *to, const struct coat_connect *from,
 
 /* Frees the texts and wipes what is secret. Legal on zeros. */
 void coat_connect_release(struct coat_connect *c);
-
-/* What a call asks of the connections that it uses. */
-struct coat_terms {
-    int64_t deadline_ms;        /* of the monotonic clock */
-    int64_t connect_timeout_ms; /* for one connection, within that */
-    size_t reply_bytes_max;     /* of the replies of one pipeline together */
-};
 
 #endif

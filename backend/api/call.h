@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "api/courier.h"
-#include "connect.h"
+#include "api/terms.h"
 
 struct coat_conn;
 
