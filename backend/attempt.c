@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/error.h"
@@ -11,24 +12,65 @@
 
 /* ---- Making it ----------------------------------------------------------------------------- */
 
+static struct coat_arg *args_of(struct coat_attempt *a)
+{
+    return a->reserved.args ? a->reserved.args : a->few_args;
+}
+
+static struct coat_command *commands_of(struct coat_attempt *a)
+{
+    return a->reserved.commands ? a->reserved.commands : a->few_commands;
+}
+
+void coat_attempt_release(struct coat_attempt *a)
+{
+    free(a->reserved.args);
+    free(a->reserved.commands);
+    *a = (struct coat_attempt){0};
+}
+
+int coat_attempt_reserve(struct coat_attempt *a, size_t commands, size_t args,
+                         struct coat_error *err)
+{
+    coat_attempt_release(a);
+    if (commands <= COAT_ATTEMPT_COMMANDS && args <= COAT_ATTEMPT_ARGS)
+        return 0;
+    a->reserved.commands = calloc(commands, sizeof *a->reserved.commands);
+    a->reserved.args = calloc(args, sizeof *a->reserved.args);
+    if (!a->reserved.commands || !a->reserved.args) {
+        coat_attempt_release(a);
+        return coat_error_nomem(err);
+    }
+    a->reserved.max_commands = commands;
+    a->reserved.max_args = args;
+    return 0;
+}
+
 void coat_attempt_begin(struct coat_attempt *a, enum coat_effect effect, const void *key,
                         size_t key_len)
 {
-    *a = (struct coat_attempt){.effect = effect, .key = {key, key_len}};
+    *a = (struct coat_attempt){.reserved = a->reserved, .effect = effect, .key = {key, key_len}};
+}
+
+void coat_attempt_key(struct coat_attempt *a, const void *key, size_t key_len)
+{
+    a->key = (struct coat_arg){key, key_len};
 }
 
 void coat_attempt_command(struct coat_attempt *a, const char *name)
 {
-    assert(a->count < COAT_ATTEMPT_COMMANDS);
-    a->commands[a->count++] = (struct coat_command){.args = a->args + a->arg_count, .key = a->key};
+    assert(a->count < (a->reserved.commands ? a->reserved.max_commands : COAT_ATTEMPT_COMMANDS));
+    commands_of(a)[a->count++] =
+        (struct coat_command){.args = args_of(a) + a->arg_count, .key = a->key};
     coat_attempt_word(a, name);
 }
 
 void coat_attempt_arg(struct coat_attempt *a, const void *bytes, size_t len)
 {
-    assert(a->count > 0 && a->arg_count < COAT_ATTEMPT_ARGS);
-    a->args[a->arg_count++] = (struct coat_arg){bytes, len};
-    a->commands[a->count - 1].count++;
+    assert(a->count > 0);
+    assert(a->arg_count < (a->reserved.args ? a->reserved.max_args : COAT_ATTEMPT_ARGS));
+    args_of(a)[a->arg_count++] = (struct coat_arg){bytes, len};
+    commands_of(a)[a->count - 1].count++;
 }
 
 void coat_attempt_word(struct coat_attempt *a, const char *word)
@@ -38,27 +80,36 @@ void coat_attempt_word(struct coat_attempt *a, const char *word)
 
 void coat_attempt_number(struct coat_attempt *a, int64_t number)
 {
-    assert(!a->number[0]);
-    snprintf(a->number, sizeof a->number, "%" PRId64, number);
-    coat_attempt_word(a, a->number);
+    assert(a->number_count < COAT_ATTEMPT_NUMBERS);
+    char *text = a->numbers[a->number_count++];
+    snprintf(text, sizeof a->numbers[0], "%" PRId64, number);
+    coat_attempt_word(a, text);
+}
+
+void coat_attempt_run(struct coat_attempt *a, const struct coat_script *script, int keys)
+{
+    static const char *const COUNT[] = {"0", "1", "2"};
+    assert(0 < keys && keys <= 2 && (!a->script || a->script == script));
+    a->script = script;
+    coat_attempt_command(a, "EVALSHA");
+    coat_attempt_word(a, script->sha1);
+    coat_attempt_word(a, COUNT[keys]);
 }
 
 void coat_attempt_script(struct coat_attempt *a, const struct coat_script *script,
                          const struct coat_keys *keys)
 {
-    a->script = script;
-    coat_attempt_command(a, "EVALSHA");
-    coat_attempt_word(a, script->sha1);
-    coat_attempt_word(a, "2");
+    coat_attempt_run(a, script, 2);
     coat_attempt_arg(a, keys->record, keys->len);
     coat_attempt_arg(a, keys->lock, keys->len);
 }
 
 /* ---- Sending it, and what comes back ------------------------------------------------------- */
 
-static void say_send(const struct coat_attempt *a, struct coat_step *step)
+static void say_send(struct coat_attempt *a, struct coat_step *step)
 {
-    *step = (struct coat_step){.kind = COAT_STEP_SEND, .commands = a->commands, .count = a->count};
+    *step =
+        (struct coat_step){.kind = COAT_STEP_SEND, .commands = commands_of(a), .count = a->count};
 }
 
 void coat_attempt_send(struct coat_attempt *a, struct coat_step *step)
@@ -97,14 +148,33 @@ static int lost(struct coat_attempt *a, const struct coat_event *event, struct c
     return event->why->code;
 }
 
-/* The script is not known there yet, so it surely has not run: this is no repeat. */
+static int runs_script(const struct coat_arg *args)
+{
+    return args->len == 7 && memcmp(args->bytes, "EVALSHA", 7) == 0;
+}
+
+/* Where the script is not known, it surely has not run: there this is no repeat. */
 static int send_text(struct coat_attempt *a, struct coat_step *step)
 {
-    a->args[0] = (struct coat_arg){"EVAL", 4};
-    a->args[1] = (struct coat_arg){a->script->text, a->script->len};
+    struct coat_arg *arg = args_of(a);
+    for (size_t i = 0; i < a->count; arg += commands_of(a)[i++].count) {
+        if (!runs_script(arg))
+            continue;
+        arg[0] = (struct coat_arg){"EVAL", 4};
+        arg[1] = (struct coat_arg){a->script->text, a->script->len};
+    }
     a->script = NULL;
     say_send(a, step);
     return 0;
+}
+
+/* How many of the replies say that the script is not known; the others' commands were done. */
+static size_t count_unknown(const struct coat_event *event)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < event->count; i++)
+        n += (size_t)coat_refusal_is(&event->replies[i], "NOSCRIPT");
+    return n;
 }
 
 int coat_attempt_take(struct coat_attempt *a, const struct coat_event *event,
@@ -114,8 +184,11 @@ int coat_attempt_take(struct coat_attempt *a, const struct coat_event *event,
         return lost(a, event, step, err);
     if (event->count != a->count)
         return coat_attempt_foreign(err);
-    if (a->script && coat_refusal_is(&event->replies[0], "NOSCRIPT"))
+    size_t unknown = a->script ? count_unknown(event) : 0;
+    if (unknown > 0) {
+        a->unclear |= unknown < event->count;
         return send_text(a, step);
+    }
     for (size_t i = 0; i < event->count; i++) {
         if (event->replies[i].kind != COAT_REPLY_ERROR)
             continue;

@@ -21,8 +21,9 @@
 #include "script.h"
 
 enum {
-    COAT_ATTEMPT_ARGS = 8,
-    COAT_ATTEMPT_COMMANDS = 2,
+    COAT_ATTEMPT_ARGS = 8,     /* without coat_attempt_reserve */
+    COAT_ATTEMPT_COMMANDS = 2, /* likewise */
+    COAT_ATTEMPT_NUMBERS = 2,
     COAT_ATTEMPT_SENDS = 3 /* of one attempt, a repeat of EVALSHA as EVAL not counted */
 };
 
@@ -31,29 +32,54 @@ enum coat_effect {
     COAT_WRITES /* a lost reply leaves open whether it was done */
 };
 
+/* All zero before its first use; to be released if room was reserved in it. */
 struct coat_attempt {
-    struct coat_arg args[COAT_ATTEMPT_ARGS];
-    struct coat_command commands[COAT_ATTEMPT_COMMANDS];
+    struct coat_arg few_args[COAT_ATTEMPT_ARGS];
+    struct coat_command few_commands[COAT_ATTEMPT_COMMANDS];
+    struct {
+        struct coat_arg *args;
+        struct coat_command *commands;
+        size_t max_args, max_commands;
+    } reserved; /* all zero: the few above do */
     size_t arg_count, count;
-    struct coat_arg key;
+    struct coat_arg key; /* of the commands that are added next */
     enum coat_effect effect;
     const struct coat_script *script;
-    char number[24];
+    char numbers[COAT_ATTEMPT_NUMBERS][24];
+    size_t number_count;
     int sends;
     int unclear; /* the reply to an earlier send of it was lost, and that may have been done */
 };
+
+/*
+ * Room for so many commands with so many arguments together, their names included. It stays until
+ * the next reservation or release. Ends the attempt that was made before. 0, COAT_ENOMEM.
+ */
+int coat_attempt_reserve(struct coat_attempt *a, size_t commands, size_t args,
+                         struct coat_error *err);
+void coat_attempt_release(struct coat_attempt *a);
 
 /* Start over. key: borrowed, as all arguments, until the attempt is over. */
 void coat_attempt_begin(struct coat_attempt *a, enum coat_effect effect, const void *key,
                         size_t key_len);
 
+/* The commands that are added from now on have this key, and go to its node. Borrowed. */
+void coat_attempt_key(struct coat_attempt *a, const void *key, size_t key_len);
+
 /* The next command of the pipeline; its arguments follow. */
 void coat_attempt_command(struct coat_attempt *a, const char *name);
 void coat_attempt_arg(struct coat_attempt *a, const void *bytes, size_t len);
 void coat_attempt_word(struct coat_attempt *a, const char *word);
-void coat_attempt_number(struct coat_attempt *a, int64_t number); /* one in an attempt */
+void coat_attempt_number(struct coat_attempt *a, int64_t number); /* two in an attempt */
 
-/* The command that runs a script on the record and the lock of a session; ARGV follow. */
+/*
+ * The command that runs a script on so many keys, which follow, and after them ARGV. All scripts of
+ * a pipeline are the same. Servers that do not know it get the whole pipeline again, with its text;
+ * if only some did not (a cluster, a SCRIPT FLUSH in between), the others have run it: `unclear`.
+ */
+void coat_attempt_run(struct coat_attempt *a, const struct coat_script *script, int keys);
+
+/* The same on the record and the lock of a session; ARGV follow. */
 struct coat_keys;
 void coat_attempt_script(struct coat_attempt *a, const struct coat_script *script,
                          const struct coat_keys *keys);
