@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -153,6 +154,21 @@ static size_t put_key(char *to, const char *prefix, size_t prefix_len, char kind
     return (size_t)(at - to);
 }
 
+/* Keys and public id of the `h` behind the 'i' in `shown`. */
+static int put_keys(struct coat_keys *keys, const char *prefix, const char shown[1 + COAT_H_LEN],
+                    struct coat_error *err)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    size_t prefix_len = strlen(prefix);
+    int rc = sha256(digest, shown, 1 + COAT_H_LEN, err);
+    if (rc < 0)
+        return rc;
+    keys->len = put_key(keys->record, prefix, prefix_len, 's', shown + 1);
+    put_key(keys->lock, prefix, prefix_len, 'l', shown + 1);
+    *base64url(keys->public_id, digest, 9) = 0;
+    return 0;
+}
+
 int coat_keys_make(struct coat_keys *keys, const char *prefix, const struct coat_sid *sid,
                    struct coat_error *err)
 {
@@ -169,11 +185,45 @@ int coat_keys_make(struct coat_keys *keys, const char *prefix, const struct coat
     char shown[1 + COAT_H_LEN] = {'i'};
     base64url(shown + 1, digest, 18);
     memcpy(keys->tag, digest + 18, COAT_TAG_LEN);
-    keys->len = put_key(keys->record, prefix, prefix_len, 's', shown + 1);
-    put_key(keys->lock, prefix, prefix_len, 'l', shown + 1);
+    return put_keys(keys, prefix, shown, err);
+}
 
-    rc = sha256(digest, shown, sizeof shown, err);
-    if (rc == 0)
-        *base64url(keys->public_id, digest, 9) = 0;
-    return rc;
+int coat_keys_of_member(struct coat_keys *keys, const char *prefix, const char *h, size_t len,
+                        struct coat_error *err)
+{
+    char shown[1 + COAT_H_LEN] = {'i'};
+    int good = len == COAT_H_LEN;
+    for (size_t i = 0; good && i < len; i++)
+        good = sextet(h[i]) >= 0;
+    if (!good)
+        return 0;
+    memcpy(shown + 1, h, COAT_H_LEN);
+    memset(keys->tag, 0, COAT_TAG_LEN);
+    int rc = put_keys(keys, prefix, shown, err);
+    return rc < 0 ? rc : 1;
+}
+
+const char *coat_keys_member(const struct coat_keys *keys)
+{
+    return keys->record + keys->len - 1 - COAT_H_LEN;
+}
+
+int coat_index_key_make(struct coat_index_key *key, const char *prefix, const char *principal,
+                        struct coat_error *err)
+{
+    size_t prefix_len = strlen(prefix), principal_len = strlen(principal);
+    assert(prefix_len <= COAT_PREFIX_MAX);
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    char h[COAT_H_LEN], *in = malloc(prefix_len + 1 + principal_len);
+    if (!in)
+        return coat_error_nomem(err);
+    memcpy(in, prefix, prefix_len + 1);
+    memcpy(in + prefix_len + 1, principal, principal_len);
+    int rc = sha256(digest, in, prefix_len + 1 + principal_len, err);
+    free(in);
+    if (rc < 0)
+        return rc;
+    base64url(h, digest, 18);
+    key->len = put_key(key->bytes, prefix, prefix_len, 'p', h);
+    return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * sid.h: session ids, and what is derived from them.
+ * sid.h: session ids, and what is derived from them; the names of keys in Redis.
  *
  * An id is a selector and a verifier, 16 random bytes each. The selector finds the record: its key
  * in Redis and the tag inside it are made from it. The verifier opens the record, which holds only
@@ -61,5 +61,24 @@ int coat_sid_hash(const struct coat_sid *sid, unsigned char hash[COAT_HASH_LEN],
  */
 int coat_keys_make(struct coat_keys *keys, const char *prefix, const struct coat_sid *sid,
                    struct coat_error *err);
+
+/*
+ * The same for a session of which only `h` is known, as a member of an index: all but the tag,
+ * which becomes zero. 1; 0: not the text of an `h`, and *keys is not written to; COAT_ENOMEM.
+ */
+int coat_keys_of_member(struct coat_keys *keys, const char *prefix, const char *h, size_t len,
+                        struct coat_error *err);
+
+/* The `h` in the keys, which is the session's member in an index: COAT_H_LEN characters. */
+const char *coat_keys_member(const struct coat_keys *keys);
+
+/* The key of the index of a principal's sessions, <prefix>p:{h}. */
+struct coat_index_key {
+    char bytes[COAT_KEY_MAX];
+    size_t len; /* not NUL-terminated */
+};
+/* principal: any text. 0, COAT_ENOMEM. */
+int coat_index_key_make(struct coat_index_key *key, const char *prefix, const char *principal,
+                        struct coat_error *err);
 
 #endif

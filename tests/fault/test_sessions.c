@@ -184,6 +184,32 @@ static void a_session_is_destroyed_or_not(void **state)
     assert_true(each_allocation_fails(destroying) >= 1);
 }
 
+static int naming_an_index(void)
+{
+    struct coat_index_key key;
+    return coat_index_key_make(&key, PREFIX, "user:42", NULL);
+}
+
+static void an_index_is_named_or_not(void **state)
+{
+    (void)state;
+    assert_int_equal(each_allocation_fails(naming_an_index), 1);
+}
+
+static int reserving(void)
+{
+    struct coat_attempt a = {0};
+    int rc = coat_attempt_reserve(&a, 3, 9, NULL);
+    coat_attempt_release(&a);
+    return rc;
+}
+
+static void a_long_attempt_is_reserved_or_not(void **state)
+{
+    (void)state;
+    assert_int_equal(each_allocation_fails(reserving), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +218,8 @@ int main(void)
         cmocka_unit_test(a_save_lands_or_leaves_the_session_as_it_was),
         cmocka_unit_test(a_login_carries_what_it_may_or_fails),
         cmocka_unit_test(a_session_is_destroyed_or_not),
+        cmocka_unit_test(an_index_is_named_or_not),
+        cmocka_unit_test(a_long_attempt_is_reserved_or_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,6 +148,45 @@ static void another_prefix_gives_other_keys_and_another_tag(void **state)
     assert_memory_not_equal(shop.tag, blog.tag, COAT_TAG_LEN);
 }
 
+static void a_member_of_an_index_leads_to_the_same_keys(void **state)
+{
+    (void)state;
+    struct coat_sid sid = known();
+    struct coat_keys made, found;
+    assert_int_equal(coat_keys_make(&made, "shop:", &sid, NULL), 0);
+    assert_memory_equal(coat_keys_member(&made), KNOWN_H, COAT_H_LEN);
+    assert_int_equal(
+        coat_keys_of_member(&found, "shop:", coat_keys_member(&made), COAT_H_LEN, NULL), 1);
+    assert_int_equal(found.len, made.len);
+    assert_memory_equal(found.record, made.record, made.len);
+    assert_memory_equal(found.lock, made.lock, made.len);
+    assert_string_equal(found.public_id, made.public_id);
+}
+
+static void what_is_no_member_leads_nowhere(void **state)
+{
+    (void)state;
+    static const char *const BAD[] = {"", "rDT_8wJ-GSY5NsMY0rbASMM", KNOWN_H "A",
+                                      "rDT_8wJ-GSY5NsMY0rbASMM}", "rDT_8wJ+GSY5NsMY0rbASMMO"};
+    struct coat_keys keys;
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
+        assert_int_equal(coat_keys_of_member(&keys, "shop:", BAD[i], strlen(BAD[i]), NULL), 0);
+}
+
+static void the_index_is_named_for_prefix_and_principal(void **state)
+{
+    (void)state;
+    struct coat_index_key key, other;
+    const char *expected = "shop:p:{CiEqUp4Tbtav2oE9N4vNfSXd}"; /* computed with Python */
+    assert_int_equal(coat_index_key_make(&key, "shop:", "user:42", NULL), 0);
+    assert_int_equal(key.len, strlen(expected));
+    assert_memory_equal(key.bytes, expected, key.len);
+    assert_int_equal(coat_index_key_make(&other, "shop:", "user:43", NULL), 0);
+    assert_memory_not_equal(key.bytes, other.bytes, key.len);
+    assert_int_equal(coat_index_key_make(&other, "shop:user", ":42", NULL), 0);
+    assert_memory_not_equal(key.bytes + 7, other.bytes + 11, COAT_H_LEN + 1);
+}
+
 static void the_longest_prefix_fits(void **state)
 {
     (void)state;
@@ -241,6 +280,9 @@ int main(void)
         cmocka_unit_test(a_refused_id_leaves_nothing_behind),
         cmocka_unit_test(keys_and_tag_are_made_from_prefix_and_selector),
         cmocka_unit_test(another_prefix_gives_other_keys_and_another_tag),
+        cmocka_unit_test(a_member_of_an_index_leads_to_the_same_keys),
+        cmocka_unit_test(what_is_no_member_leads_nowhere),
+        cmocka_unit_test(the_index_is_named_for_prefix_and_principal),
         cmocka_unit_test(the_longest_prefix_fits),
         cmocka_unit_test(the_hash_is_of_the_verifier_alone),
         cmocka_unit_test(a_new_verifier_keeps_the_selector),
