@@ -119,6 +119,11 @@ int coat_refusal(const struct coat_reply *reply, struct coat_error *err)
     const struct meaning *m = meaning_of(reply);
     if (m)
         return coat_error_because(err, m->code, m->word, "%s (it answered %s)", m->advice, m->word);
+    if (coat_refusal_is(reply, "ERR") && contains(reply, "unknown command"))
+        return coat_error_because(err, COAT_EUNAVAILABLE, "command",
+                                  "the server does not know a command that coatcheck needs: it is "
+                                  "a sentinel (whose url is redis+sentinel://), is older than "
+                                  "Redis 6.2, or has commands renamed");
     char word[sizeof err->reason];
     size_t len = word_len(reply) < sizeof word ? word_len(reply) : sizeof word - 1;
     memcpy(word, reply->bytes, len);

@@ -180,6 +180,9 @@ static int parse_host(struct coat_address *address, char *text, struct coat_erro
 static int parse_hosts(struct coat_url *url, char *text, struct coat_error *err)
 {
     char *next;
+    if (url->kind == COAT_SINGLE && strchr(text, ','))
+        return wrong(err, "names several hosts; write redis+sentinel://host1,host2/service/0 or "
+                          "redis+cluster://host1,host2");
     for (char *host = text; host; host = next) {
         next = url->kind == COAT_SINGLE ? NULL : strchr(host, ',');
         if (next)
@@ -212,7 +215,8 @@ static int parse_tcp(struct coat_url *url, char *rest, struct coat_error *err)
 {
     url->address.scheme = COAT_SCHEME_TCP;
     if (strncmp(rest, "//", 2) != 0)
-        return wrong(err, "lacks the // before the host; write redis://host:6379/0");
+        return wrong(err, "lacks the // before the host; write redis://host:6379/0, or unix:/path "
+                          "for a unix socket, which has no TLS");
     char *authority = rest + 2;
     char *path = strchr(authority, '/');
     if (path)
@@ -286,6 +290,24 @@ static const struct {
     {"valkeys+cluster", parse_tcp, COAT_CLUSTER, 1},
 };
 
+/* What was begun with may be a piece of a password, and is not repeated. */
+static int unknown_scheme(const char *text, struct coat_error *err)
+{
+    if (strcasestr(text, "sentinel"))
+        return wrong(err, "begins with no form that is known; write "
+                          "redis+sentinel://host1,host2,host3/service/0, or rediss+sentinel:// "
+                          "with TLS");
+    if (strcasestr(text, "cluster"))
+        return wrong(err, "begins with no form that is known; write "
+                          "redis+cluster://host1,host2,host3, or rediss+cluster:// with TLS");
+    if (strcasestr(text, "unix") || strcasestr(text, "socket"))
+        return wrong(err, "begins with no form that is known; a unix socket is unix:/path?db=0, "
+                          "and has no TLS");
+    return wrong(err, "begins with no form that is known; write redis://host:6379/0 (rediss:// "
+                      "with TLS), redis+sentinel://, redis+cluster://, unix:/path/of/socket or "
+                      "embedded:");
+}
+
 static int parse_scheme(struct coat_url *url, char *text, struct coat_error *err)
 {
     char *rest = strchr(text, ':');
@@ -298,8 +320,7 @@ static int parse_scheme(struct coat_url *url, char *text, struct coat_error *err
         url->tls = schemes[i].tls;
         return schemes[i].parse(url, rest, err);
     }
-    return wrong(err, "begins with no form that is known; write redis://host:6379/0, "
-                      "unix:/path/of/socket or embedded:");
+    return unknown_scheme(rest ? text : "", err);
 }
 
 /* Once the query was read, too: it may name the database. */

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from coatcheck import Store, StoreDenied, StoreUnavailable, Uncertain
+from coatcheck import Error, Store, StoreDenied, StoreUnavailable, Uncertain
 from conftest import documented_acl
 from faults import Fault, Kind, Loop, Proxy
 from test_faults import EVERY_BYTE, loop  # noqa: F401
@@ -265,3 +265,46 @@ def change(store: Store, session_id: str, ids: dict[str, int], kind: Kind) -> No
         pass  # the caller looks
     except StoreUnavailable:
         assert kind == "stall", "what was cut could have been asked again"
+
+
+# ---- Wrong doors ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Topology]:
+    with sentinels(0, 1) as started:
+        yield started
+
+
+def failure_of(url: str) -> Error:
+    with Store(url, prefix="test:") as store, pytest.raises(Error) as caught:
+        store.load("A" * 43)
+    return caught.value
+
+
+def test_who_takes_one_server_for_a_cluster_is_told(plain: Topology) -> None:
+    failure = failure_of("redis+cluster://" + plain.servers[0].address)
+    assert "write redis:// or rediss://" in str(failure)
+
+
+def test_who_takes_one_server_for_a_sentinel_is_told(plain: Topology) -> None:
+    failure = failure_of(f"redis+sentinel://{plain.servers[0].address}/coats")
+    assert "port 26379" in str(failure)
+
+
+def test_who_takes_a_sentinel_for_a_server_is_told(plain: Topology) -> None:
+    failure = failure_of("redis://" + plain.watchers[0].address)
+    assert "redis+sentinel://" in str(failure)
+
+
+def test_who_takes_a_node_of_a_cluster_for_the_whole_is_told(nameless: Topology) -> None:
+    failures = []
+    with Store("redis://" + nameless.servers[0].address, prefix="test:") as store:
+        for _ in range(40):
+            session = store.new()
+            session["n"] = 1
+            try:
+                session.save()
+            except StoreUnavailable as exc:
+                failures.append(str(exc))
+    assert failures and all("redis+cluster://" in text for text in failures)

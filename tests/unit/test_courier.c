@@ -671,6 +671,49 @@ static void a_reply_without_its_nonce_is_foreign_and_closes(void **state)
     }
 }
 
+/* Each of two pipelines gets the end of the other's replies; the answers themselves are alike. */
+static void exchanged_replies_are_foreign_to_both(void **state)
+{
+    (void)state;
+    for (int all = 0; all < 2; all++) {
+        struct ride one, other;
+        char first[64], second[64];
+        open_store(&one, "redis://h:7", "verify", "1");
+        open_store(&other, "redis://h:7", "verify", "1");
+        go(&one, "GET a");
+        go(&other, "GET b");
+        snprintf(first, sizeof first, "%s", nonce_of(&one));
+        snprintf(second, sizeof second, "%s", nonce_of(&other));
+        answer(&one, all ? "'y'" : "'x'", second, NULL);
+        answer(&other, all ? "'x'" : "'y'", first, NULL);
+        is_done(&one, COAT_EFOREIGN, NULL);
+        is_done(&other, COAT_EFOREIGN, NULL);
+        assert_int_equal(one.hop.close && other.hop.close, 1);
+        end(&one);
+        end(&other);
+    }
+}
+
+/* A reply was lost or came twice, and the others have moved by one. */
+static void replies_that_have_moved_are_foreign(void **state)
+{
+    (void)state;
+    for (int earlier = 0; earlier < 2; earlier++) {
+        struct ride r;
+        char nonce[64];
+        open_store(&r, "redis://h:7", "verify", "1");
+        go(&r, "GET a");
+        snprintf(nonce, sizeof nonce, "%s", nonce_of(&r));
+        if (earlier)
+            answer(&r, nonce, "'x'", NULL);
+        else
+            answer(&r, "'w'", "'x'", NULL);
+        is_done(&r, COAT_EFOREIGN, NULL);
+        assert_int_equal(r.hop.close, 1);
+        end(&r);
+    }
+}
+
 static void a_topology_without_its_nonce_is_not_believed(void **state)
 {
     (void)state;
@@ -749,6 +792,8 @@ int main(void)
         TEST(without_sentinels_the_last_master_is_still_tried),
         TEST(verify_adds_a_nonce_that_is_taken_off_again),
         TEST(a_reply_without_its_nonce_is_foreign_and_closes),
+        TEST(exchanged_replies_are_foreign_to_both),
+        TEST(replies_that_have_moved_are_foreign),
         TEST(a_topology_without_its_nonce_is_not_believed),
         TEST(sentinels_get_no_nonce),
         TEST(each_pipeline_has_another_nonce),

@@ -79,11 +79,21 @@ static void every_error_has_its_code_and_word(void **state)
 static void what_the_server_quotes_is_not_repeated(void **state)
 {
     (void)state;
-    struct coat_reply reply = error("ERR unknown command `EVALSHA`, with args beginning with: x");
+    struct coat_reply reply = error("ERR wrong number for `EVALSHA`, with args beginning with: x");
     struct coat_error err;
     coat_refusal(&reply, &err);
-    assert_non_null(strstr(err.text, "\"ERR unknown command \""));
+    assert_non_null(strstr(err.text, "\"ERR wrong number for \""));
     assert_null(strstr(err.text, "EVALSHA"));
+}
+
+static void a_server_that_lacks_a_command_may_be_a_sentinel(void **state)
+{
+    (void)state;
+    struct coat_reply reply = error("ERR unknown command `GET`, with args beginning with: x");
+    struct coat_error err;
+    assert_int_equal(coat_refusal(&reply, &err), COAT_EUNAVAILABLE);
+    assert_string_equal(err.reason, "command");
+    assert_non_null(strstr(err.text, "redis+sentinel://"));
 }
 
 static void a_word_is_compared_whole(void **state)
@@ -113,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_error_has_its_code_and_word),
         cmocka_unit_test(what_the_server_quotes_is_not_repeated),
+        cmocka_unit_test(a_server_that_lacks_a_command_may_be_a_sentinel),
         cmocka_unit_test(a_word_is_compared_whole),
         cmocka_unit_test(a_cluster_is_called_one),
     };

@@ -223,7 +223,13 @@ static const struct {
     {"redis+cluster://,h", "names no host"},
     {"redis+cluster://h,:SECRET@i:x", "port"},
     {"redis+cluster://h:1,i:0", "port"},
-    {"redis://h,i", "host name"},
+    {"redis://h,i", "redis+cluster://host1"},
+    {"sentinel://h/s", "redis+sentinel://host1"},
+    {"redis+sentinels://:SECRET@h/s", "redis+sentinel://host1"},
+    {"redis-cluster://:SECRET@h", "redis+cluster://host1"},
+    {"redis+unix:/SECRET", "unix:/path"},
+    {"rediss:/run/SECRET.sock", "no TLS"},
+    {"reddis://:SECRET@h", "rediss://"},
 };
 
 static void wrong_ones_are_refused_with_advice_and_without_their_secrets(void **state)
