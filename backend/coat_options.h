@@ -24,8 +24,8 @@
  *     sentinel_username, sentinel_password    for the sentinels; not the same as the master's
  *     node_map         where nodes of a cluster, or masters that sentinels name, can be reached
  *                      that announce another address: "10.0.0.1:6379=localhost:7001,..."
- *     verify           "1": a nonce goes with every pipeline, so that replies which a proxy has
- *                      swapped are noticed whatever they are; a PING more. 0
+ *     verify           "1": a nonce ends every pipeline, a PING more, so that replies are noticed
+ *                      that were exchanged, lost or doubled on the way, whatever they are. 0
  *     tls_ca_file, tls_ca_dir    whose certificates are trusted, for rediss://: a file of them, a
  *                      directory as "openssl rehash" makes it. Without both whom the system
  *                      trusts, as OpenSSL finds it, which reads SSL_CERT_FILE and SSL_CERT_DIR
