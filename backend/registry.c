@@ -6,7 +6,7 @@
 #include "clock.h"
 #include "redis.h"
 
-/* How many unused ones are kept. A script has few; who makes many different ones keeps none. */
+/* How many unused ones are kept: those that were used last. */
 #define UNUSED_MAX 8
 
 struct coat_registry {
@@ -67,18 +67,27 @@ static void free_all(struct coat_redis *redis)
     }
 }
 
+/* The one that was unused for longest, taken out. */
+static struct coat_redis *take_oldest(struct coat_registry *registry)
+{
+    struct coat_redis **oldest = NULL;
+    for (struct coat_redis **link = &registry->first; *link; link = &(*link)->next)
+        if ((*link)->stores == 0 &&
+            (!oldest || (*link)->unused_since_ms <= (*oldest)->unused_since_ms))
+            oldest = link; /* of the same moment the last one, which is the first that was made */
+    struct coat_redis *redis = *oldest;
+    *oldest = redis->next;
+    redis->next = NULL;
+    registry->unused--;
+    return redis;
+}
+
 static void remove_from(struct coat_registry *registry, const struct coat_redis *redis)
 {
     struct coat_redis **link = &registry->first;
     while (*link != redis)
         link = &(*link)->next;
     *link = redis->next;
-}
-
-/* Whoever is asked for its credentials may go with its last store. */
-static int may_be_kept(const struct coat_registry *registry, const struct coat_redis *redis)
-{
-    return !redis->connect.credentials && registry->unused < UNUSED_MAX;
 }
 
 /* ---- The interface -------------------------------------------------------------------------- */
@@ -118,22 +127,33 @@ int coat_registry_get(struct coat_registry *registry, const struct coat_connect 
     return rc;
 }
 
+/* Whoever is asked for its credentials may go with its last store. */
+static void keep(struct coat_registry *registry, struct coat_redis *redis,
+                 struct coat_redis **to_free)
+{
+    if (redis->connect.credentials) {
+        remove_from(registry, redis);
+        redis->next = NULL;
+        *to_free = redis;
+        return;
+    }
+    if (registry->unused >= UNUSED_MAX)
+        *to_free = take_oldest(registry);
+    redis->unused_since_ms = coat_monotonic_ms();
+    registry->unused++;
+}
+
 void coat_registry_give_back(struct coat_registry *registry, struct coat_redis *redis)
 {
+    struct coat_redis *to_free = NULL;
     if (!redis)
         return;
     lock(registry);
-    int last = --redis->stores == 0;
-    int kept = last && may_be_kept(registry, redis);
-    if (kept) {
-        redis->unused_since_ms = coat_monotonic_ms();
-        registry->unused++;
-    } else if (last) {
-        remove_from(registry, redis);
-    }
+    if (redis->stores == 1)
+        keep(registry, redis, &to_free);
+    redis->stores--;
     pthread_mutex_unlock(&registry->mutex);
-    if (last && !kept)
-        coat_redis_free(redis);
+    free_all(to_free);
 }
 
 void coat_registry_free(struct coat_registry *registry)

@@ -41,7 +41,8 @@ int coat_store_open_in(struct coat_registry *registry, struct coat_store **out,
     struct coat_store *store = calloc(1, sizeof *store);
     if (!store)
         return coat_error_nomem(err);
-    store->registry = registry;
+    /* Its server may come back at any moment, on a socket that was known to be dead. */
+    store->registry = o->connect.address.scheme == COAT_SCHEME_EMBEDDED ? NULL : registry;
     store->options = coat_options_copy(o);
     rc = store->options ? 0 : coat_error_nomem(err);
     if (rc == 0)

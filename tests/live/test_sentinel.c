@@ -137,7 +137,7 @@ static void what_is_no_master_is_not_used(void **state)
     char map[128];
     snprintf(map, sizeof map, "127.0.0.1:%d=127.0.0.1:%d", servers.data[0].port,
              servers.data[1].port);
-    struct coat_store *store = live_store_new(servers.url, "node_map", map, "timeout", "0.3", NULL);
+    struct coat_store *store = live_store_new(servers.url, "node_map", map, "timeout", "2", NULL);
     struct simple_op s;
     assert_int_equal(live_ask(store, "GET a", &s), COAT_EUNAVAILABLE);
     assert_non_null(strstr(s.loss.text, "is no master, though"));
