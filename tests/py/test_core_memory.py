@@ -6,8 +6,8 @@ import contextlib
 import ctypes
 import functools
 import gc
-import logging
 import itertools
+import logging
 import os
 import subprocess
 import sys
