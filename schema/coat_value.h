@@ -156,8 +156,8 @@ struct coat_item {
     uint64_t u;      /* COAT_INT that fits only without a sign */
     double f;        /* COAT_FLOAT */
     size_t count;    /* COAT_LIST, COAT_TUPLE: members; COAT_DICT: pairs, key before value */
-    const unsigned char *bytes; /* COAT_TEXT (UTF-8, no NUL after it), COAT_BYTES, a big int:
-                                   points into the checked bytes */
+    const unsigned char *bytes; /* COAT_TEXT (UTF-8, no NUL after it), COAT_BYTES, a big int
+                                   (as coat_pack_bigint takes it): into the checked bytes */
     size_t len;                 /* of `bytes` */
 };
 
