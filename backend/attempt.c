@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/buf.h"
 #include "api/error.h"
 #include "refusal.h"
 #include "sid.h"
@@ -29,14 +30,22 @@ void coat_attempt_release(struct coat_attempt *a)
     *a = (struct coat_attempt){0};
 }
 
+/* Zeros; NULL where there is not so much memory. */
+static void *make_room(size_t count, size_t size)
+{
+    size_t bytes;
+    return coat_size_mul(count, size, &bytes) == 0 && bytes <= PTRDIFF_MAX ? calloc(count, size)
+                                                                           : NULL;
+}
+
 int coat_attempt_reserve(struct coat_attempt *a, size_t commands, size_t args,
                          struct coat_error *err)
 {
     coat_attempt_release(a);
     if (commands <= COAT_ATTEMPT_COMMANDS && args <= COAT_ATTEMPT_ARGS)
         return 0;
-    a->reserved.commands = calloc(commands, sizeof *a->reserved.commands);
-    a->reserved.args = calloc(args, sizeof *a->reserved.args);
+    a->reserved.commands = make_room(commands, sizeof *a->reserved.commands);
+    a->reserved.args = make_room(args, sizeof *a->reserved.args);
     if (!a->reserved.commands || !a->reserved.args) {
         coat_attempt_release(a);
         return coat_error_nomem(err);
