@@ -34,8 +34,7 @@ void coat_attempt_release(struct coat_attempt *a)
 static void *make_room(size_t count, size_t size)
 {
     size_t bytes;
-    return coat_size_mul(count, size, &bytes) == 0 && bytes <= PTRDIFF_MAX ? calloc(count, size)
-                                                                           : NULL;
+    return coat_size_mul(count, size, &bytes) && bytes <= PTRDIFF_MAX ? calloc(count, size) : NULL;
 }
 
 int coat_attempt_reserve(struct coat_attempt *a, size_t commands, size_t args,
