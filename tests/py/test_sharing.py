@@ -108,7 +108,7 @@ def test_ten_thousand_stores_leak_nothing(redis_server: RedisServer) -> None:
     memory = resident()
     come_and_go(10_000)
     assert len(os.listdir("/proc/self/fd")) <= descriptors
-    assert clients(redis_server) == connected
+    assert clients(redis_server) <= connected
     assert resident() - memory < 4 << 20
 
 
