@@ -5,7 +5,7 @@
  * pay to give the interpreter's lock away for that: beside a busy thread it comes back only after
  * milliseconds. So a call first looks for its reply again and again, with the lock in hand, and
  * between two looks offers its processor to whoever waits for it, which may be the server. (To
- * sleep instead, with a timer for so short a time, costs more than all the rest of a call.) Where
+ * sleep instead, with a timer for so short a time, costs several microseconds for the timer.) Where
  * replies do not come in time it stops doing so, but for a try now and then.
  *
  * One thread at a time.

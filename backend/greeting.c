@@ -38,14 +38,29 @@ void coat_greeting_release(struct coat_greeting *g)
     wipe(&g->secret.password);
 }
 
+/* As much of a file as fits: how much that is, or -1. Nothing is waited for, as a pipe would. */
+static ssize_t read_file(const char *path, char *bytes, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    size_t len = 0;
+    ssize_t n = fd < 0 ? -1 : 1;
+    while (n > 0 && len < size) {
+        n = read(fd, bytes + len, size - len);
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n > 0)
+            len += (size_t)n;
+    }
+    if (fd >= 0)
+        close(fd);
+    return n < 0 ? -1 : (ssize_t)len;
+}
+
 /* The first line of a file, as a text to be wiped. */
 static int read_password(const char *path, char **password, struct coat_error *err)
 {
     char bytes[PASSWORD_MAX + 1];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    ssize_t n = fd < 0 ? -1 : read(fd, bytes, sizeof bytes);
-    if (fd >= 0)
-        close(fd);
+    ssize_t n = read_file(path, bytes, sizeof bytes);
     if (n < 0)
         return coat_error_because(err, COAT_ECONFIG, "password_file",
                                   "password_file %.120s cannot be read; check its path and who "
@@ -187,10 +202,16 @@ static int refused(const struct coat_reply *reply, struct coat_error *err)
     return coat_refusal(&word, err);
 }
 
-static int judge_auth(const char *name, const struct coat_reply *reply, struct coat_error *err)
+static int judge_auth(const struct coat_greeting *g, const char *name,
+                      const struct coat_reply *reply, struct coat_error *err)
 {
     if (!coat_refusal_is(reply, "WRONGPASS") && !coat_refusal_is(reply, "ERR"))
         return refused(reply, err);
+    if (g->peer->is_sentinel)
+        return coat_error_because(err, COAT_EDENIED, "WRONGPASS",
+                                  "the sentinel %s refuses the username or the password, or has "
+                                  "none; check sentinel_username and sentinel_password",
+                                  name);
     return coat_error_because(err, COAT_EDENIED, "WRONGPASS",
                               "%s refuses the username or the password, or has none; check both "
                               "options (a URL with a password alone is redis://:password@host)",
@@ -257,7 +278,7 @@ static int judge(struct coat_greeting *g, unsigned char kind, const struct coat_
                                   name);
     switch (kind) {
     case AUTH:
-        return is_error ? judge_auth(name, reply, err) : 0;
+        return is_error ? judge_auth(g, name, reply, err) : 0;
     case SELECT:
         return is_error ? judge_select(g, name, reply, err) : 0;
     case NAME: /* it asks for a password */

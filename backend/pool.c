@@ -152,10 +152,14 @@ static void make_unused(struct coat_pool *pool, struct slot *slot)
     pool->unused[pool->unused_count++] = slot;
 }
 
-/* Closing a socket does not wait, so it may be done here. */
+/*
+ * Closing a socket does not wait, so it may be done here. Meanwhile it counts as busy, so that the
+ * child of a fork() in the midst of it gives its memory up instead of freeing it again.
+ */
 static void close_idle(struct coat_pool *pool, size_t at)
 {
     struct slot *slot = pool->idle[at];
+    slot->use = BUSY;
     for (size_t i = at + 1; i < pool->idle_count; i++)
         pool->idle[i - 1] = pool->idle[i];
     pool->idle_count--;
@@ -175,9 +179,10 @@ static struct slot *pop_idle(struct coat_pool *pool, int64_t now_ms)
 {
     while (pool->idle_count) {
         struct slot *slot = pool->idle[pool->idle_count - 1];
-        if (!is_over(pool, slot, now_ms) && coat_conn_usable(&slot->conn)) {
+        int good = !is_over(pool, slot, now_ms);
+        slot->use = BUSY; /* as in close_idle: the look may change what TLS holds */
+        if (good && coat_conn_usable(&slot->conn)) {
             pool->idle_count--;
-            slot->use = BUSY;
             return slot;
         }
         close_idle(pool, pool->idle_count - 1);
@@ -208,6 +213,11 @@ static int gave_up(const struct coat_pool *pool, int rc, struct coat_error *err)
 {
     if (rc == COAT_EINTR)
         return coat_error_set(err, rc, "a look at signals while waiting for a connection");
+    if (pool->unused_count > 0)
+        return coat_error_because(err, rc, "pool",
+                                  "the time for the call is over, while %d others were connecting; "
+                                  "the server, or the way to it, is slow",
+                                  COAT_CONNECTS_MAX);
     return coat_error_because(err, rc, "pool",
                               "all %zu connections of the store stayed in use; raise "
                               "max_connections",

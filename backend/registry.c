@@ -27,10 +27,18 @@ int coat_registry_new(struct coat_registry **out, struct coat_error *err)
 }
 
 /* In a child after fork() a thread that does not exist there may hold it. The list is whole. */
+static void take_over(struct coat_registry *registry)
+{
+    pthread_mutex_init(&registry->mutex, NULL);
+    registry->unused = 0;
+    for (const struct coat_redis *redis = registry->first; redis; redis = redis->next)
+        registry->unused += redis->stores == 0;
+}
+
 static void lock(struct coat_registry *registry)
 {
     if (coat_owner_begin(&registry->owner)) {
-        pthread_mutex_init(&registry->mutex, NULL);
+        take_over(registry);
         coat_owner_end(&registry->owner);
     }
     pthread_mutex_lock(&registry->mutex);

@@ -189,6 +189,10 @@ static struct coat_node *find(const struct coat_topology *t, struct coat_arg key
 
 struct coat_node *coat_topology_route(struct coat_topology *t, struct coat_arg key)
 {
+    if (coat_topology_single(t)) { /* it is the same one for good */
+        coat_node_retain(t->master);
+        return t->master;
+    }
     lock(t);
     struct coat_node *node = find(t, key);
     if (node)

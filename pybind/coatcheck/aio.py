@@ -389,8 +389,8 @@ async def _addresses(
 def _tls_context(target: dict[str, Any]) -> ssl.SSLContext:
     """Made anew for each connection, so that renewed files are used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
-    newest = ssl.TLSVersion.TLSv1_3 if target["tls_1_3"] else ssl.TLSVersion.TLSv1_2
-    context.minimum_version = newest
+    oldest = ssl.TLSVersion.TLSv1_3 if target["tls_1_3"] else ssl.TLSVersion.TLSv1_2
+    context.minimum_version = oldest
     try:
         if target["ca_file"] or target["ca_dir"]:
             context.load_verify_locations(target["ca_file"], target["ca_dir"])

@@ -83,7 +83,6 @@ static int ask_without_lock(PyObject *callable, struct coat_credentials *to)
     if (rc < 0)
         Py_XSETREF(pause->exception, core_take_exception());
     pause->thread = PyEval_SaveThread();
-    current = pause; /* the callable may have used another store */
     return rc;
 }
 
@@ -151,7 +150,7 @@ void core_log_notices(struct coat_store *store)
 int core_run(struct core_state *state, struct coat_store *store, struct coat_op *op,
              int64_t timeout_ms)
 {
-    struct core_pause pause = {NULL, NULL, NULL};
+    struct core_pause pause = {NULL, NULL, NULL}, *before = core_pause_begin(&pause);
     struct coat_call call;
     struct coat_error err;
     int rc, interrupted = 0;
@@ -162,10 +161,10 @@ int core_run(struct core_state *state, struct coat_store *store, struct coat_op 
     rc = coat_call_run_briefly(&call, &err);
     while (rc == COAT_EINTR && !(interrupted = PyErr_CheckSignals() < 0)) {
         pause.thread = PyEval_SaveThread();
-        current = &pause;
         rc = coat_call_run(&call, &err);
         PyEval_RestoreThread(pause.thread);
     }
+    core_pause_begin(before);
     coat_call_release(&call);
     if (!interrupted) {
         core_log_notices(store);

@@ -182,6 +182,26 @@ void load_close(struct load *load)
     coat_store_close(load->store);
 }
 
+void load_print(const char *what, const struct load *load, const struct load_reckoning *r)
+{
+    print_message("# %s: %d saves acknowledged, of these lost %d; sessions lost %d; uncertain %d, "
+                  "unavailable %d; the longest call took %ld ms\n",
+                  what, atomic_load(&load->saved), r->lost_saves, r->lost_sessions,
+                  atomic_load(&load->uncertain), atomic_load(&load->unavailable),
+                  atomic_load(&load->longest_ms));
+}
+
+void load_assert_only_saves_are_lost(struct load *load, const char *what)
+{
+    struct load_reckoning r = load_reckon(load);
+    load_print(what, load, &r);
+    if (atomic_load(&load->wrong))
+        fail_msg("%s", load->why.text);
+    assert_int_equal(r.lost_sessions, 0);
+    assert_int_equal(atomic_load(&load->missing), 0);
+    assert_true(r.intact >= LOAD_THREADS * LOAD_SESSIONS - r.lost_saves);
+}
+
 struct goal {
     struct load *load;
     int saved;

@@ -42,7 +42,12 @@ void load_start(struct load *load);
 void load_stop(struct load *load);
 /* Load all once more. */
 struct load_reckoning load_reckon(struct load *load);
+/* One line with all of it, which the log of the tests keeps. */
+void load_print(const char *what, const struct load *load, const struct load_reckoning *r);
 void load_close(struct load *load);
+
+/* After a failover: print it, and fail the test if more is lost than saves on their way. */
+void load_assert_only_saves_are_lost(struct load *load, const char *what);
 
 /* Poll until so many more saves were acknowledged. */
 void load_await_saves(struct load *load, int more);

@@ -214,8 +214,8 @@ class RedisServer:
             watcher.close()
 
 
-@pytest.fixture(scope="session")
-def shared_redis_server() -> Iterator[RedisServer]:
+@contextmanager
+def a_redis_server() -> Iterator[RedisServer]:
     with tempfile.TemporaryDirectory(prefix="coat-") as directory:
         server = RedisServer(directory)
         server.start()
@@ -223,6 +223,12 @@ def shared_redis_server() -> Iterator[RedisServer]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_redis_server() -> Iterator[RedisServer]:
+    with a_redis_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ otherwise from one that says nothing else."""
 from __future__ import annotations
 
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,19 +11,14 @@ from typing import Any
 
 import pytest
 from coatcheck import Corrupt, Session, Store, StoreDenied, StoreUnavailable
-from conftest import RedisClient, RedisError, RedisServer, in_thread, wait_for
+from conftest import RedisClient, RedisError, RedisServer, a_redis_server, in_thread, wait_for
 
 
 @pytest.fixture
 def own_server() -> Iterator[RedisServer]:
     """One that a test may make a replica or end."""
-    with tempfile.TemporaryDirectory(prefix="coat-") as directory:
-        server = RedisServer(directory)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with a_redis_server() as server:
+        yield server
 
 
 @pytest.fixture
