@@ -9,9 +9,9 @@
 
 /*
  * Find the server of an embedded: address, or start one, and wait until it answers. Then
- * o->address is its unix socket, o->embedded_dir the directory, and o->prefix "coatcheck:" where
- * there was none. For any other address: does nothing. 0; COAT_ECONFIG: no server installed, a
- * directory that is not ours alone, a path too long for a socket, root without allow_root;
+ * o->connect.address is its unix socket, o->embedded_dir the directory, and o->prefix "coatcheck:"
+ * where there was none. For any other address: does nothing. 0; COAT_ECONFIG: no server installed,
+ * a directory that is not ours alone, a path too long for a socket, root without allow_root;
  * COAT_EUNAVAILABLE, COAT_ETIMEOUT: it does not start; COAT_ENOMEM.
  */
 int coat_embedded_start(struct coat_options *o, struct coat_error *err);

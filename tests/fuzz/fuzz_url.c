@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         abort();
     if (coat_options_new(&o, NULL) == 0) {
         int set = coat_options_set(o, "url", text, &err);
-        if ((rc < 0 && set == 0) || (set < 0 && o->address.scheme != COAT_SCHEME_NONE))
+        if ((rc < 0 && set == 0) || (set < 0 && o->connect.address.scheme != COAT_SCHEME_NONE))
             abort();
         coat_options_set(o, "prefix", text, NULL);
         coat_options_set(o, "idle", text, NULL);
