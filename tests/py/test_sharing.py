@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
 import threading
@@ -14,11 +15,18 @@ from coatcheck import Store
 from coatcheck.exceptions import ConfigError, StoreDenied, StoreUnavailable
 from conftest import RedisServer, wait_for
 
+#: No other store connects in such a way, so none has left a connection that could be found.
+other_ways = itertools.count(1000)
 
-def clients(server: RedisServer) -> int:
-    """Connections to it, but for the one that asks."""
-    lines = server.cli("CLIENT", "LIST").splitlines()
-    return len([line for line in lines if line.strip()]) - 1
+
+def connections(server: RedisServer) -> set[str]:
+    """The ids of those to it, but for the one that asks; those of other tests are still closing."""
+    listed = (dict(item.split("=", 1) for item in line.split()) for line in client_list(server))
+    return {client["id"] for client in listed if client["cmd"] != "client|list"}
+
+
+def client_list(server: RedisServer) -> list[str]:
+    return [line for line in server.cli("CLIENT", "LIST").decode().splitlines() if line.strip()]
 
 
 @pytest.fixture
@@ -38,54 +46,62 @@ def change_password(server: RedisServer, password: str) -> None:
 
 
 def test_stores_that_connect_in_the_same_way_share_connections(redis_server: RedisServer) -> None:
-    before = clients(redis_server)
-    stores = [Store(redis_server.url, prefix=f"t{i}:", idle=600 + i, timeout=5) for i in range(5)]
+    before = connections(redis_server)
+    way = next(other_ways)
+    stores = [
+        Store(redis_server.url, prefix=f"t{i}:", idle=600 + i, max_idle=way) for i in range(5)
+    ]
     for store in stores:
         store.ping()
-    assert clients(redis_server) == before + 1
+    assert len(connections(redis_server) - before) == 1
 
 
 def test_stores_that_connect_in_another_way_do_not(redis_server: RedisServer) -> None:
-    before = clients(redis_server)
-    ways: list[dict[str, int]] = [{}, {"max_connections": 2}, {"max_idle": 100}, {"max_age": 100}]
-    stores = [Store(redis_server.url, prefix="t:", **way) for way in ways]  # type: ignore[arg-type]
+    before = connections(redis_server)
+    way = next(other_ways)
+    ways: list[dict[str, int]] = [{}, {"max_connections": 2}, {"max_age": 100}, {"max_age": 200}]
+    stores = [Store(redis_server.url, prefix="t:", max_idle=way, **other) for other in ways]  # type: ignore[arg-type]
     for store in stores:
         store.ping()
-    assert clients(redis_server) == before + 4
+    assert len(connections(redis_server) - before) == 4
 
 
 def test_a_store_that_comes_after_an_equal_one_finds_its_connections(
     redis_server: RedisServer,
 ) -> None:
-    before = clients(redis_server)
+    before = connections(redis_server)
+    way = next(other_ways)
     for _ in range(3):
-        with Store(redis_server.url, prefix="t:") as store:
+        with Store(redis_server.url, prefix="t:", max_idle=way) as store:
             store.ping()
-    assert clients(redis_server) == before + 1
+    assert len(connections(redis_server) - before) == 1
 
 
 def test_of_many_that_no_store_uses_the_latest_are_kept(redis_server: RedisServer) -> None:
-    def use(i: int) -> None:
-        with Store(redis_server.url, prefix="t:", max_idle=100 + i) as store:
+    ways = [next(other_ways) for _ in range(20)]
+
+    def use(way: int) -> None:
+        with Store(redis_server.url, prefix="t:", max_idle=way) as store:
             store.ping()
 
-    for i in range(20):
-        use(i)
-    before = clients(redis_server)
-    for i in range(12, 20):
-        use(i)
-    assert clients(redis_server) == before
+    for way in ways:
+        use(way)
+    before = connections(redis_server)
+    for way in ways[12:]:
+        use(way)
+    assert not connections(redis_server) - before
 
 
 def test_what_no_store_uses_any_more_is_closed_by_a_later_call(redis_server: RedisServer) -> None:
-    before = clients(redis_server)
+    before = connections(redis_server)
     with Store(redis_server.url, prefix="t:", max_idle=0.05) as store:
         store.ping()
+    (unused,) = connections(redis_server) - before
     other = Store(redis_server.url, prefix="t:")
 
     def closed() -> bool:
         other.ping()
-        return clients(redis_server) == before + 1
+        return unused not in connections(redis_server)
 
     wait_for(closed, "closing")
 
@@ -104,18 +120,18 @@ def test_ten_thousand_stores_leak_nothing(redis_server: RedisServer) -> None:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     come_and_go(200)
-    descriptors, connected = len(os.listdir("/proc/self/fd")), clients(redis_server)
+    descriptors, connected = len(os.listdir("/proc/self/fd")), len(connections(redis_server))
     memory = resident()
     come_and_go(10_000)
     assert len(os.listdir("/proc/self/fd")) <= descriptors
-    assert clients(redis_server) <= connected
+    assert len(connections(redis_server)) <= connected
     assert resident() - memory < 4 << 20
 
 
 def test_req_63_a_child_has_connections_of_its_own(redis_server: RedisServer) -> None:
     store = Store(redis_server.url, prefix="t:")
     store.ping()
-    before = clients(redis_server)
+    before = connections(redis_server)
     go, leave = os.pipe()
     child = os.fork()
     if child == 0:
@@ -125,7 +141,7 @@ def test_req_63_a_child_has_connections_of_its_own(redis_server: RedisServer) ->
         os._exit(0)
     os.close(go)
     try:
-        wait_for(lambda: clients(redis_server) == before + 1, "the child's connection")
+        wait_for(lambda: len(connections(redis_server) - before) == 1, "the child's connection")
         store.ping()
     finally:
         os.close(leave)
