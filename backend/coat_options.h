@@ -34,9 +34,9 @@
  *     tls_server_name  whom the server's certificate must be for. The host of the URL
  *     tls_min_version  "1.2" or "1.3". 1.2
  *     spin_us          microseconds for which a call looks for its reply before it sleeps, in
- * Python with the interpreter's lock in hand; only where round trips are that short, and not under
- * a quota of processor time. 0: never. 50 allow_root       "1": embedded: may start a server as
- * root. 0
+ *                      Python with the interpreter's lock in hand; only where round trips are
+ *                      that short, and not under a quota of processor time. 0: never. 50
+ *     allow_root       "1": embedded: may start a server as root. 0
  *
  * Times are decimal seconds: idle from 1 to 2147483647 and lifetime from 1 to 34560000 (400 days),
  * both whole; timeout and connect_timeout from 0.001 to 3600, stale from 0 to 3600.

@@ -10,7 +10,7 @@
 
 #include "coat_options.h"
 #include "api/terms.h"
-#include "tls.h"
+#include "tls_options.h"
 
 enum coat_scheme { COAT_SCHEME_NONE, COAT_SCHEME_TCP, COAT_SCHEME_UNIX, COAT_SCHEME_EMBEDDED };
 
@@ -65,6 +65,9 @@ int coat_connect_equal(const struct coat_connect *a, const struct coat_connect *
 /* 0, or COAT_ENOMEM: *to is all zeros then. */
 int coat_connect_copy(struct coat_connect *to, const struct coat_connect *from,
                       struct coat_error *err);
+
+/* Copies them into one that has none. 1; 0: no memory, and some may be there. */
+int coat_connect_set_hosts(struct coat_connect *c, const struct coat_address *hosts, size_t count);
 
 /* Frees the texts and wipes what is secret. Legal on zeros. */
 void coat_connect_release(struct coat_connect *c);

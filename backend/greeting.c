@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "api/error.h"
 #include "net.h"
 #include "refusal.h"
+#include "text.h"
 
 #define PASSWORD_MAX 4096u
 
@@ -24,18 +24,10 @@ void coat_greeting_init(struct coat_greeting *g, const struct coat_peer *peer)
 
 /* ---- Credentials ---------------------------------------------------------------------------- */
 
-static void wipe(char **secret)
-{
-    if (*secret)
-        explicit_bzero(*secret, strlen(*secret));
-    free(*secret);
-    *secret = NULL;
-}
-
 void coat_greeting_release(struct coat_greeting *g)
 {
-    wipe(&g->secret.username);
-    wipe(&g->secret.password);
+    coat_text_wipe(&g->secret.username);
+    coat_text_wipe(&g->secret.password);
 }
 
 /* As much of a file as fits: how much that is, or -1. Nothing is waited for, as a pipe would. */
@@ -72,7 +64,7 @@ static int read_password(const char *path, char **password, struct coat_error *e
     *password = len <= PASSWORD_MAX ? strndup(bytes, len) : NULL;
     explicit_bzero(bytes, sizeof bytes);
     if (len == 0 || len > PASSWORD_MAX) {
-        wipe(password);
+        coat_text_wipe(password);
         return coat_error_because(err, COAT_ECONFIG, "password_file",
                                   "password_file %.120s must begin with a line of 1 to %u bytes, "
                                   "the password",
@@ -81,29 +73,22 @@ static int read_password(const char *path, char **password, struct coat_error *e
     return *password ? 0 : coat_error_nomem(err);
 }
 
-/* 1, or 0 for lack of memory. */
-static int copy(char **to, const char *from)
-{
-    *to = from ? strdup(from) : NULL;
-    return *to || !from;
-}
-
 static int read_secret(struct coat_greeting *g, struct coat_error *err)
 {
     const struct coat_connect *c = g->peer->connect;
     coat_greeting_release(g);
     if (g->peer->is_sentinel)
-        return copy(&g->secret.username, c->sentinel_username) &&
-                       copy(&g->secret.password, c->sentinel_password)
+        return coat_text_copy(&g->secret.username, c->sentinel_username) &&
+                       coat_text_copy(&g->secret.password, c->sentinel_password)
                    ? 0
                    : coat_error_nomem(err);
     if (c->credentials)
         return c->credentials(c->credentials_context, &g->secret, err);
-    if (!copy(&g->secret.username, c->username))
+    if (!coat_text_copy(&g->secret.username, c->username))
         return coat_error_nomem(err);
     if (c->password_file)
         return read_password(c->password_file, &g->secret.password, err);
-    return copy(&g->secret.password, c->password) ? 0 : coat_error_nomem(err);
+    return coat_text_copy(&g->secret.password, c->password) ? 0 : coat_error_nomem(err);
 }
 
 /* Asked again, they may be others. */

@@ -15,6 +15,7 @@
 #include "api/error.h"
 #include "clock.h"
 #include "system_error.h"
+#include "tls.h"
 
 #define BACKLOG_PAUSE_MS 5
 

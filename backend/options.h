@@ -7,11 +7,9 @@
 #include "coat_options.h"
 #include "coat_value.h"
 #include "connect.h"
-#include "tls.h"
+#include "option_table.h"
 
 enum coat_on_conflict { COAT_CONFLICT_MINE, COAT_CONFLICT_THEIRS, COAT_CONFLICT_RAISE };
-
-#define COAT_OPTIONS_MAX 48
 
 /* The values that hold, and what they come from. */
 struct coat_options {
@@ -30,16 +28,18 @@ struct coat_options {
     int allow_root;
     char *embedded_dir; /* once an embedded: server was found, else NULL: embedded.h */
 
-    /* Private: what was given, in the order of the table in options.c; NULL: not given. */
-    char *by_name[COAT_OPTIONS_MAX];
-    char *by_env[COAT_OPTIONS_MAX];
+    /* Private: what was given, in the order of option_table.h; NULL: not given. */
+    char *by_name[COAT_OPTION_COUNT];
+    char *by_env[COAT_OPTION_COUNT];
 };
 
-/* What coat_store_open asks: all that must be there is there. 0 or COAT_ECONFIG. */
+/*
+ * What coat_store_open asks (option_check.c): all that must be there is there, and goes together.
+ * 0 or COAT_ECONFIG.
+ */
 int coat_options_complete(const struct coat_options *o, struct coat_error *err);
 
-/* The same options again, as they were given (not as coat_embedded_start left them). NULL: no
- * memory. */
+/* The same again, as they were given, not as coat_embedded_start left them. NULL: no memory. */
 struct coat_options *coat_options_copy(const struct coat_options *o);
 
 #endif

@@ -24,8 +24,6 @@
  */
 #define STEP_BYTES ((size_t)64 << 10)
 
-#define HOST_SIZE 256 /* a DNS name has at most 253 letters */
-
 /* The first byte of a connection, if it is TLS: that of a handshake or an alert. */
 enum { RECORD_ALERT = 0x15, RECORD_HANDSHAKE = 0x16 };
 
@@ -34,61 +32,13 @@ struct coat_tls {
     SSL *ssl;
     BIO_METHOD *method;
     int fd;
-    int system_error;     /* of the socket, EPIPE when the peer has ended; 0: none */
-    int heard;            /* the peer has said something, ... */
-    int plaintext;        /* ... and it was not TLS */
-    size_t allowance;     /* bytes that this step may still read */
-    char name[160];       /* of the server, in messages */
-    char host[HOST_SIZE]; /* which is verified */
+    int system_error;              /* of the socket, EPIPE when the peer has ended; 0: none */
+    int heard;                     /* the peer has said something, ... */
+    int plaintext;                 /* ... and it was not TLS */
+    size_t allowance;              /* bytes that this step may still read */
+    char name[160];                /* of the server, in messages */
+    char host[COAT_TLS_HOST_SIZE]; /* which is verified */
 };
-
-/* ---- Options -------------------------------------------------------------------------------- */
-
-static int same(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-int coat_tls_options_equal(const struct coat_tls_options *a, const struct coat_tls_options *b)
-{
-    return a->on == b->on && a->min_version == b->min_version && same(a->ca_file, b->ca_file) &&
-           same(a->ca_dir, b->ca_dir) && same(a->cert_file, b->cert_file) &&
-           same(a->key_file, b->key_file) && same(a->key_password, b->key_password) &&
-           same(a->server_name, b->server_name);
-}
-
-void coat_tls_options_release(struct coat_tls_options *o)
-{
-    if (o->key_password)
-        explicit_bzero(o->key_password, strlen(o->key_password));
-    free(o->key_password);
-    free(o->ca_file);
-    free(o->ca_dir);
-    free(o->cert_file);
-    free(o->key_file);
-    free(o->server_name);
-    *o = (struct coat_tls_options){0};
-}
-
-int coat_tls_options_check(const struct coat_tls_options *o, struct coat_error *err)
-{
-    static const struct coat_tls_options none;
-    struct coat_tls_options given = *o;
-    given.on = 0;
-    if (!o->on && !coat_tls_options_equal(&given, &none))
-        return coat_error_set(
-            err, COAT_ECONFIG,
-            "there are tls_ options, but the URL asks for no TLS; write rediss:// "
-            "instead of redis://, or leave them away");
-    if (!o->cert_file && (o->key_file || o->key_password))
-        return coat_error_set(err, COAT_ECONFIG,
-                              "tls_key_file and tls_key_password need the certificate of that "
-                              "key; set tls_cert_file");
-    if (o->server_name && strlen(o->server_name) >= HOST_SIZE)
-        return coat_error_set(err, COAT_ECONFIG,
-                              "option tls_server_name is longer than a host name can be");
-    return 0;
-}
 
 /* ---- The socket, as OpenSSL sees it --------------------------------------------------------- */
 
@@ -436,7 +386,7 @@ static int copy_host(char *to, const char *host)
     size_t len = strcspn(host, "%");
     if (len > 0 && host[len - 1] == '.')
         len--;
-    if (len == 0 || len >= HOST_SIZE)
+    if (len == 0 || len >= COAT_TLS_HOST_SIZE)
         return -1;
     memcpy(to, host, len);
     to[len] = '\0';

@@ -1,6 +1,6 @@
 /*
  * url.h: the URL of a store, taken apart. It does not know the options that may stand in its
- * query; options.c does. Its messages repeat nothing that could be part of a password.
+ * query; option_parse.c does. Its messages repeat nothing that could be part of a password.
  */
 #ifndef COAT_BACKEND_URL_H
 #define COAT_BACKEND_URL_H

@@ -1,0 +1,49 @@
+#include "options.h"
+
+#include "api/error.h"
+
+static int check_credentials(const struct coat_connect *c, struct coat_error *err)
+{
+    int given = (c->username || c->password) + !!c->password_file + !!c->credentials;
+    if (given && c->address.scheme == COAT_SCHEME_EMBEDDED)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "embedded: has no users; leave username and password away");
+    if (c->credentials && given > 1)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "credentials brings username and password; leave those, and "
+                              "password_file, away");
+    if (c->password && c->password_file)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "both password and password_file are given; leave one away");
+    return 0;
+}
+
+int coat_options_complete(const struct coat_options *o, struct coat_error *err)
+{
+    if (o->connect.address.scheme == COAT_SCHEME_NONE)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "no url is given; set the option url or COATCHECK_URL, for example "
+                              "redis://localhost:6379/0, or embedded: for development");
+    int rc = check_credentials(&o->connect, err);
+    if (rc < 0)
+        return rc;
+    if ((o->connect.sentinel_username || o->connect.sentinel_password) &&
+        o->connect.kind != COAT_SENTINEL)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "sentinel_username and sentinel_password are for redis+sentinel:// "
+                              "and rediss+sentinel:// only; leave them away");
+    if (o->connect.node_map && o->connect.kind == COAT_SINGLE)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "node_map is for sentinels and clusters only; leave it away, and "
+                              "write the address into the url");
+    if (!o->prefix && o->connect.address.scheme != COAT_SCHEME_EMBEDDED)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "no prefix is given; set one that names the application, for "
+                              "example prefix shop:, because two applications with one prefix on "
+                              "one Redis would open each other's sessions");
+    if (o->connect_timeout_ms > o->timeout_ms)
+        return coat_error_set(err, COAT_ECONFIG,
+                              "option connect_timeout is longer than timeout, of which it is a "
+                              "part; make timeout longer or leave connect_timeout away");
+    return coat_tls_options_check(&o->connect.tls, err);
+}
