@@ -22,8 +22,19 @@ void coat_call_init(struct coat_call *call, struct coat_store *store, struct coa
     call->spin_us = store->brief ? store->options->spin_us : 0;
     call->brief = 0;
     call->state = START;
-    call->pid = (int)getpid();
     call->terms.deadline_ms = coat_courier_begin(&call->courier, store, op, timeout_ms);
+}
+
+/*
+ * A child that goes on with a call of its parent leaves the connection to the parent, who goes on
+ * with it too. 1 if there was one.
+ */
+static int leave_parents(struct coat_call *call)
+{
+    if (!call->conn || call->pid == (int)getpid())
+        return 0;
+    call->conn = NULL;
+    return 1;
 }
 
 static void give_back(struct coat_call *call, int reusable)
@@ -61,6 +72,8 @@ static int checkout(struct coat_call *call, struct coat_error *why)
         coat_node_retain(call->hop.node);
         call->node = call->hop.node;
     }
+    if (!call->conn)
+        call->pid = (int)getpid();
     if (!call->brief)
         return coat_node_checkout(call->node, &call->terms, &call->conn, why);
     /* Anything but an idle connection may have to be waited for. */
@@ -69,17 +82,9 @@ static int checkout(struct coat_call *call, struct coat_error *why)
     return too_long(why);
 }
 
-/*
- * A child that goes on with a call of its parent leaves the connection to the parent, who goes on
- * with it too.
- */
-static int leave_parents(struct coat_call *call, struct coat_error *why)
+static int was_forked(struct coat_call *call, struct coat_error *why)
 {
-    if (call->pid == (int)getpid())
-        return 0;
-    call->pid = (int)getpid();
-    call->conn = NULL;
-    if (call->state == CHECKOUT)
+    if (!leave_parents(call) || call->state == CHECKOUT)
         return 0;
     return coat_error_because(why, COAT_EUNAVAILABLE, "fork",
                               "the process was forked in the middle of a call, whose reply goes "
@@ -109,7 +114,7 @@ static int read_replies(struct coat_call *call, struct coat_event *event, struct
 /* From the commands of the hop to their replies. */
 static int exchange(struct coat_call *call, struct coat_event *event, struct coat_error *why)
 {
-    int rc = leave_parents(call, why);
+    int rc = was_forked(call, why);
     if (rc < 0)
         return rc;
     if (call->state == CHECKOUT) {
@@ -155,8 +160,7 @@ static int send_and_read(struct coat_call *call, struct coat_event *event, struc
 static int sleep_until(struct coat_call *call, struct coat_event *event, struct coat_error *why)
 {
     event->kind = COAT_EVENT_TIMER;
-    if (call->pid != (int)getpid())
-        call->conn = NULL;
+    leave_parents(call);
     give_back(call, 1);
     if (call->brief)
         return too_long(why);
@@ -225,8 +229,7 @@ int coat_call_run_briefly(struct coat_call *call, struct coat_error *err)
 
 void coat_call_release(struct coat_call *call)
 {
-    if (call->pid != (int)getpid())
-        call->conn = NULL;
+    leave_parents(call);
     give_back(call, call->state == FINISHED);
     coat_courier_release(&call->courier);
 }

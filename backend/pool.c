@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "api/error.h"
+#include "lock.h"
 #include "node.h"
-#include "owner.h"
 #include "redis.h"
 #include "sid.h"
 #include "slice.h"
@@ -29,8 +29,7 @@ struct slot {
 
 struct coat_pool {
     struct coat_node *node;
-    coat_owner owner;
-    pthread_mutex_t mutex;
+    struct coat_lock lock;  /* of all below */
     pthread_cond_t changed; /* a connection was given back, or a connect has ended */
     unsigned generation;
     struct coat_health health;
@@ -43,7 +42,6 @@ struct coat_pool {
 
 static void init_shared(struct coat_pool *pool)
 {
-    pthread_mutex_init(&pool->mutex, NULL); /* cannot fail with glibc and musl */
     coat_slice_init(&pool->changed);
     pool->health = (struct coat_health){0};
     pool->idle_count = pool->connecting = 0;
@@ -70,15 +68,14 @@ int coat_pool_new(struct coat_pool **out, struct coat_node *node, struct coat_er
     for (size_t i = 0; i < size; i++)
         coat_conn_init(&pool->slots[i].conn, &node->peer);
     init_shared(pool);
-    coat_owner_init(&pool->owner);
+    coat_lock_init(&pool->lock);
     *out = pool;
     return 0;
 }
 
 /*
- * In a child after fork(). The mutex may be locked by a thread that does not exist here, and a
- * connection that was busy may have been half-way through anything: its memory is given up, its
- * socket closed. Closing sends nothing, for the parent has the socket still.
+ * In a child a connection that was busy may have been half-way through anything: its memory is
+ * given up, its socket closed. Closing sends nothing, for the parent has the socket still.
  */
 static void take_over(struct coat_pool *pool)
 {
@@ -93,24 +90,27 @@ static void take_over(struct coat_pool *pool)
     init_shared(pool);
 }
 
-/* Makes the pool this process's own. Threads that a child starts may arrive here together. */
-static void own(struct coat_pool *pool)
+static void lock(struct coat_pool *pool)
 {
-    if (coat_owner_begin(&pool->owner)) {
+    if (coat_lock_take(&pool->lock) != COAT_LOCK_OURS)
         take_over(pool);
-        coat_owner_end(&pool->owner);
-    }
+}
+
+static void unlock(struct coat_pool *pool)
+{
+    coat_lock_leave(&pool->lock);
 }
 
 void coat_pool_free(struct coat_pool *pool)
 {
     if (!pool)
         return;
-    own(pool);
+    lock(pool); /* in a child, it is taken over */
+    unlock(pool);
     for (size_t i = 0; i < pool->size; i++)
         coat_conn_release(&pool->slots[i].conn);
     pthread_cond_destroy(&pool->changed);
-    pthread_mutex_destroy(&pool->mutex);
+    coat_lock_destroy(&pool->lock);
     free(pool->idle);
     free(pool);
 }
@@ -144,7 +144,7 @@ static int is_over(const struct coat_pool *pool, const struct slot *slot, int64_
            (slot->use == IDLE && now_ms >= slot->idle_until_ms);
 }
 
-/* ---- Under the mutex ------------------------------------------------------------------------ */
+/* ---- Under the lock ------------------------------------------------------------------------- */
 
 static void make_unused(struct coat_pool *pool, struct slot *slot)
 {
@@ -229,7 +229,7 @@ static int take(struct coat_pool *pool, const struct coat_terms *terms, struct s
                 struct coat_error *err)
 {
     int rc = 0;
-    pthread_mutex_lock(&pool->mutex);
+    lock(pool);
     for (;;) {
         int64_t now = coat_monotonic_ms();
         close_leftovers(pool, now);
@@ -242,22 +242,21 @@ static int take(struct coat_pool *pool, const struct coat_terms *terms, struct s
         }
         if (*out)
             break;
-        rc = coat_slice_wait(&pool->changed, &pool->mutex, terms->deadline_ms);
+        rc = coat_slice_wait(&pool->changed, &pool->lock.mutex, terms->deadline_ms);
         if (rc < 0) {
             rc = gave_up(pool, rc, err);
             break;
         }
     }
-    pthread_mutex_unlock(&pool->mutex);
+    unlock(pool);
     return rc;
 }
 
 int coat_pool_take_idle(struct coat_pool *pool, struct coat_conn **out)
 {
-    own(pool);
-    pthread_mutex_lock(&pool->mutex);
+    lock(pool);
     struct slot *slot = pop_idle(pool, coat_monotonic_ms());
-    pthread_mutex_unlock(&pool->mutex);
+    unlock(pool);
     *out = slot ? &slot->conn : NULL;
     return slot != NULL;
 }
@@ -288,7 +287,7 @@ static int is_unreachable(int rc, int fair, const struct coat_error *why)
     return rc == COAT_EUNAVAILABLE;
 }
 
-/* What a connect says about the node: 1 if that is news. With the mutex held. */
+/* What a connect says about the node: 1 if that is news. With the lock held. */
 static int judge(struct coat_pool *pool, int rc, int fair, const struct coat_error *why)
 {
     if (rc == 0)
@@ -302,7 +301,7 @@ static int judge(struct coat_pool *pool, int rc, int fair, const struct coat_err
 static void end_connect(struct coat_pool *pool, struct slot *slot, int rc,
                         const struct coat_error *why)
 {
-    pthread_mutex_lock(&pool->mutex);
+    lock(pool);
     int news = judge(pool, rc, slot->fair, why);
     pool->connecting--;
     slot->use = BUSY;
@@ -311,7 +310,7 @@ static void end_connect(struct coat_pool *pool, struct slot *slot, int rc,
     else
         make_unused(pool, slot);
     pthread_cond_broadcast(&pool->changed); /* who waits fails as well, or tries itself */
-    pthread_mutex_unlock(&pool->mutex);
+    unlock(pool);
     say(pool, news, rc, why);
     if (rc == 0)
         coat_node_greeted(pool->node, &slot->conn.greeting);
@@ -333,7 +332,6 @@ static int connect_slot(struct coat_pool *pool, struct slot *slot, const struct 
 int coat_pool_checkout(struct coat_pool *pool, const struct coat_terms *terms,
                        struct coat_conn **out, struct coat_error *err)
 {
-    own(pool);
     struct slot *slot = (struct slot *)*out;
     if (!slot) {
         int rc = take(pool, terms, &slot, err);
@@ -357,7 +355,7 @@ void coat_pool_checkin(struct coat_pool *pool, struct coat_conn *conn, int reusa
 {
     struct slot *slot = (struct slot *)conn;
     int64_t now = coat_monotonic_ms();
-    pthread_mutex_lock(&pool->mutex);
+    coat_lock_retake(&pool->lock); /* it was taken out in this process */
     if (slot->use == CONNECTING) {
         coat_health_unknown(&pool->health);
         pool->connecting--;
@@ -371,44 +369,40 @@ void coat_pool_checkin(struct coat_pool *pool, struct coat_conn *conn, int reusa
         make_unused(pool, slot);
     }
     pthread_cond_signal(&pool->changed);
-    pthread_mutex_unlock(&pool->mutex);
+    unlock(pool);
 }
 
 void coat_pool_drop(struct coat_pool *pool)
 {
-    own(pool);
-    pthread_mutex_lock(&pool->mutex);
+    lock(pool);
     pool->generation++;
     while (pool->idle_count)
         close_idle(pool, pool->idle_count - 1);
-    pthread_mutex_unlock(&pool->mutex);
+    unlock(pool);
 }
 
 /* ---- For drivers with connections of their own ---------------------------------------------- */
 
 int coat_pool_may_connect(struct coat_pool *pool, struct coat_error *err)
 {
-    own(pool);
-    pthread_mutex_lock(&pool->mutex);
+    lock(pool);
     int rc = coat_health_ask(&pool->health, coat_monotonic_ms(), err);
-    pthread_mutex_unlock(&pool->mutex);
+    unlock(pool);
     return rc;
 }
 
 void coat_pool_connected(struct coat_pool *pool, int rc, const struct coat_error *why)
 {
-    own(pool);
-    pthread_mutex_lock(&pool->mutex);
+    lock(pool);
     int news = judge(pool, rc, 1, why);
-    pthread_mutex_unlock(&pool->mutex);
+    unlock(pool);
     say(pool, news, rc, why);
 }
 
 unsigned coat_pool_generation(struct coat_pool *pool)
 {
-    own(pool);
-    pthread_mutex_lock(&pool->mutex);
+    lock(pool);
     unsigned generation = pool->generation;
-    pthread_mutex_unlock(&pool->mutex);
+    unlock(pool);
     return generation;
 }

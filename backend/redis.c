@@ -26,8 +26,7 @@ int coat_redis_new(struct coat_redis **out, const struct coat_connect *connect,
         free(redis);
         return COAT_ENOMEM;
     }
-    pthread_mutex_init(&redis->mutex, NULL); /* cannot fail with glibc and musl */
-    coat_owner_init(&redis->owner);
+    coat_lock_init(&redis->lock);
     int rc = coat_topology_new(&redis->topology, redis, err);
     if (rc < 0)
         coat_redis_free(redis);
@@ -46,28 +45,21 @@ void coat_redis_free(struct coat_redis *redis)
         redis->nodes = node->next;
         free_node(node);
     }
-    pthread_mutex_destroy(&redis->mutex);
+    coat_lock_destroy(&redis->lock);
     coat_connect_release(&redis->connect);
     free(redis);
 }
 
-/*
- * In a child after fork() the mutex may be locked by a thread that does not exist there. The list
- * of nodes is whole at any moment, and what a notice was about happened in the parent.
- */
+/* In a child: the list of nodes is whole at any moment, and notices are about the parent. */
 static void lock(struct coat_redis *redis)
 {
-    if (coat_owner_begin(&redis->owner)) {
-        pthread_mutex_init(&redis->mutex, NULL);
+    if (coat_lock_take(&redis->lock) != COAT_LOCK_OURS)
         atomic_store(&redis->noticed, 0);
-        coat_owner_end(&redis->owner);
-    }
-    pthread_mutex_lock(&redis->mutex);
 }
 
 static void unlock(struct coat_redis *redis)
 {
-    pthread_mutex_unlock(&redis->mutex);
+    coat_lock_leave(&redis->lock);
 }
 
 /* ---- Nodes ---------------------------------------------------------------------------------- */

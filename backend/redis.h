@@ -7,11 +7,9 @@
 #ifndef COAT_BACKEND_REDIS_H
 #define COAT_BACKEND_REDIS_H
 
-#include <pthread.h>
-
 #include "connect.h"
+#include "lock.h"
 #include "node.h"
-#include "owner.h"
 
 struct coat_topology;
 
@@ -23,8 +21,7 @@ struct coat_redis {
     struct coat_topology *topology;
 
     /* Private to redis.c. */
-    coat_owner owner;
-    pthread_mutex_t mutex; /* of all that follows */
+    struct coat_lock lock; /* of all that follows */
     struct coat_node *nodes;
     atomic_int noticed; /* how many notices wait */
     size_t first_notice;

@@ -10,8 +10,7 @@
 #define UNUSED_MAX 8
 
 struct coat_registry {
-    coat_owner owner;
-    pthread_mutex_t mutex;
+    struct coat_lock lock;
     struct coat_redis *first;
     atomic_int unused;
 };
@@ -21,32 +20,28 @@ int coat_registry_new(struct coat_registry **out, struct coat_error *err)
     *out = calloc(1, sizeof **out);
     if (!*out)
         return coat_error_nomem(err);
-    pthread_mutex_init(&(*out)->mutex, NULL); /* cannot fail with glibc and musl */
-    coat_owner_init(&(*out)->owner);
+    coat_lock_init(&(*out)->lock);
     return 0;
 }
 
-/* In a child after fork() a thread that does not exist there may hold it. The list is whole. */
-static void take_over(struct coat_registry *registry)
+/* In a child: the list is whole at any moment, the count of the unused perhaps not. */
+static void lock(struct coat_registry *registry)
 {
-    pthread_mutex_init(&registry->mutex, NULL);
+    if (coat_lock_take(&registry->lock) == COAT_LOCK_OURS)
+        return;
     registry->unused = 0;
     for (const struct coat_redis *redis = registry->first; redis; redis = redis->next)
         registry->unused += redis->stores == 0;
 }
 
-static void lock(struct coat_registry *registry)
+static void unlock(struct coat_registry *registry)
 {
-    if (coat_owner_begin(&registry->owner)) {
-        take_over(registry);
-        coat_owner_end(&registry->owner);
-    }
-    pthread_mutex_lock(&registry->mutex);
+    coat_lock_leave(&registry->lock);
 }
 
-/* ---- The unused, with the mutex held -------------------------------------------------------- */
+/* ---- The unused, with the lock held -------------------------------------------------------- */
 
-/* Those that were unused for too long: a list of what to free, without the mutex. */
+/* Those that were unused for too long: a list of what to free, without the lock. */
 static struct coat_redis *take_stale(struct coat_registry *registry, int64_t now_ms)
 {
     struct coat_redis *stale = NULL;
@@ -106,7 +101,7 @@ void coat_registry_sweep(struct coat_registry *registry)
         return;
     lock(registry);
     struct coat_redis *stale = take_stale(registry, coat_monotonic_ms());
-    pthread_mutex_unlock(&registry->mutex);
+    unlock(registry);
     free_all(stale);
 }
 
@@ -130,7 +125,7 @@ int coat_registry_get(struct coat_registry *registry, const struct coat_connect 
     }
     if (rc == 0)
         redis->stores++;
-    pthread_mutex_unlock(&registry->mutex);
+    unlock(registry);
     *out = redis;
     return rc;
 }
@@ -160,7 +155,7 @@ void coat_registry_give_back(struct coat_registry *registry, struct coat_redis *
     if (redis->stores == 1)
         keep(registry, redis, &to_free);
     redis->stores--;
-    pthread_mutex_unlock(&registry->mutex);
+    unlock(registry);
     free_all(to_free);
 }
 
@@ -169,6 +164,6 @@ void coat_registry_free(struct coat_registry *registry)
     if (!registry)
         return;
     free_all(registry->first);
-    pthread_mutex_destroy(&registry->mutex);
+    coat_lock_destroy(&registry->lock);
     free(registry);
 }

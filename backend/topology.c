@@ -1,14 +1,13 @@
 #include "topology.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/error.h"
 #include "connect.h"
+#include "lock.h"
 #include "node.h"
 #include "node_map.h"
-#include "owner.h"
 #include "redis.h"
 #include "refusal.h"
 #include "sentinel.h"
@@ -31,8 +30,7 @@ struct map {
 struct coat_topology {
     struct coat_redis *redis;
     const struct coat_connect *connect;
-    coat_owner process;
-    pthread_mutex_t mutex; /* of all below */
+    struct coat_lock lock; /* of all below */
     int64_t ask_at_ms;     /* INT64_MAX: all is well */
     int64_t asked_at_ms;
     struct coat_node *master; /* SINGLE: always; SENTINEL: once known */
@@ -104,8 +102,7 @@ int coat_topology_new(struct coat_topology **out, struct coat_redis *redis, stru
         return coat_error_nomem(err);
     t->redis = redis;
     t->connect = connect;
-    coat_owner_init(&t->process);
-    pthread_mutex_init(&t->mutex, NULL); /* cannot fail with glibc and musl */
+    coat_lock_init(&t->lock);
     int rc = make_seeds(t, err);
     if (rc < 0)
         coat_topology_free(t);
@@ -123,7 +120,7 @@ void coat_topology_free(struct coat_topology *t)
         coat_node_release(t->master);
     for (size_t i = 0; i < t->seed_count; i++)
         coat_node_release(t->seeds[i]);
-    pthread_mutex_destroy(&t->mutex);
+    coat_lock_destroy(&t->lock);
     free(t);
 }
 
@@ -138,27 +135,19 @@ int coat_topology_asks_sentinels(const struct coat_topology *t)
 }
 
 /*
- * In a child after fork() a thread that does not exist there may have been changing it. The map is
- * then asked for anew, and its memory given up.
+ * In a child: a map that was just being changed is asked for anew, and its memory given up.
  */
 static void lock(struct coat_topology *t)
 {
-    if (coat_owner_begin(&t->process)) {
-        if (pthread_mutex_trylock(&t->mutex) == 0) {
-            pthread_mutex_unlock(&t->mutex);
-        } else {
-            pthread_mutex_init(&t->mutex, NULL);
-            t->map = NULL;
-            t->ask_at_ms = t->asked_at_ms = 0;
-        }
-        coat_owner_end(&t->process);
+    if (coat_lock_take(&t->lock) == COAT_LOCK_INTERRUPTED) {
+        t->map = NULL;
+        t->ask_at_ms = t->asked_at_ms = 0;
     }
-    pthread_mutex_lock(&t->mutex);
 }
 
 static void unlock(struct coat_topology *t)
 {
-    pthread_mutex_unlock(&t->mutex);
+    coat_lock_leave(&t->lock);
 }
 
 /* ---- Where a key lives ---------------------------------------------------------------------- */
