@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "conn.h"
 #include "node.h"
+#include "redis.h"
 #include "store.h"
 
 enum { START, CHECKOUT, SEND, READ, WAIT, FINISHED };
@@ -21,6 +22,7 @@ void coat_call_init(struct coat_call *call, struct coat_store *store, struct coa
     call->conn = NULL;
     call->spin_us = store->brief ? store->options->spin_us : 0;
     call->brief = 0;
+    call->wants_us = 0;
     call->state = START;
     call->terms.deadline_ms = coat_courier_begin(&call->courier, store, op, timeout_ms);
 }
@@ -56,6 +58,19 @@ static int too_long(struct coat_error *why)
     return coat_error_set(why, COAT_EINTR, "from here on it is a long wait");
 }
 
+/* Anything but an idle connection may have to be waited for. */
+static int take_idle(struct coat_call *call, struct coat_error *why)
+{
+    return !call->conn && coat_node_take_idle(call->node, &call->conn) ? 0 : too_long(why);
+}
+
+static void note_wait(struct coat_call *call)
+{
+    coat_histogram_add(&call->node->redis->waits, COAT_TIMES,
+                       (uint64_t)(coat_monotonic_us() - call->wants_us));
+    call->wants_us = 0;
+}
+
 static int checkout(struct coat_call *call, struct coat_error *why)
 {
     if (coat_monotonic_ms() >= call->terms.deadline_ms)
@@ -74,12 +89,13 @@ static int checkout(struct coat_call *call, struct coat_error *why)
     }
     if (!call->conn)
         call->pid = (int)getpid();
-    if (!call->brief)
-        return coat_node_checkout(call->node, &call->terms, &call->conn, why);
-    /* Anything but an idle connection may have to be waited for. */
-    if (!call->conn && coat_node_take_idle(call->node, &call->conn))
-        return 0;
-    return too_long(why);
+    if (!call->wants_us)
+        call->wants_us = coat_monotonic_us();
+    int rc = call->brief ? take_idle(call, why)
+                         : coat_node_checkout(call->node, &call->terms, &call->conn, why);
+    if (rc != COAT_EINTR)
+        note_wait(call);
+    return rc;
 }
 
 static int was_forked(struct coat_call *call, struct coat_error *why)

@@ -9,5 +9,6 @@
 #include "coat_options.h"
 #include "coat_store.h"
 #include "coat_session.h"
+#include "coat_stats.h"
 
 #endif

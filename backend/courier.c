@@ -51,6 +51,8 @@ int64_t coat_courier_begin(struct coat_courier *c, struct coat_store *store, str
     options.deadline_ms =
         coat_monotonic_ms() + (timeout_ms ? timeout_ms : store->options->timeout_ms);
     coat_courier_init(c, store->redis, op, &options);
+    c->stats = &store->stats;
+    c->begun_us = coat_monotonic_us();
     return options.deadline_ms;
 }
 
@@ -93,6 +95,9 @@ static void free_room(struct coat_courier *c)
 
 void coat_courier_release(struct coat_courier *c)
 {
+    if (c->stats && c->state != FINISHED)
+        coat_stats_abandoned(c->stats, c->op->kind, coat_monotonic_us() - c->begun_us);
+    c->stats = NULL;
     leave_node(c);
     drop_parcels(c);
     free_room(c);
@@ -121,6 +126,8 @@ static void finish(struct coat_courier *c, int rc, struct coat_hop *hop)
 {
     *hop = (struct coat_hop){.kind = COAT_HOP_DONE, .rc = rc, .close = c->close};
     c->state = FINISHED;
+    if (c->stats)
+        coat_stats_ended(c->stats, c->op->kind, rc, coat_monotonic_us() - c->begun_us);
 }
 
 /* Tell the operation what happened, and begin with what it wants next. */

@@ -92,6 +92,7 @@ static void record_came(struct coat_session *s, const struct coat_event *event, 
     struct coat_record record;
     int rc = coat_session_read_record(s, get, &record, err);
     if (rc == 0) {
+        coat_stats_record(&s->store->stats, COAT_KIND_LOAD, get->len);
         rc = look(s, &record, now_ms, err);
         coat_session_note_ttl(s, pttl->integer, now_ms);
     }

@@ -381,6 +381,15 @@ void coat_pool_drop(struct coat_pool *pool)
     unlock(pool);
 }
 
+void coat_pool_add_use(struct coat_pool *pool, struct coat_pool_use *use)
+{
+    lock(pool);
+    use->idle += pool->idle_count;
+    use->connecting += pool->connecting;
+    use->busy += pool->size - pool->unused_count - pool->idle_count - pool->connecting;
+    unlock(pool);
+}
+
 /* ---- For drivers with connections of their own ---------------------------------------------- */
 
 int coat_pool_may_connect(struct coat_pool *pool, struct coat_error *err)

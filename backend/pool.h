@@ -42,6 +42,12 @@ void coat_pool_drop(struct coat_pool *pool);
 int coat_pool_may_connect(struct coat_pool *pool, struct coat_error *err);
 void coat_pool_connected(struct coat_pool *pool, int rc, const struct coat_error *why);
 
+/* How many connections are used how; coat_pool_add_use adds to it. */
+struct coat_pool_use {
+    size_t idle, busy, connecting;
+};
+void coat_pool_add_use(struct coat_pool *pool, struct coat_pool_use *use);
+
 /* Grows with each coat_pool_drop. */
 unsigned coat_pool_generation(struct coat_pool *pool);
 

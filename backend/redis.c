@@ -143,6 +143,14 @@ void coat_node_release(struct coat_node *node)
     free_node(node);
 }
 
+void coat_redis_add_use(struct coat_redis *redis, struct coat_pool_use *use)
+{
+    lock(redis);
+    for (struct coat_node *node = redis->nodes; node; node = node->next)
+        coat_pool_add_use(node->pool, use);
+    unlock(redis);
+}
+
 /* ---- Notices -------------------------------------------------------------------------------- */
 
 void coat_redis_notice(struct coat_redis *redis, const char *format, ...)

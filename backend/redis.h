@@ -10,6 +10,7 @@
 #include "connect.h"
 #include "lock.h"
 #include "node.h"
+#include "stats.h"
 
 struct coat_topology;
 
@@ -19,6 +20,7 @@ struct coat_topology;
 struct coat_redis {
     struct coat_connect connect; /* its own copy */
     struct coat_topology *topology;
+    struct coat_histogram waits; /* of blocking calls, each for a connection */
 
     /* Private to redis.c. */
     struct coat_lock lock; /* of all that follows */
@@ -41,6 +43,9 @@ void coat_redis_free(struct coat_redis *redis); /* NULL allowed; nobody may use 
 /* The node at an address, found or made, with a reference for the caller. 0, or COAT_ENOMEM. */
 int coat_redis_node(struct coat_redis *redis, const struct coat_address *address,
                     enum coat_node_role role, struct coat_node **out, struct coat_error *err);
+
+/* How its connections are used, added to *use. */
+void coat_redis_add_use(struct coat_redis *redis, struct coat_pool_use *use);
 
 /*
  * Something changed that a person should read about, in one line without secrets. Where nobody

@@ -197,10 +197,13 @@ void coat_session_close(struct coat_session *s)
 
 struct coat_op *coat_session_op(struct coat_session *s, enum coat_session_op which)
 {
+    static const struct coat_op ops[] = {
+        [COAT_OP_LOAD] = {coat_load_step, COAT_KIND_LOAD},
+        [COAT_OP_SAVE] = {coat_save_step, COAT_KIND_SAVE},
+        [COAT_OP_DESTROY] = {coat_destroy_step, COAT_KIND_DESTROY},
+    };
     release_work(&s->work); /* of one that was abandoned */
-    s->op.step = which == COAT_OP_LOAD   ? coat_load_step
-                 : which == COAT_OP_SAVE ? coat_save_step
-                                         : coat_destroy_step;
+    s->op = ops[which];
     return &s->op;
 }
 

@@ -6,6 +6,7 @@
 
 #include "coat_store.h"
 #include "options.h"
+#include "stats.h"
 
 struct coat_redis;
 struct coat_registry;
@@ -16,6 +17,7 @@ struct coat_store {
     struct coat_registry *registry; /* where redis comes from; NULL: it is the store's alone */
     int brief;                      /* brief waits are sensible here: brief.h */
     _Atomic uint64_t counts[COAT_COUNTS];
+    struct coat_stats stats;
 };
 
 static inline void coat_store_note(struct coat_store *store, enum coat_count what)

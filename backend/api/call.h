@@ -25,10 +25,11 @@ struct coat_call {
     struct coat_node *node; /* whose connection is checked out, counted; else NULL */
     struct coat_conn *conn; /* NULL while none is even being opened */
     struct coat_terms terms;
-    int state;       /* where coat_call_run goes on */
-    int pid;         /* the process that the connection belongs to */
-    int64_t spin_us; /* coat_call_run_briefly; 0: it does nothing */
-    int brief;       /* it is under way */
+    int state;        /* where coat_call_run goes on */
+    int pid;          /* the process that the connection belongs to */
+    int64_t wants_us; /* since when it wants a connection, of the monotonic clock; 0: it has one */
+    int64_t spin_us;  /* coat_call_run_briefly; 0: it does nothing */
+    int brief;        /* it is under way */
 };
 
 /* timeout_ms 0: the store's. The clock runs from here. */

@@ -26,6 +26,7 @@
 
 struct coat_node;
 struct coat_redis;
+struct coat_stats;
 struct coat_store;
 struct coat_topology;
 
@@ -58,6 +59,8 @@ enum { COAT_COURIER_INLINE = 2 };
 struct coat_courier {
     struct coat_topology *topology;
     struct coat_op *op;
+    struct coat_stats *stats; /* NULL: not counted */
+    int64_t begun_us;         /* of the monotonic clock */
     int64_t deadline_ms;
     int64_t now_ms, monotonic_ms; /* of the present event */
     int verify;

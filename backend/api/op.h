@@ -60,10 +60,20 @@ struct coat_step {
     int rc;    /* DONE */
 };
 
+/* By which operations are counted (coat_stats.h). */
+enum coat_op_kind {
+    COAT_KIND_PING,
+    COAT_KIND_LOAD,
+    COAT_KIND_SAVE,
+    COAT_KIND_DESTROY,
+    COAT_OP_KINDS
+};
+
 /* The base of every operation; the rest of its state stands around it. */
 struct coat_op {
     void (*step)(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
                  struct coat_error *err);
+    enum coat_op_kind kind;
 };
 
 /* ---- The operations on a session ---------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "module.h"
 #include "run.h"
 #include "session.h"
+#include "coat_stats.h"
 #include "api/op.h"
 #include "api/registry.h"
 
@@ -298,38 +299,70 @@ static PyObject *stop_embedded(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static const char *const count_names[COAT_COUNTS] = {
-    [COAT_COUNT_UNKNOWN_ID] = "coatcheck_unknown_ids_total",
-    [COAT_COUNT_MALFORMED_ID] = "coatcheck_malformed_ids_total",
-    [COAT_COUNT_DEAD_ID] = "coatcheck_dead_ids_total",
-    [COAT_COUNT_CORRUPT] = "coatcheck_corrupt_total",
-    [COAT_COUNT_CONFLICT] = "coatcheck_conflicts_total",
-    [COAT_COUNT_NO_TTL] = "coatcheck_ttl_repaired_total",
-};
+/* One sample: its name with its labels is the key, as in Prometheus' text format. */
+static int add_sample(void *figures, const struct coat_sample *sample)
+{
+    PyObject *key =
+        sample->labels[0] != '\0'
+            ? PyUnicode_FromFormat("%s%s{%s}", sample->metric->name, sample->suffix, sample->labels)
+            : PyUnicode_FromFormat("%s%s", sample->metric->name, sample->suffix);
+    PyObject *value = sample->value == floor(sample->value) ? PyLong_FromDouble(sample->value)
+                                                            : PyFloat_FromDouble(sample->value);
+    int rc = key == NULL || value == NULL ? -1 : PyDict_SetItem(figures, key, value);
+
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    return rc;
+}
 
 static PyObject *stats(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     struct core_store *self = (struct core_store *)object;
-    PyObject *counts;
+    PyObject *figures;
 
     if (core_store_use(self) < 0)
         return NULL;
-    counts = PyDict_New();
-    for (int i = 0; i < COAT_COUNTS && counts != NULL; i++) {
-        PyObject *count =
-            PyLong_FromUnsignedLongLong(coat_store_count(self->store, (enum coat_count)i));
-
-        if (count == NULL || PyDict_SetItemString(counts, count_names[i], count) < 0)
-            Py_CLEAR(counts);
-        Py_XDECREF(count);
-    }
+    figures = PyDict_New();
+    if (figures != NULL && coat_store_stats(self->store, add_sample, figures) < 0)
+        Py_CLEAR(figures);
     core_store_unuse(self);
-    return counts;
+    return figures;
+}
+
+/* One sample with what an exporter has to say of its metric. */
+static int append_sample(void *samples, const struct coat_sample *sample)
+{
+    static const char *const kinds[] = {
+        [COAT_COUNTER] = "counter", [COAT_GAUGE] = "gauge", [COAT_HISTOGRAM] = "histogram"};
+    PyObject *item =
+        Py_BuildValue("sssssd", sample->metric->name, sample->metric->help,
+                      kinds[sample->metric->kind], sample->suffix, sample->labels, sample->value);
+    int rc = item == NULL ? -1 : PyList_Append(samples, item);
+
+    Py_XDECREF(item);
+    return rc;
+}
+
+static PyObject *samples(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_store *self = (struct core_store *)object;
+    PyObject *list;
+
+    if (core_store_use(self) < 0)
+        return NULL;
+    list = PyList_New(0);
+    if (list != NULL && coat_store_stats(self->store, append_sample, list) < 0)
+        Py_CLEAR(list);
+    core_store_unuse(self);
+    return list;
 }
 
 static PyMethodDef methods[] = {
     {"new", new_session, METH_NOARGS, "new($self)\n--\n\nA new session, not yet stored."},
-    {"stats", stats, METH_NOARGS, "stats($self)\n--\n\nCounters since the store was opened."},
+    {"stats", stats, METH_NOARGS,
+     "stats($self)\n--\n\nFigures for monitoring: names with labels as Prometheus writes them, and values."},
+    {"_samples", samples, METH_NOARGS,
+     "_samples($self)\n--\n\nThe same with the name, help and kind of each metric."},
     {"close", close_store, METH_NOARGS,
      "close($self)\n--\n\nClose it; its sessions can no longer be used. Any number of times."},
     {NULL, NULL, 0, NULL},

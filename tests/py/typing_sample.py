@@ -60,8 +60,8 @@ def stores() -> None:
     ) as store:
         store.ping()
         store.ping(timeout=1.5)
-        counts: dict[str, int] = store.stats()
-        print(counts, store.destroy("x"))
+        figures: dict[str, float] = store.stats()
+        print(figures, store.destroy("x"))
     Store().close()
 
 
