@@ -42,6 +42,7 @@ struct coat_channel {
     int64_t open_until_ms;         /* OPENING */
     int64_t ends_ms;               /* it is old then; 0: it never was READY */
     int64_t idle_since_ms;         /* the queue is empty */
+    coat_trial trial;              /* OPENING: for the node's health */
     int reported;                  /* the node knows how connecting went */
     int greeting_due;              /* OPENING: it is to be sent */
     struct coat_greeting greeting; /* OPENING */
@@ -86,7 +87,7 @@ int coat_channel_new(struct coat_channel **out, struct coat_store *store, struct
     *out = NULL;
     if (!c)
         return coat_error_nomem(err);
-    int rc = coat_node_may_connect(node, err);
+    int rc = coat_node_may_connect(node, &c->trial, err);
     if (rc < 0) {
         free(c);
         return rc;
@@ -94,7 +95,7 @@ int coat_channel_new(struct coat_channel **out, struct coat_store *store, struct
     if (store->registry)
         rc = coat_registry_get(store->registry, &store->redis->connect, &c->redis, err);
     if (rc < 0) {
-        coat_node_connected(node, rc, err);
+        coat_node_connected(node, c->trial, rc, err);
         free(c);
         return rc;
     }
@@ -117,7 +118,7 @@ int coat_channel_new(struct coat_channel **out, struct coat_store *store, struct
 static void report(struct coat_channel *c, int rc, const struct coat_error *why)
 {
     if (!c->reported)
-        coat_node_connected(c->node, rc, why);
+        coat_node_connected(c->node, c->trial, rc, why);
     c->reported = 1;
 }
 

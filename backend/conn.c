@@ -109,6 +109,18 @@ static int hear_greeting(struct coat_conn *conn, int64_t deadline_ms, struct coa
     }
 }
 
+/* A server that closed at once may have said why before. rc: what came of writing to it. */
+static int last_words(struct coat_conn *conn, int rc, struct coat_error *err)
+{
+    struct coat_error said;
+    if (receive_some(conn, coat_monotonic_ms(), &said) < 0)
+        return rc;
+    int verdict = coat_greeting_judge(&conn->greeting, conn->resp.replies, conn->resp.got, &said);
+    if (verdict < 0 && err)
+        *err = said;
+    return verdict < 0 ? verdict : rc;
+}
+
 /* One phase further, with *done at the end of the last one. */
 static int advance(struct coat_conn *conn, int *done, struct coat_error *err)
 {
@@ -122,7 +134,7 @@ static int advance(struct coat_conn *conn, int *done, struct coat_error *err)
     case SENDING_GREETING:
         rc = transmit(conn, deadline_ms, err);
         if (rc < 0)
-            return rc;
+            return rc == COAT_EUNAVAILABLE ? last_words(conn, rc, err) : rc;
         coat_bytes_wipe(&conn->out); /* it holds the password */
         conn->phase = READING_GREETING;
         return 0;

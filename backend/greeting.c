@@ -9,6 +9,7 @@
 
 #include "coat_version.h"
 #include "api/error.h"
+#include "fault.h"
 #include "net.h"
 #include "refusal.h"
 #include "text.h"
@@ -225,10 +226,11 @@ static int judge_role(const char *name, const struct coat_reply *reply, struct c
         reply->items[0].kind == COAT_REPLY_BULK && reply->items[0].len == 6 &&
         memcmp(reply->items[0].bytes, "master", 6) == 0)
         return 0;
-    return coat_error_because(err, COAT_EUNAVAILABLE, "replica",
-                              "%s is no master, though the sentinels call it one; a failover may "
-                              "be under way",
-                              name);
+    int rc = coat_error_because(err, COAT_EUNAVAILABLE, "replica",
+                                "%s is no master, though the sentinels call it one; a failover "
+                                "may be under way",
+                                name);
+    return coat_fault_note(err, COAT_FAULT_REPLICA, rc);
 }
 
 /* "...\r\nmaxmemory_policy:noeviction\r\n..." */
@@ -250,6 +252,15 @@ static void read_memory(struct coat_greeting *g, const struct coat_reply *reply)
     g->eviction[n] = '\0';
 }
 
+static int has_too_many(const char *name, struct coat_error *err)
+{
+    int rc = coat_error_because(err, COAT_EUNAVAILABLE, "clients",
+                                "%s has as many clients as it allows; raise its maxclients, or "
+                                "lower max_connections",
+                                name);
+    return coat_fault_note(err, COAT_FAULT_FULL, rc);
+}
+
 static int judge(struct coat_greeting *g, unsigned char kind, const struct coat_reply *reply,
                  struct coat_error *err)
 {
@@ -257,10 +268,7 @@ static int judge(struct coat_greeting *g, unsigned char kind, const struct coat_
     char name[160];
     coat_net_name(&g->peer->address, name, sizeof name);
     if (is_error && begins_with(reply, "ERR max number of clients"))
-        return coat_error_because(err, COAT_EUNAVAILABLE, "clients",
-                                  "%s has as many clients as it allows; raise its maxclients, or "
-                                  "lower max_connections",
-                                  name);
+        return has_too_many(name, err);
     switch (kind) {
     case AUTH:
         return is_error ? judge_auth(g, name, reply, err) : 0;

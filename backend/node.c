@@ -31,14 +31,15 @@ void coat_node_drop(struct coat_node *node)
     coat_pool_drop(node->pool);
 }
 
-int coat_node_may_connect(struct coat_node *node, struct coat_error *err)
+int coat_node_may_connect(struct coat_node *node, coat_trial *trial, struct coat_error *err)
 {
-    return coat_pool_may_connect(node->pool, err);
+    return coat_pool_may_connect(node->pool, trial, err);
 }
 
-void coat_node_connected(struct coat_node *node, int rc, const struct coat_error *why)
+void coat_node_connected(struct coat_node *node, coat_trial trial, int rc,
+                         const struct coat_error *why)
 {
-    coat_pool_connected(node->pool, rc, why);
+    coat_pool_connected(node->pool, trial, rc, why);
 }
 
 unsigned coat_node_generation(struct coat_node *node)

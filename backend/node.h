@@ -49,8 +49,9 @@ void coat_node_drop(struct coat_node *node);
  * For a driver with connections of its own: may it connect (health.h)? After 0, tell how it went:
  * rc 0, or the failure in *why.
  */
-int coat_node_may_connect(struct coat_node *node, struct coat_error *err);
-void coat_node_connected(struct coat_node *node, int rc, const struct coat_error *why);
+int coat_node_may_connect(struct coat_node *node, coat_trial *trial, struct coat_error *err);
+void coat_node_connected(struct coat_node *node, coat_trial trial, int rc,
+                         const struct coat_error *why);
 
 /* Grows with each coat_node_drop: a connection from before is not to be used any more. */
 unsigned coat_node_generation(struct coat_node *node);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/error.h"
+#include "fault.h"
 #include "lock.h"
 #include "node.h"
 #include "redis.h"
@@ -12,6 +13,9 @@
 
 /* A connect that had less time says nothing about the node, only about the caller's haste. */
 #define FAIR_CONNECT_MS 100
+
+/* For so long a server that has no room for another client is not asked again. */
+#define FULL_MS 100
 
 /*
  * Every connection has its place for as long as the pool lives, so that a child can find them all
@@ -22,6 +26,7 @@ struct slot {
     enum { UNUSED, IDLE, BUSY, CONNECTING } use;
     unsigned generation;   /* of the pool, when it was opened */
     int fair;              /* CONNECTING: it has enough time for that */
+    coat_trial trial;      /* CONNECTING */
     int64_t idle_ms;       /* how long it may lie idle */
     int64_t idle_until_ms; /* IDLE: it is closed then */
     int64_t retire_ms;     /* it is closed then, as soon as it is free */
@@ -33,6 +38,7 @@ struct coat_pool {
     pthread_cond_t changed; /* a connection was given back, or a connect has ended */
     unsigned generation;
     struct coat_health health;
+    int64_t full_until_ms; /* the server has no room for another one of ours; 0: it has */
     size_t size;
     size_t idle_count, unused_count, connecting;
     struct slot **idle; /* the last one given back is the first to be taken */
@@ -45,6 +51,7 @@ static void init_shared(struct coat_pool *pool)
     coat_slice_init(&pool->changed);
     pool->health = (struct coat_health){0};
     pool->idle_count = pool->connecting = 0;
+    pool->full_until_ms = 0;
     pool->unused_count = pool->size;
     for (size_t i = 0; i < pool->size; i++)
         pool->unused[i] = &pool->slots[i];
@@ -190,21 +197,38 @@ static struct slot *pop_idle(struct coat_pool *pool, int64_t now_ms)
     return NULL;
 }
 
-static int may_connect(const struct coat_pool *pool)
+/* Those of ours that will be free again. */
+static size_t busy_count(const struct coat_pool *pool)
 {
-    return pool->unused_count > 0 && pool->connecting < COAT_CONNECTS_MAX;
+    return pool->size - pool->unused_count - pool->idle_count - pool->connecting;
 }
 
-static struct slot *begin_connect(struct coat_pool *pool, const struct coat_terms *terms,
-                                  int64_t now_ms)
+/* The server is full, and some of its clients are we: it is as if the pool were no larger. */
+static int is_full(const struct coat_pool *pool, int64_t now_ms)
 {
-    struct slot *slot = pool->unused[--pool->unused_count];
+    return now_ms < pool->full_until_ms && busy_count(pool) > 0;
+}
+
+static int may_connect(const struct coat_pool *pool, int64_t now_ms)
+{
+    return pool->unused_count > 0 && pool->connecting < COAT_CONNECTS_MAX && !is_full(pool, now_ms);
+}
+
+static int begin_connect(struct coat_pool *pool, const struct coat_terms *terms, int64_t now_ms,
+                         struct slot **out, struct coat_error *err)
+{
+    coat_trial trial;
+    int rc = coat_health_ask(&pool->health, now_ms, &trial, err);
+    if (rc < 0)
+        return rc;
+    struct slot *slot = *out = pool->unused[--pool->unused_count];
     int64_t left = terms->deadline_ms - now_ms;
+    slot->trial = trial;
     slot->use = CONNECTING;
     slot->generation = pool->generation;
     slot->fair = left >= FAIR_CONNECT_MS || left >= terms->connect_timeout_ms;
     pool->connecting++;
-    return slot;
+    return 0;
 }
 
 /* ---- Taking --------------------------------------------------------------------------------- */
@@ -213,6 +237,11 @@ static int gave_up(const struct coat_pool *pool, int rc, struct coat_error *err)
 {
     if (rc == COAT_EINTR)
         return coat_error_set(err, rc, "a look at signals while waiting for a connection");
+    if (pool->full_until_ms && busy_count(pool) > 0)
+        return coat_error_because(err, rc, "clients",
+                                  "the server has as many clients as it allows, and all %zu "
+                                  "connections of the store stayed in use; raise its maxclients",
+                                  busy_count(pool));
     if (pool->unused_count > 0)
         return coat_error_because(err, rc, "pool",
                                   "the time for the call is over, while %d others were connecting; "
@@ -234,14 +263,12 @@ static int take(struct coat_pool *pool, const struct coat_terms *terms, struct s
         int64_t now = coat_monotonic_ms();
         close_leftovers(pool, now);
         *out = pop_idle(pool, now);
-        if (!*out && may_connect(pool)) {
-            rc = coat_health_ask(&pool->health, now, err);
-            if (rc == 0)
-                *out = begin_connect(pool, terms, now);
-            break;
-        }
         if (*out)
             break;
+        if (may_connect(pool, now)) {
+            rc = begin_connect(pool, terms, now, out, err);
+            break;
+        }
         rc = coat_slice_wait(&pool->changed, &pool->lock.mutex, terms->deadline_ms);
         if (rc < 0) {
             rc = gave_up(pool, rc, err);
@@ -275,34 +302,50 @@ static void say(struct coat_pool *pool, int news, int rc, const struct coat_erro
         coat_redis_notice(pool->node->redis, "%s cannot be reached: %s", name, why->text);
 }
 
+/*
+ * A server that is full is still there for those of ours that are connected. One that was, and had
+ * no time left to say so again, is taken to be full still.
+ */
+static int must_wait(const struct coat_pool *pool, int rc, const struct coat_error *why)
+{
+    int full = rc == COAT_EUNAVAILABLE ? why->fault == COAT_FAULT_FULL
+                                       : rc == COAT_ETIMEOUT && pool->full_until_ms;
+    return full && busy_count(pool) > 0;
+}
+
 /* What is short here says nothing about the node, and a replica may be the master next moment. */
 static int is_unreachable(int rc, int fair, const struct coat_error *why)
 {
-    static const char *const others[] = {"descriptors", "memory", "threads", "random", "replica"};
     if (rc == COAT_ETIMEOUT)
         return fair;
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if (strcmp(why->reason, others[i]) == 0)
-            return 0;
-    return rc == COAT_EUNAVAILABLE;
+    return rc == COAT_EUNAVAILABLE && why->fault != COAT_FAULT_HERE &&
+           why->fault != COAT_FAULT_REPLICA;
 }
 
 /* What a connect says about the node: 1 if that is news. With the lock held. */
-static int judge(struct coat_pool *pool, int rc, int fair, const struct coat_error *why)
+static int judge(struct coat_pool *pool, coat_trial trial, int rc, int fair,
+                 const struct coat_error *why)
 {
-    if (rc == 0)
+    int64_t now = coat_monotonic_ms();
+    if (rc == 0) {
+        pool->full_until_ms = 0;
         return coat_health_good(&pool->health);
-    if (is_unreachable(rc, fair, why))
-        return coat_health_bad(&pool->health, coat_monotonic_ms(), random_number(), why);
-    coat_health_unknown(&pool->health);
+    }
+    if (must_wait(pool, rc, why))
+        pool->full_until_ms = now + FULL_MS;
+    else if (is_unreachable(rc, fair, why))
+        return coat_health_bad(&pool->health, trial, now, random_number(), why);
+    coat_health_unknown(&pool->health, trial);
     return 0;
 }
 
-static void end_connect(struct coat_pool *pool, struct slot *slot, int rc,
-                        const struct coat_error *why)
+/* 1 if there is a connection of ours to wait for instead. */
+static int end_connect(struct coat_pool *pool, struct slot *slot, int rc,
+                       const struct coat_error *why)
 {
     lock(pool);
-    int news = judge(pool, rc, slot->fair, why);
+    int wait = must_wait(pool, rc, why);
+    int news = judge(pool, slot->trial, rc, slot->fair, why);
     pool->connecting--;
     slot->use = BUSY;
     if (rc == 0)
@@ -314,8 +357,10 @@ static void end_connect(struct coat_pool *pool, struct slot *slot, int rc,
     say(pool, news, rc, why);
     if (rc == 0)
         coat_node_greeted(pool->node, &slot->conn.greeting);
+    return wait;
 }
 
+/* 1: the server has no room for it, so that one that is there has to be waited for. */
 static int connect_slot(struct coat_pool *pool, struct slot *slot, const struct coat_terms *terms,
                         struct coat_conn **out, struct coat_error *err)
 {
@@ -324,22 +369,22 @@ static int connect_slot(struct coat_pool *pool, struct slot *slot, const struct 
     *out = rc == 0 || rc == COAT_EINTR ? &slot->conn : NULL;
     if (rc < 0 && err)
         *err = why;
-    if (rc != COAT_EINTR)
-        end_connect(pool, slot, rc, &why);
-    return rc;
+    return rc != COAT_EINTR && end_connect(pool, slot, rc, &why) ? 1 : rc;
 }
 
 int coat_pool_checkout(struct coat_pool *pool, const struct coat_terms *terms,
                        struct coat_conn **out, struct coat_error *err)
 {
-    struct slot *slot = (struct slot *)*out;
-    if (!slot) {
-        int rc = take(pool, terms, &slot, err);
+    int rc = 1;
+    while (rc > 0) {
+        struct slot *slot = (struct slot *)*out;
+        rc = slot ? 0 : take(pool, terms, &slot, err);
         if (rc < 0)
             return rc;
+        *out = &slot->conn;
+        rc = slot->use == BUSY ? 0 : connect_slot(pool, slot, terms, out, err);
     }
-    *out = &slot->conn;
-    return slot->use == BUSY ? 0 : connect_slot(pool, slot, terms, out, err);
+    return rc;
 }
 
 /* ---- Giving back ---------------------------------------------------------------------------- */
@@ -357,7 +402,7 @@ void coat_pool_checkin(struct coat_pool *pool, struct coat_conn *conn, int reusa
     int64_t now = coat_monotonic_ms();
     coat_lock_retake(&pool->lock); /* it was taken out in this process */
     if (slot->use == CONNECTING) {
-        coat_health_unknown(&pool->health);
+        coat_health_unknown(&pool->health, slot->trial);
         pool->connecting--;
         slot->use = BUSY;
         reusable = 0;
@@ -392,18 +437,19 @@ void coat_pool_add_use(struct coat_pool *pool, struct coat_pool_use *use)
 
 /* ---- For drivers with connections of their own ---------------------------------------------- */
 
-int coat_pool_may_connect(struct coat_pool *pool, struct coat_error *err)
+int coat_pool_may_connect(struct coat_pool *pool, coat_trial *trial, struct coat_error *err)
 {
     lock(pool);
-    int rc = coat_health_ask(&pool->health, coat_monotonic_ms(), err);
+    int rc = coat_health_ask(&pool->health, coat_monotonic_ms(), trial, err);
     unlock(pool);
     return rc;
 }
 
-void coat_pool_connected(struct coat_pool *pool, int rc, const struct coat_error *why)
+void coat_pool_connected(struct coat_pool *pool, coat_trial trial, int rc,
+                         const struct coat_error *why)
 {
     lock(pool);
-    int news = judge(pool, rc, 1, why);
+    int news = judge(pool, trial, rc, 1, why);
     unlock(pool);
     say(pool, news, rc, why);
 }

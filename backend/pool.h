@@ -6,6 +6,7 @@
 #define COAT_BACKEND_POOL_H
 
 #include "conn.h"
+#include "health.h"
 
 struct coat_node;
 struct coat_pool;
@@ -20,7 +21,8 @@ void coat_pool_free(struct coat_pool *pool); /* NULL allowed */
 /*
  * A connection that is ready for a command: an idle one that is still in order and neither too
  * old nor too long unused, else a new one; where max_connections are in use, or two others are
- * connecting, waits. While the node is down (health.h) fails at once. *out must be NULL at first.
+ * connecting, waits; so it does where the server has no room for another client, but some
+ * are ours. While the node is down (health.h) fails at once. *out must be NULL at first.
  * 0 and *out, to be given back; COAT_EINTR: call again with *out as it is (it may hold a
  * connection that is being opened) or give that back; comes also without a signal, from time to
  * time, while waiting for others. COAT_EUNAVAILABLE, COAT_ETIMEOUT, COAT_EDENIED, COAT_ECONFIG,
@@ -39,8 +41,9 @@ void coat_pool_checkin(struct coat_pool *pool, struct coat_conn *conn, int reusa
 void coat_pool_drop(struct coat_pool *pool);
 
 /* coat_node_may_connect and coat_node_connected. */
-int coat_pool_may_connect(struct coat_pool *pool, struct coat_error *err);
-void coat_pool_connected(struct coat_pool *pool, int rc, const struct coat_error *why);
+int coat_pool_may_connect(struct coat_pool *pool, coat_trial *trial, struct coat_error *err);
+void coat_pool_connected(struct coat_pool *pool, coat_trial trial, int rc,
+                         const struct coat_error *why);
 
 /* How many connections are used how; coat_pool_add_use adds to it. */
 struct coat_pool_use {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api/error.h"
+#include "fault.h"
 #include "slice.h"
 
 /* Little beside the usual 8 MiB, and what nscd gives to the same modules of the system. */
@@ -128,11 +129,12 @@ static int start(struct coat_lookup **lookup, const char *host, struct coat_erro
     int number = start_thread(l);
     if (number != 0) {
         free_lookup(l);
-        return coat_error_because(err, COAT_EUNAVAILABLE, "threads",
-                                  "host %.120s cannot be resolved, because no thread can be "
-                                  "started for it (system error %d); raise the limit of threads "
-                                  "or memory, or give an address in place of the name",
-                                  host, number);
+        int rc = coat_error_because(err, COAT_EUNAVAILABLE, "threads",
+                                    "host %.120s cannot be resolved, because no thread can be "
+                                    "started for it (system error %d); raise the limit of threads "
+                                    "or memory, or give an address in place of the name",
+                                    host, number);
+        return coat_fault_note(err, COAT_FAULT_HERE, rc);
     }
     *lookup = l;
     return 0;

@@ -16,6 +16,7 @@
 #include <openssl/x509v3.h>
 
 #include "api/error.h"
+#include "fault.h"
 #include "system_error.h"
 
 /*
@@ -121,7 +122,7 @@ static int refused(const struct coat_tls *tls, const char *reason, const char *t
 }
 
 /* What is wrong with the server's certificate. */
-static int bad_certificate(const struct coat_tls *tls, long fault, struct coat_error *err)
+static int describe_certificate(const struct coat_tls *tls, long fault, struct coat_error *err)
 {
     switch (fault) {
     case X509_V_ERR_HOSTNAME_MISMATCH:
@@ -158,6 +159,11 @@ static int bad_certificate(const struct coat_tls *tls, long fault, struct coat_e
     }
 }
 
+static int bad_certificate(const struct coat_tls *tls, long fault, struct coat_error *err)
+{
+    return coat_fault_note(err, COAT_FAULT_TRUST, describe_certificate(tls, fault, err));
+}
+
 /* OpenSSL's reason for an alert that came is this and the alert's number. */
 #define ALERT(number) (SSL_AD_REASON_OFFSET + (number))
 
@@ -173,10 +179,11 @@ static int complaint(const struct coat_tls *tls, unsigned long code, struct coat
     case ALERT(SSL_AD_UNKNOWN_CA):
     case ALERT(SSL_AD_ACCESS_DENIED):
     case ALERT(SSL_AD_CERTIFICATE_REQUIRED):
-        return refused(tls, "client",
-                       "the server refuses our certificate, or wants one; set tls_cert_file and "
-                       "tls_key_file to one from an authority that it trusts",
-                       err);
+        refused(tls, "client",
+                "the server refuses our certificate, or wants one; set tls_cert_file and "
+                "tls_key_file to one from an authority that it trusts",
+                err);
+        return coat_fault_note(err, COAT_FAULT_TRUST, COAT_EUNAVAILABLE);
     case ALERT(SSL_AD_PROTOCOL_VERSION):
     case ALERT(SSL_AD_HANDSHAKE_FAILURE):
     case ALERT(SSL_AD_INSUFFICIENT_SECURITY):

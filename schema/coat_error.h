@@ -48,7 +48,8 @@ struct coat_error {
     char path[192];    /* of the value at fault, as in ['cart'][2]; "" is the whole value */
     char reason[24];   /* one word: the limit, or the server's error ("OOM"); may be "" */
     char text[320];    /* one sentence: what, why, what to do; ends with no full stop */
-    void *reserved[4]; /* for later versions */
+    int fault;         /* for the library itself */
+    void *reserved[3]; /* for later versions */
 };
 
 /* The name of a code as it is written above, "COAT_ELIMIT"; "unknown code" for others. */
