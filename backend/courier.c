@@ -373,7 +373,7 @@ static void answered_question(struct coat_courier *c, const struct coat_event *e
         rc = coat_attempt_foreign(&c->why);
         c->close = 1;
     } else {
-        rc = coat_topology_learn(c->topology, c->contact, c->node, event->replies, &c->why);
+        rc = coat_topology_learn(c->topology, c->node, event->replies, &c->why);
     }
     if (rc == 0) {
         c->why.code = 0;

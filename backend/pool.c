@@ -431,7 +431,7 @@ void coat_pool_add_use(struct coat_pool *pool, struct coat_pool_use *use)
     lock(pool);
     use->idle += pool->idle_count;
     use->connecting += pool->connecting;
-    use->busy += pool->size - pool->unused_count - pool->idle_count - pool->connecting;
+    use->busy += busy_count(pool);
     unlock(pool);
 }
 

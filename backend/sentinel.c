@@ -3,19 +3,20 @@
 #include "api/error.h"
 #include "refusal.h"
 
-static int not_known(const char *service, struct coat_error *err)
+static int not_known(const char *name, const char *service, struct coat_error *err)
 {
     return coat_error_because(err, COAT_ECONFIG, "service",
-                              "a sentinel watches no service %.64s; compare the URL with SENTINEL "
-                              "MASTERS",
-                              service);
+                              "the sentinel %s watches no service %.64s; compare the URL with its "
+                              "SENTINEL MASTERS",
+                              name, service);
 }
 
-static int not_a_sentinel(struct coat_error *err)
+static int not_a_sentinel(const char *name, struct coat_error *err)
 {
     return coat_error_because(err, COAT_EUNAVAILABLE, "protocol",
-                              "what should be a sentinel does not answer like one; the hosts of "
-                              "this URL are the sentinels, by default at port 26379");
+                              "%s does not answer like a sentinel; the hosts of this URL are the "
+                              "sentinels, by default at port 26379",
+                              name);
 }
 
 /* The port comes as text. 0 if it is none. */
@@ -32,17 +33,17 @@ static int port_of(const struct coat_reply *reply)
     return port;
 }
 
-int coat_sentinel_master(const struct coat_reply *reply, const char *service,
+int coat_sentinel_master(const struct coat_reply *reply, const char *name, const char *service,
                          struct coat_place *place, struct coat_error *err)
 {
     if (reply->kind == COAT_REPLY_NIL)
-        return not_known(service, err);
+        return not_known(name, service, err);
     if (reply->kind == COAT_REPLY_ERROR)
-        return coat_refusal_is(reply, "ERR") ? not_a_sentinel(err) : coat_refusal(reply, err);
+        return coat_refusal_is(reply, "ERR") ? not_a_sentinel(name, err) : coat_refusal(reply, err);
     if (reply->kind != COAT_REPLY_ARRAY || reply->count != 2 ||
         reply->items[0].kind != COAT_REPLY_BULK || reply->items[0].len == 0 ||
         !coat_place_set(place, reply->items[0].bytes, reply->items[0].len,
                         port_of(&reply->items[1])))
-        return not_a_sentinel(err);
+        return not_a_sentinel(name, err);
     return 0;
 }

@@ -5,10 +5,11 @@
 #include "cluster.h"
 
 /*
- * The reply to SENTINEL GET-MASTER-ADDR-BY-NAME. 0 and *place; COAT_ECONFIG: it watches no such
- * service; COAT_EUNAVAILABLE ("protocol"): that is no sentinel's answer; or what its refusal means.
+ * The reply of the sentinel `name` to SENTINEL GET-MASTER-ADDR-BY-NAME. 0 and *place; COAT_ECONFIG:
+ * it watches no such service; COAT_EUNAVAILABLE ("protocol"): that is no sentinel's answer; or what
+ * its refusal means.
  */
-int coat_sentinel_master(const struct coat_reply *reply, const char *service,
+int coat_sentinel_master(const struct coat_reply *reply, const char *name, const char *service,
                          struct coat_place *place, struct coat_error *err);
 
 #endif

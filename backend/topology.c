@@ -13,12 +13,13 @@
 #include "sentinel.h"
 #include "slot.h"
 
-#define NODES_MAX    1024 /* masters of a cluster; the protocol's own limit is near that */
-#define NOBODY       UINT16_MAX
-#define ASKING_MS    100  /* for so long, one who asks is expected to come back */
-#define LOOK_MS      5    /* who waits for what another asks looks as often */
-#define GAP_MS       20   /* between two askings because of failures */
-#define MOVED_GAP_MS 1000 /* because of redirects, which are followed anyhow */
+#define NODES_MAX     1024 /* masters of a cluster; the protocol's own limit is near that */
+#define NOBODY        UINT16_MAX
+#define ASKING_MS     100   /* for so long, one who asks is expected to come back */
+#define LOOK_MS       5     /* who waits for what another asks looks as often */
+#define GAP_MS        20    /* between two askings because of failures */
+#define MOVED_GAP_MS  1000  /* because of redirects, which are followed anyhow */
+#define DENIED_GAP_MS 10000 /* where we may not ask: that can change */
 
 /* Who serves which slot of a cluster. */
 struct map {
@@ -33,6 +34,7 @@ struct coat_topology {
     struct coat_lock lock; /* of all below */
     int64_t ask_at_ms;     /* INT64_MAX: all is well */
     int64_t asked_at_ms;
+    int64_t doubted_ms; /* when to ask because of what was noticed since; INT64_MAX: nothing */
     struct coat_node *master; /* SINGLE: always; SENTINEL: once known */
     struct map *map;          /* CLUSTER: once known */
     int unlisted;             /* CLUSTER: we may not ask, and redirects must do */
@@ -102,6 +104,7 @@ int coat_topology_new(struct coat_topology **out, struct coat_redis *redis, stru
         return coat_error_nomem(err);
     t->redis = redis;
     t->connect = connect;
+    t->doubted_ms = INT64_MAX;
     coat_lock_init(&t->lock);
     int rc = make_seeds(t, err);
     if (rc < 0)
@@ -206,7 +209,9 @@ int coat_topology_node_at(struct coat_topology *t, const struct coat_place *plac
 
 static void ask_by(struct coat_topology *t, int64_t when_ms)
 {
-    if (when_ms < t->ask_at_ms)
+    if (when_ms < t->doubted_ms)
+        t->doubted_ms = when_ms;
+    if (when_ms < t->ask_at_ms && !t->unlisted)
         t->ask_at_ms = when_ms;
 }
 
@@ -248,10 +253,11 @@ int coat_topology_due(struct coat_topology *t, int64_t now_ms, int64_t *again_ms
     if (coat_topology_single(t))
         return 0;
     lock(t);
-    int due = now_ms >= t->ask_at_ms && !t->unlisted;
+    int due = now_ms >= t->ask_at_ms;
     if (due) {
         t->asked_at_ms = now_ms;
         t->ask_at_ms = now_ms + ASKING_MS;
+        t->doubted_ms = INT64_MAX;
     }
     unlock(t);
     return due;
@@ -288,20 +294,34 @@ struct coat_command coat_topology_question(struct coat_topology *t, struct coat_
     return (struct coat_command){.args = args, .count = count};
 }
 
-/* It has been learnt from the nth contact, with which the next asking begins. */
-static void learnt(struct coat_topology *t, size_t nth)
+/* The next asking begins with that node, or `behind` it so many. */
+static void begin_with(struct coat_topology *t, const struct coat_node *node, size_t behind)
 {
-    t->first = (t->first + nth) % contact_count(t);
-    t->ask_at_ms = INT64_MAX;
+    size_t count = contact_count(t);
+    for (t->first = 0; t->first < count; t->first++)
+        if (contact(t, 0) == node)
+            break;
+    t->first = (t->first + behind) % count;
+}
+
+/*
+ * It has been learnt from that node. What was noticed after the question went out, the answer may
+ * not know.
+ */
+static void learnt(struct coat_topology *t, const struct coat_node *by)
+{
+    begin_with(t, by, t->doubted_ms != INT64_MAX);
+    t->ask_at_ms = t->doubted_ms;
 }
 
 /* What connections to the former master would say is worth nothing: they go. */
-static void set_master(struct coat_topology *t, size_t nth, struct coat_node *master)
+static void set_master(struct coat_topology *t, const struct coat_node *by,
+                       struct coat_node *master)
 {
     lock(t);
     struct coat_node *former = t->master;
     t->master = master;
-    learnt(t, nth);
+    learnt(t, by);
     unlock(t);
     if (former && former != master)
         coat_node_drop(former);
@@ -309,28 +329,51 @@ static void set_master(struct coat_topology *t, size_t nth, struct coat_node *ma
         coat_node_release(former);
 }
 
-static int learn_master(struct coat_topology *t, size_t nth, const struct coat_node *by,
+static int learn_master(struct coat_topology *t, const struct coat_node *by,
                         const struct coat_reply *reply, struct coat_error *err)
 {
     struct coat_place place;
     struct coat_node *master;
-    int rc = coat_sentinel_master(reply, t->connect->service, &place, err);
+    char name[160];
+    int rc = coat_sentinel_master(reply, coat_node_name(by, name, sizeof name), t->connect->service,
+                                  &place, err);
     if (rc == 0)
         rc = coat_topology_node_at(t, &place, by, &master, err);
     if (rc == 0)
-        set_master(t, nth, master);
+        set_master(t, by, master);
     return rc;
 }
 
-static void set_map(struct coat_topology *t, size_t nth, struct map *map, int unlisted)
+static void set_map(struct coat_topology *t, const struct coat_node *by, struct map *map)
 {
     lock(t);
     struct map *former = t->map;
-    learnt(t, nth);
     t->map = map;
-    t->unlisted = unlisted;
+    t->unlisted = 0;
+    learnt(t, by);
     unlock(t);
     free_map(former);
+}
+
+/*
+ * A user who may not ask is led by redirects, from a map in which nobody is known to serve
+ * anything. Some time later another node is asked, for permissions change.
+ */
+static int do_without(struct coat_topology *t, const struct coat_node *by, struct coat_error *err)
+{
+    struct map *map = new_map();
+    if (!map)
+        return coat_error_nomem(err);
+    lock(t);
+    struct map *useless = t->unlisted ? map : t->map; /* one that was made of redirects is good */
+    if (!t->unlisted)
+        t->map = map;
+    t->unlisted = 1;
+    begin_with(t, by, 1);
+    t->ask_at_ms = t->asked_at_ms + DENIED_GAP_MS;
+    unlock(t);
+    free_map(useless);
+    return 0;
 }
 
 /* 1 the first time. */
@@ -365,27 +408,22 @@ static int enter(void *user, const struct coat_serving *serving)
     return 0;
 }
 
-/*
- * Some servers have no CLUSTER SLOTS (any more), and some users may not ask: those are led by
- * redirects, from a map in which nobody is known to serve anything.
- */
-static int refused(struct coat_topology *t, size_t nth, const struct coat_reply *reply,
-                   struct coat_error *err)
+/* Some servers have no CLUSTER SLOTS (any more). */
+static int refused(struct coat_topology *t, const struct coat_node *by,
+                   const struct coat_reply *reply, struct coat_error *err)
 {
+    char name[160];
     int unknown = coat_refusal_is(reply, "ERR") && memmem(reply->bytes, reply->len, "nknown", 6);
     if (unknown && ask_by_shards(t))
         return coat_error_set(err, COAT_EINTR, "the question is CLUSTER SHARDS now");
     if (coat_refusal_is(reply, "ERR"))
         return coat_error_because(err, COAT_ECONFIG, "cluster",
-                                  "the server belongs to no cluster; write redis:// or rediss:// "
-                                  "for one server");
-    if (!coat_refusal_is(reply, "NOPERM"))
-        return coat_refusal(reply, err);
-    struct map *map = new_map();
-    if (!map)
-        return coat_error_nomem(err);
-    set_map(t, nth, map, 1);
-    return 0;
+                                  "%s belongs to no cluster; write redis:// or rediss:// for one "
+                                  "server",
+                                  coat_node_name(by, name, sizeof name));
+    if (coat_refusal_is(reply, "NOPERM"))
+        return do_without(t, by, err);
+    return coat_refusal(reply, err);
 }
 
 /* Told by the reply itself, for the question may have changed since. */
@@ -396,11 +434,11 @@ static int is_shards(const struct coat_reply *reply)
            reply->items[0].items[0].kind != COAT_REPLY_INTEGER;
 }
 
-static int learn_map(struct coat_topology *t, size_t nth, const struct coat_node *by,
+static int learn_map(struct coat_topology *t, const struct coat_node *by,
                      const struct coat_reply *reply, struct coat_error *err)
 {
     if (reply->kind == COAT_REPLY_ERROR)
-        return refused(t, nth, reply, err);
+        return refused(t, by, reply, err);
     struct survey survey = {.topology = t, .by = by, .map = new_map(), .err = err};
     if (!survey.map)
         return coat_error_nomem(err);
@@ -409,13 +447,13 @@ static int learn_map(struct coat_topology *t, size_t nth, const struct coat_node
     if (rc < 0)
         free_map(survey.map);
     else
-        set_map(t, nth, survey.map, 0);
+        set_map(t, by, survey.map);
     return rc;
 }
 
-int coat_topology_learn(struct coat_topology *t, size_t nth, const struct coat_node *by,
+int coat_topology_learn(struct coat_topology *t, const struct coat_node *by,
                         const struct coat_reply *reply, struct coat_error *err)
 {
-    return t->connect->kind == COAT_SENTINEL ? learn_master(t, nth, by, reply, err)
-                                             : learn_map(t, nth, by, reply, err);
+    return t->connect->kind == COAT_SENTINEL ? learn_master(t, by, reply, err)
+                                             : learn_map(t, by, reply, err);
 }

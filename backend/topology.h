@@ -65,11 +65,11 @@ struct coat_node *coat_topology_contact(struct coat_topology *topology, size_t n
 struct coat_command coat_topology_question(struct coat_topology *topology, struct coat_arg args[3]);
 
 /*
- * The answer of the nth contact, `by`. 0: learnt. COAT_EINTR: ask the same one again, the question
+ * The answer of a contact. 0: learnt. COAT_EINTR: ask the same one again, the question
  * is another now. Otherwise what is wrong with it: COAT_ECONFIG (it knows no such service, it is no
  * cluster), COAT_EDENIED, COAT_EUNAVAILABLE, COAT_ENOMEM.
  */
-int coat_topology_learn(struct coat_topology *topology, size_t nth, const struct coat_node *by,
+int coat_topology_learn(struct coat_topology *topology, const struct coat_node *by,
                         const struct coat_reply *reply, struct coat_error *err);
 
 #endif

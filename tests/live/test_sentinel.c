@@ -91,7 +91,7 @@ static void a_server_that_is_no_sentinel_is_told(void **state)
     struct coat_store *store = live_store_new(url, "timeout", "0.3", NULL);
     struct simple_op s;
     assert_int_equal(live_ask(store, "SET a 1", &s), COAT_EUNAVAILABLE);
-    assert_non_null(strstr(s.loss.text, "should be a sentinel"));
+    assert_non_null(strstr(s.loss.text, "does not answer like a sentinel"));
     live_store_free(store);
 }
 

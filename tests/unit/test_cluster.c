@@ -227,7 +227,7 @@ static void the_answers_of_a_sentinel_are_told_apart(void **state)
         struct coat_reply reply = reply_of(&room, answers[i].text);
         struct coat_error err = {0};
         struct coat_place place;
-        if (coat_sentinel_master(&reply, "main", &place, &err) != answers[i].rc)
+        if (coat_sentinel_master(&reply, "h:1", "main", &place, &err) != answers[i].rc)
             fail_msg("%s", answers[i].text);
         assert_string_equal(answers[i].rc == 0 ? place.host : err.reason, answers[i].word);
         reply_forget(&room);
