@@ -8,7 +8,7 @@
 	run-check-servers test fuzz run-fuzz fuzz-afl run-fuzz-afl \
 	requirements help
 
-all: lib python
+all: lib tool python
 
 # What configure found. It runs by itself where it has not yet, or is newer; not for the targets
 # that install first what it looks for, or that need nothing from it.
@@ -57,6 +57,15 @@ build/libcoatcheck.so.$(VERSION): $(lib_objects) build/libcoatcheck.map
 build/libcoatcheck.so: build/libcoatcheck.so.$(VERSION)
 	ln -sf libcoatcheck.so.$(VERSION) build/libcoatcheck.so.$(SOVERSION)
 	ln -sf libcoatcheck.so.$(SOVERSION) $@
+
+# ---- The command line tool -------------------------------------------------------------------
+
+tool_objects = $(patsubst $(srcdir)/%.c,build/obj/%.o,$(wildcard $(srcdir)/backend/cli/*.c))
+
+tool: build/coatcheck
+
+build/coatcheck: $(tool_objects) build/libcoatcheck.a
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(tool_objects) build/libcoatcheck.a $(LIBS_ALL)
 
 # ---- The Python package ---------------------------------------------------------------------
 
@@ -134,13 +143,13 @@ build/obj/tests/fuzz/fuzz_decode.o: CPPFLAGS_TESTS += $(PYTHON_CFLAGS) -I$(srcdi
 PYTHON_LIBS = $(shell $(PYTHON) -c 'from sysconfig import get_config_vars as v; print( \
 	"-L{LIBDIR} -L{LIBPL} -Wl,-rpath,{LIBDIR} -lpython{LDVERSION} {LIBS} {SYSLIBS}".format(**v()))')
 
--include $(patsubst %.o,%.d,$(lib_objects) $(core_objects) $(help_objects) \
+-include $(patsubst %.o,%.d,$(lib_objects) $(tool_objects) $(core_objects) $(help_objects) \
 	$(patsubst build/%,build/obj/%.o,$(test_programs) $(fuzz_programs) $(bench_programs)))
 
 # ---- Installing -----------------------------------------------------------------------------
 
 # Everybody may read what is installed, whatever the umask of who built or installs it.
-install: install-lib $(if $(PYTHON),install-python)
+install: install-lib install-tool $(if $(PYTHON),install-python)
 
 install-lib: lib
 	install -d $(DESTDIR)$(includedir)/coatcheck $(DESTDIR)$(libdir)/pkgconfig
@@ -154,6 +163,10 @@ install-lib: lib
 		>$(DESTDIR)$(libdir)/pkgconfig/coatcheck.pc
 	chmod 644 $(DESTDIR)$(libdir)/pkgconfig/coatcheck.pc
 
+install-tool: tool
+	install -d $(DESTDIR)$(bindir)
+	install -m 755 build/coatcheck $(DESTDIR)$(bindir)
+
 install-python: python
 	install -d $(DESTDIR)$(pythondir)
 	cp -R build/python/coatcheck $(DESTDIR)$(pythondir)
@@ -161,6 +174,7 @@ install-python: python
 	chmod -R u=rwX,go=rX $(DESTDIR)$(pythondir)/coatcheck
 
 uninstall:
+	rm -f $(DESTDIR)$(bindir)/coatcheck
 	rm -f $(addprefix $(DESTDIR)$(includedir)/coatcheck/,$(notdir $(public_headers))) \
 		$(addprefix $(DESTDIR)$(libdir)/,libcoatcheck.so.$(VERSION) \
 		libcoatcheck.so.$(SOVERSION) libcoatcheck.so libcoatcheck.a pkgconfig/coatcheck.pc)

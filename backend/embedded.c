@@ -494,6 +494,7 @@ int coat_embedded_start(struct coat_options *o, struct coat_error *err)
 
 /* ---- Stopping ------------------------------------------------------------------------------- */
 
+/* 1: it has gone. */
 static int stop(const struct place *place, struct coat_error *err)
 {
     static const char *const words[] = {"SHUTDOWN"};
@@ -511,17 +512,14 @@ static int stop(const struct place *place, struct coat_error *err)
     while (is_alive(place))
         if (!pause_until(deadline_ms))
             return server_failed(place, COAT_ETIMEOUT, "did not stop in time", err);
-    return 0;
+    return 1;
 }
 
-int coat_embedded_stop(const struct coat_options *o, struct coat_error *err)
+int coat_embedded_stop_in(const char *dir, struct coat_error *err)
 {
     struct place place;
-    if (!o->embedded_dir)
-        return coat_error_set(err, COAT_EUSAGE,
-                              "only the server of an embedded: store can be stopped");
-    int rc = place_init(&place, o->embedded_dir, err);
-    if (rc == 0) {
+    int rc = place_init(&place, dir, err);
+    if (rc == 0 && access(place.lock, F_OK) == 0) { /* otherwise none was ever started there */
         int lock = take_lock(&place, coat_monotonic_ms() + STOP_MS, err);
         rc = lock < 0 ? lock : stop(&place, err);
         if (lock >= 0)
@@ -529,4 +527,13 @@ int coat_embedded_stop(const struct coat_options *o, struct coat_error *err)
     }
     place_release(&place);
     return rc;
+}
+
+int coat_embedded_stop(const struct coat_options *o, struct coat_error *err)
+{
+    if (!o->embedded_dir)
+        return coat_error_set(err, COAT_EUSAGE,
+                              "only the server of an embedded: store can be stopped");
+    int rc = coat_embedded_stop_in(o->embedded_dir, err);
+    return rc < 0 ? rc : 0;
 }

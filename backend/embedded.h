@@ -23,4 +23,7 @@ int coat_embedded_start(struct coat_options *o, struct coat_error *err);
  */
 int coat_embedded_stop(const struct coat_options *o, struct coat_error *err);
 
+/* The same for a directory (NULL: the default one). 1: stopped; 0: none was running there. */
+int coat_embedded_stop_in(const char *dir, struct coat_error *err);
+
 #endif

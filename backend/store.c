@@ -110,11 +110,14 @@ size_t coat_store_reply_bytes(const struct coat_store *store)
 int coat_store_run(struct coat_store *store, struct coat_op *op, struct coat_error *err)
 {
     struct coat_call call;
+    struct coat_error why; /* that it takes longer than a moment is no failure of the caller's */
     coat_call_init(&call, store, op, 0);
-    int rc = coat_call_run_briefly(&call, err);
+    int rc = coat_call_run_briefly(&call, &why);
     while (rc == COAT_EINTR) /* a signal: a C program's handlers have run by now */
-        rc = coat_call_run(&call, err);
+        rc = coat_call_run(&call, &why);
     coat_call_release(&call);
+    if (rc < 0 && err)
+        *err = why;
     return rc;
 }
 

@@ -205,6 +205,30 @@ int coat_topology_node_at(struct coat_topology *t, const struct coat_place *plac
     return coat_redis_node(t->redis, &address, COAT_NODE_DATA, out, err);
 }
 
+/* A node that has been in the map stays there while another serves what it did. */
+static int serves(const struct map *map, size_t node)
+{
+    for (size_t i = 0; i < COAT_SLOTS; i++)
+        if (map->owner[i] == node)
+            return 1;
+    return 0;
+}
+
+size_t coat_topology_nodes(struct coat_topology *t, struct coat_node **nodes, size_t room)
+{
+    size_t count = 0;
+    lock(t);
+    if (t->master && room > 0)
+        nodes[count++] = t->master;
+    for (size_t i = 0; t->map && !t->unlisted && i < t->map->count && count < room; i++)
+        if (serves(t->map, i))
+            nodes[count++] = t->map->nodes[i];
+    for (size_t i = 0; i < count; i++)
+        coat_node_retain(nodes[i]);
+    unlock(t);
+    return count;
+}
+
 /* ---- What its users noticed ----------------------------------------------------------------- */
 
 static void ask_by(struct coat_topology *t, int64_t when_ms)

@@ -42,6 +42,12 @@ int coat_topology_node_at(struct coat_topology *topology, const struct coat_plac
                           const struct coat_node *by, struct coat_node **out,
                           struct coat_error *err);
 
+/*
+ * Every node that serves, with a reference each, `room` at most; how many. 0: not known yet, or
+ * not said (redirects must do).
+ */
+size_t coat_topology_nodes(struct coat_topology *topology, struct coat_node **nodes, size_t room);
+
 /* ---- What its users noticed ----------------------------------------------------------------- */
 
 /* A node did not do what a serving one does: it is to be asked anew, soon. */

@@ -1,0 +1,139 @@
+/* What is asked of single sessions. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/buf.h"
+#include "api/error.h"
+#include "attempt.h"
+#include "cli/cli.h"
+#include "cli/literal.h"
+#include "cli/survey.h"
+#include "coat_doc.h"
+#include "coat_store.h"
+#include "store.h"
+
+/* ---- Finding one by its public id ----------------------------------------------------------- */
+
+struct search {
+    const struct survey *survey;
+    const char *public_id;
+    struct coat_keys keys; /* of the one that was found */
+};
+
+static int is_it(void *context, struct coat_node *node, const struct survey_key *keys, size_t count,
+                 struct coat_error *err)
+{
+    struct search *search = context;
+    const char *prefix = search->survey->store->options->prefix;
+    (void)node;
+    for (size_t i = 0; i < count; i++) {
+        int rc = coat_keys_of_member(&search->keys, prefix, keys[i].h, COAT_H_LEN, err);
+        if (rc < 0)
+            return rc;
+        if (rc == 1 && strcmp(search->keys.public_id, search->public_id) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* 1 and the keys; 0: there is none; or a failure. */
+static int find(struct search *search, struct coat_error *err)
+{
+    if (strlen(search->public_id) != COAT_PUBLIC_ID_LEN)
+        return coat_error_set(err, COAT_EUSAGE,
+                              "a public id is %d characters, as lists and logs show it",
+                              COAT_PUBLIC_ID_LEN);
+    return survey_keys(search->survey, 's', is_it, search, err);
+}
+
+/* ---- show ----------------------------------------------------------------------------------- */
+
+static int show_fields(struct cli *cli, const struct coat_doc *doc, struct coat_error *err)
+{
+    static const struct output_column columns[] = {
+        {"field", 24}, {"kind", 6}, {"bytes", 6}, {"value", 0}};
+    struct coat_buf text = COAT_BUF_INIT;
+    const char *name;
+    const void *value;
+    size_t at = 0, name_len, len;
+    int rc = 0;
+    output_table(&cli->out, "fields", columns, cli->values ? 4 : 3);
+    while (rc == 0 && coat_doc_next(doc, &at, &name, &name_len, &value, &len)) {
+        struct coat_cursor cursor;
+        struct coat_item item;
+        coat_cursor_init(&cursor, value, len);
+        coat_cursor_next(&cursor, &item);
+        output_bytes(&cli->out, name, name_len);
+        output_text(&cli->out, coat_kind_name(item.kind));
+        output_number(&cli->out, (int64_t)len);
+        if (!cli->values)
+            continue;
+        coat_buf_clear(&text);
+        rc = literal_append(&text, value, len);
+        output_bytes(&cli->out, (const char *)text.bytes, text.len);
+    }
+    output_table_end(&cli->out);
+    coat_buf_release(&text);
+    return rc < 0 ? coat_error_nomem(err) : 0;
+}
+
+static int show(struct cli *cli, const struct coat_record *record, const char *public_id,
+                struct coat_error *err)
+{
+    char principal[COAT_PRINCIPAL_MAX + 1], time[32];
+    struct coat_doc *doc;
+    int rc =
+        coat_doc_parse(&doc, record->fields, record->fields_len, &cli->store->options->limits, err);
+    if (rc < 0)
+        return rc;
+    snprintf(principal, sizeof principal, "%.*s", (int)record->principal_len,
+             record->principal ? record->principal : "");
+    output_fact_text(&cli->out, "public_id", public_id);
+    output_fact_text(&cli->out, "principal", record->principal ? principal : NULL);
+    output_fact_text(&cli->out, "created", output_time(coat_head_created_ms(&record->head), time));
+    output_fact_text(&cli->out, "deadline",
+                     output_time(coat_head_deadline_ms(&record->head), time));
+    output_fact_number(&cli->out, "idle", coat_head_idle_s(&record->head));
+    output_fact_number(&cli->out, "bytes", (int64_t)(record->fields_at + record->fields_len));
+    rc = show_fields(cli, doc, err);
+    coat_doc_free(doc);
+    return rc;
+}
+
+struct showing {
+    struct cli *cli;
+    const char *public_id;
+};
+
+static int record_came(void *context, const struct coat_reply *reply, struct coat_error *err)
+{
+    const struct showing *showing = context;
+    struct coat_record record;
+    if (reply->kind == COAT_REPLY_NIL)
+        return 0;
+    if (reply->kind != COAT_REPLY_BULK)
+        return coat_attempt_foreign(err);
+    int rc = coat_record_parse(&record, reply->bytes, reply->len, err);
+    if (rc == 0)
+        rc = show(showing->cli, &record, showing->public_id, err);
+    return rc < 0 ? rc : 1;
+}
+
+int cli_show(struct cli *cli, struct coat_error *err)
+{
+    struct survey survey;
+    int rc = survey_begin(&survey, cli->store, err);
+    if (rc < 0)
+        return cli_exit_of(rc);
+    struct search search = {.survey = &survey, .public_id = cli->args[0]};
+    rc = find(&search, err);
+    if (rc == 1) {
+        struct coat_arg args[] = {{"GET", 3}, {search.keys.record, search.keys.len}};
+        struct coat_command get = {.args = args, .count = 2, .key = args[1]};
+        rc = survey_ask(&survey, &get, record_came, &(struct showing){cli, cli->args[0]}, err);
+    }
+    survey_end(&survey);
+    if (rc == 0)
+        coat_error_set(err, COAT_EGONE, "there is no session %s", cli->args[0]);
+    return rc < 0 ? cli_exit_of(rc) : rc ? CLI_OK : CLI_NOT_FOUND;
+}
