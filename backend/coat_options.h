@@ -45,8 +45,9 @@
  * store is not opened.
  *
  * The same names are URL parameters (?idle=600), and with the prefix COATCHECK_ and in capitals
- * environment variables (an empty one counts as not set). An option set by name wins over the
- * URL's, that over the environment's, in whatever order they are set.
+ * environment variables (an empty one counts as not set; one that is no option's is an error). An
+ * option set by name wins over the URL's, that over the environment's, in whatever order they are
+ * set.
  */
 #ifndef COAT_OPTIONS_H
 #define COAT_OPTIONS_H

@@ -16,6 +16,7 @@
 #ifndef COAT_STORE_H
 #define COAT_STORE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "coat_options.h"
@@ -37,6 +38,12 @@ COAT_API int coat_store_open(struct coat_store **out, const struct coat_options 
 
 /* Close its connections and free it. No session of it may be open. NULL allowed. */
 COAT_API void coat_store_close(struct coat_store *store);
+
+/*
+ * What it is, for a log, without secrets: the URL without user, password and parameters, and the
+ * prefix. Cut off at `size`, which 256 mostly fits. Returns `to`.
+ */
+COAT_API const char *coat_store_describe(const struct coat_store *store, char *to, size_t size);
 
 /* One PING. 0, or a shared failure. */
 COAT_API int coat_store_ping(struct coat_store *store, struct coat_error *err);

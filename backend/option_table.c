@@ -116,7 +116,8 @@ int coat_option_unknown(const char *name, int shown, struct coat_error *err)
     if (len == 0 || len > 24 || strspn(name, "abcdefghijklmnopqrstuvwxyz_") != len)
         return coat_error_set(err, COAT_ECONFIG,
                               "there is no such option; the URL's parameters and the options "
-                              "are lower-case words such as idle or max_bytes");
+                              "are lower-case words such as idle or max_bytes, variables of the "
+                              "environment capitals such as COATCHECK_IDLE");
     int nearest = 0;
     for (int i = 1; i < COAT_OPTION_COUNT; i++)
         if (distance(name, coat_option_table[i].name) <

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/error.h"
 #include "text.h"
@@ -188,6 +189,37 @@ int coat_options_set(struct coat_options *o, const char *name, const char *value
     return replace(o, next, err);
 }
 
+/* `variable` is NAME=value and begins with our prefix. 0 if it is an option's, or says nothing. */
+static int check_variable(const char *variable, struct coat_error *err)
+{
+    const char *name = variable + strlen(ENV_PREFIX);
+    size_t len = strcspn(name, "=");
+    if (!name[len] || !name[len + 1])
+        return 0;
+    char option[32] = "";
+    for (size_t i = 0; len < sizeof option && i < len; i++)
+        option[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] - 'A' + 'a')
+                    : name[i] == '_'                 ? '_'
+                                                     : '?';
+    if (coat_option_find(option) >= 0)
+        return 0;
+    struct coat_error why;
+    coat_option_unknown(option, 1, &why);
+    size_t shown = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+    return coat_error_set(err, COAT_ECONFIG, "the environment: " ENV_PREFIX "%.*s: %s",
+                          (int)(shown < 64 ? shown : 64), name, why.text);
+}
+
+/* Who mistypes a variable would otherwise run with a default, and not know. */
+static int check_env(struct coat_error *err)
+{
+    int rc = 0;
+    for (char **variable = environ; rc == 0 && variable && *variable; variable++)
+        if (strncmp(*variable, ENV_PREFIX, strlen(ENV_PREFIX)) == 0)
+            rc = check_variable(*variable, err);
+    return rc;
+}
+
 /* The environment's value of an option; an empty one counts as none. */
 static const char *from_env(const struct coat_option *option)
 {
@@ -202,6 +234,9 @@ static const char *from_env(const struct coat_option *option)
 
 int coat_options_env(struct coat_options *o, struct coat_error *err)
 {
+    int rc = check_env(err);
+    if (rc < 0)
+        return rc;
     struct coat_options *next = copy_given(o);
     for (int i = 0; next && i < COAT_OPTION_COUNT; i++) {
         const char *value = next->by_name[i] ? NULL : from_env(&coat_option_table[i]);

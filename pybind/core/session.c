@@ -415,9 +415,23 @@ static PyObject *destroy(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 /* ---- Login and privilege ------------------------------------------------------------------- */
 
-/* A text as the library takes it. NULL with an exception. */
-static const char *c_string(PyObject *text, const char *what)
+static void refuse_surrogate(struct core_state *state, PyObject *text, const char *root,
+                             const struct core_place *at)
 {
+    struct core_refusal r;
+
+    if (core_refuse_because(&r, root, at, text,
+                            "text with a lone surrogate is not UTF-8; give valid text") < 0)
+        return;
+    core_refusal_raise(state, &r);
+    core_refusal_release(&r);
+}
+
+/* A text as the library takes it, found at `at` of the argument. NULL with an exception. */
+static const char *c_string(struct core_state *state, PyObject *text, const char *argument,
+                            const struct core_place *at)
+{
+    const char *what = at == NULL ? argument : "the name of a field to carry";
     const char *utf8;
     Py_ssize_t len;
 
@@ -426,7 +440,10 @@ static const char *c_string(PyObject *text, const char *what)
         return NULL;
     }
     utf8 = PyUnicode_AsUTF8AndSize(text, &len);
-    if (utf8 != NULL && strlen(utf8) != (size_t)len) {
+    if (utf8 == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        PyErr_Clear();
+        refuse_surrogate(state, text, argument, at);
+    } else if (utf8 != NULL && strlen(utf8) != (size_t)len) {
         PyErr_Format(PyExc_ValueError, "%s must not contain a null character", what);
         return NULL;
     }
@@ -434,7 +451,7 @@ static const char *c_string(PyObject *text, const char *what)
 }
 
 /* The names of a list, in an array to be freed. NULL with an exception. */
-static const char **c_strings(PyObject *list)
+static const char **c_strings(struct core_state *state, PyObject *list)
 {
     size_t count = (size_t)PyList_GET_SIZE(list);
     const char **names = PyMem_New(const char *, count + 1);
@@ -442,7 +459,9 @@ static const char **c_strings(PyObject *list)
     if (names == NULL)
         return (const char **)PyErr_NoMemory();
     for (size_t i = 0; i < count; i++) {
-        names[i] = c_string(PyList_GET_ITEM(list, (Py_ssize_t)i), "the name of a field to carry");
+        struct core_place at = {NULL, NULL, (Py_ssize_t)i};
+
+        names[i] = c_string(state, PyList_GET_ITEM(list, at.index), "carry", &at);
         if (names[i] == NULL) {
             PyMem_Free(names);
             return NULL;
@@ -474,7 +493,7 @@ static int log_in(struct core_session *s, const char *principal, PyObject *carry
 
     if (carry != Py_None) {
         count = (size_t)PyList_GET_SIZE(carry);
-        names = c_strings(carry);
+        names = c_strings(s->state, carry);
         carried = names == NULL ? NULL : core_fields_of(s, carry);
         if (carried == NULL) {
             PyMem_Free(names);
@@ -501,7 +520,7 @@ static PyObject *login(PyObject *object, PyObject *args, PyObject *keywords)
     int rc = -1;
 
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O$O:login", names, &principal, &carry) ||
-        (text = c_string(principal, "principal")) == NULL)
+        (text = c_string(s->state, principal, "principal", NULL)) == NULL)
         return NULL;
     carry = carry_from(carry); /* may run Python code, so before the session is looked at */
     if (carry == NULL)
@@ -660,6 +679,22 @@ static int set_idle(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
     return -1;
 }
 
+/*
+ * As with any class, except that there must be such an attribute: `session.permanent = True`, or a
+ * field as an attribute, would be forgotten at the end of the request.
+ */
+static int set_attribute(PyObject *object, PyObject *name, PyObject *value)
+{
+    if (value == NULL || PyObject_HasAttr((PyObject *)Py_TYPE(object), name))
+        return PyObject_GenericSetAttr(object, name, value);
+    PyErr_Format(PyExc_AttributeError,
+                 "a session has no attribute %R, and would not store it; a field is session[%R], "
+                 "times are session.idle and the options of the store, and a subclass may declare "
+                 "attributes of its own",
+                 name, name);
+    return -1;
+}
+
 /* ---- The types ----------------------------------------------------------------------------- */
 
 PyObject *core_session_make(struct core_store *store, struct coat_session *session, PyObject *id,
@@ -773,6 +808,7 @@ static PyType_Slot slots[] = {
     {Py_tp_traverse, CORE_SLOT(traverse)},
     {Py_tp_clear, CORE_SLOT(clear)},
     {Py_tp_iter, CORE_SLOT(iterate)},
+    {Py_tp_setattro, CORE_SLOT(set_attribute)},
     {Py_tp_methods, methods},
     {Py_tp_getset, attributes},
     {Py_mp_subscript, CORE_SLOT(subscript)},

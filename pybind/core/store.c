@@ -100,6 +100,15 @@ static PyTypeObject *session_base(const struct core_store *self)
     return blocks ? self->state->session_type : self->state->base_session_type;
 }
 
+/* Which store it is, for repr() also when it is closed. */
+static PyObject *about(const struct coat_store *store)
+{
+    char text[1024];
+
+    coat_store_describe(store, text, sizeof text);
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+}
+
 static int init(PyObject *object, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"options", "env", "session_type", "credentials", NULL};
@@ -135,9 +144,12 @@ static int init(PyObject *object, PyObject *args, PyObject *keywords)
         core_raise(self->state, &err, "");
         return -1;
     }
-    if (self->store != NULL || self->closed) {
-        coat_store_close(store);
+    if (self->store != NULL || self->closed)
         PyErr_SetString(PyExc_RuntimeError, "a store is opened only once");
+    else
+        self->about = about(store);
+    if (PyErr_Occurred()) {
+        coat_store_close(store);
         return -1;
     }
     self->credentials = credentials == Py_None ? NULL : Py_NewRef(credentials);
@@ -357,6 +369,15 @@ static PyObject *samples(PyObject *object, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
+static PyObject *repr(PyObject *object)
+{
+    struct core_store *self = (struct core_store *)object;
+
+    if (self->about == NULL)
+        return PyUnicode_FromString("<Store, never opened>");
+    return PyUnicode_FromFormat("<Store %U%s>", self->about, self->closed ? ", closed" : "");
+}
+
 static PyMethodDef methods[] = {
     {"new", new_session, METH_NOARGS, "new($self)\n--\n\nA new session, not yet stored."},
     {"stats", stats, METH_NOARGS,
@@ -423,6 +444,7 @@ static void dealloc(PyObject *object)
     clear(object);
     coat_store_close(self->store); /* its users have references to it */
     Py_XDECREF(self->credentials);
+    Py_XDECREF(self->about);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -434,6 +456,7 @@ static PyType_Slot slots[] = {
     {Py_tp_dealloc, CORE_SLOT(dealloc)},
     {Py_tp_traverse, CORE_SLOT(traverse)},
     {Py_tp_clear, CORE_SLOT(clear)},
+    {Py_tp_repr, CORE_SLOT(repr)},
     {Py_tp_methods, methods},
     {0, NULL},
 };

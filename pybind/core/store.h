@@ -19,6 +19,7 @@ struct core_store {
     struct coat_store *store;   /* NULL: not opened, or closed and without users */
     PyTypeObject *session_type; /* what its sessions are, a subclass of _core.Session */
     PyObject *credentials;      /* a callable, or NULL; the library's store borrows it */
+    PyObject *about;            /* which store it is, for repr(); NULL: not opened */
     Py_ssize_t users;
     int closed;
 };

@@ -546,7 +546,7 @@ def test_cycles_through_a_session_are_collected(store: Store) -> None:
     value.append(session)  # refused at the next save, and a cycle until then
     names = iter(session)
     names_of = {"names": names, "session": session}
-    session.note = names_of  # type: ignore[attr-defined]
+    vars(session)["note"] = names_of
     cell: list[Any] = []
     lazy = store.session("A" * 43, on_error=cell.append)
     cell.append(lazy)
@@ -625,6 +625,45 @@ def test_a_null_character_ends_no_name_early(store: Store) -> None:
     assert load(store, session.save() or "")["a\0b"] == 1
 
 
+def test_a_lone_surrogate_in_a_login_is_refused_with_its_place(store: Store) -> None:
+    session = store.new()
+    session["a"] = 1
+    for use, path in (
+        (lambda: session.login("\ud800", carry="all"), "principal"),
+        (lambda: session.login("u", carry=["a", "\ud800"]), "carry[1]"),
+    ):
+        with pytest.raises(NotStorable, match="lone surrogate") as caught:
+            use()
+        assert (caught.value.path, caught.value.type) == (path, "str")
+    assert (session.principal, dict(session)) == (None, {"a": 1})
+
+
+def test_an_attribute_that_there_is_not_is_refused_with_advice(store: Store) -> None:
+    session = store.new()
+    with pytest.raises(AttributeError, match=r"'permanent'.*session\.idle"):
+        session.permanent = True  # type: ignore[attr-defined]
+    assert not hasattr(session, "permanent")
+    assert not session.accessed
+    session.idle = 60
+    assert session.idle == 60
+
+
+def test_a_subclass_declares_attributes_of_its_own(redis_server: RedisServer) -> None:
+    class Basket(Session):
+        currency: str | None = None
+
+    class Shop(Store):
+        session_type = Basket
+
+    session = Shop(redis_server.url, prefix="t:").new()
+    session.currency = "EUR"  # type: ignore[attr-defined]
+    assert vars(session)["currency"] == "EUR"
+    del session.currency  # type: ignore[attr-defined]
+    assert session.currency is None  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError):
+        session.curency = "EUR"  # type: ignore[attr-defined]
+
+
 def test_a_store_is_opened_once_and_by_its_own_init(redis_server: RedisServer) -> None:
     store = Store(redis_server.url, prefix="t:")
     with pytest.raises(RuntimeError, match="once"):
@@ -638,6 +677,7 @@ def test_a_store_is_opened_once_and_by_its_own_init(redis_server: RedisServer) -
     with pytest.raises(ValueError, match="never opened"):
         Forgetful().new()
     Forgetful().close()
+    assert repr(Forgetful()) == "<Store, never opened>"
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), 1e9])

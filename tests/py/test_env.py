@@ -91,3 +91,32 @@ def test_the_environment_is_read_when_the_store_is_made(
     with Store() as store:
         monkeypatch.setenv("COATCHECK_URL", "redis://elsewhere")
         store.ping()
+
+
+@pytest.mark.parametrize(
+    ("variable", "advice"),
+    [
+        ("COATCHECK_IDEL", "did you mean idle?"),
+        ("COATCHECK_MAX_CONNECTION", "did you mean max_connections?"),
+        ("COATCHECK_idle", "no such option.*COATCHECK_IDLE"),
+        ("COATCHECK_PORT_6379_TCP", "no such option"),
+        ("COATCHECK_" + 200 * "A", "no such option"),
+    ],
+)
+def test_a_variable_that_is_no_options_is_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch, variable: str, advice: str
+) -> None:
+    monkeypatch.setenv(variable, "sesame")
+    with pytest.raises(
+        ConfigError, match=f"the environment: {variable[:60]}.*({advice})"
+    ) as caught:
+        Store()
+    assert "sesame" not in str(caught.value)
+
+
+def test_one_that_says_nothing_and_one_of_others_are_not(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COATCHECK_IDEL", "")
+    monkeypatch.setenv("COATCHECKED_IDLE", "1")
+    Store().close()

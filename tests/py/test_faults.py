@@ -419,10 +419,12 @@ def run_cases(cases: list[Case], make: Callable[[], Place], workers: int = WORKE
                 free.put(place)
 
         wrong = [what for what in threads.map(work, cases) if what]
-        # The others were a byte or two shorter than the one that was measured.
+        # Others may be some bytes shorter than the one that was measured (INFO tells of numbers).
         met = sum(place.hits for place in made)
     assert not wrong, "\n".join([f"{len(wrong)} of {len(cases)}:", *wrong[:20]])
-    assert met >= 0.9 * len(cases), f"only {met} of {len(cases)} cases met their fault"
+    assert len(cases) - met <= max(2, 0.1 * len(cases)), (
+        f"only {met} of {len(cases)} cases met their fault"
+    )
     wait_for(lambda: open_files() <= before, "the sockets to be closed")
 
 

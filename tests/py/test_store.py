@@ -192,6 +192,13 @@ def test_a_store_shows_no_secret() -> None:
         pickle.dumps(store)
 
 
+def test_a_store_says_where_it_is_and_whether_it_is_closed() -> None:
+    store = Store("redis://user:sesame@host:7000/3?idle=60", prefix="tést:")
+    assert repr(store) == "<Store redis://host:7000/3, prefix tést:>"
+    store.close()
+    assert repr(store) == "<Store redis://host:7000/3, prefix tést:, closed>"
+
+
 @pytest.mark.parametrize("by", ["gevent._socket3", "eventlet.greenio.base"])
 def test_a_patched_socket_module_is_warned_about(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     patched = type("socket", (socket.socket,), {"__module__": by})

@@ -966,15 +966,65 @@ def test_every_failure_of_a_save_has_its_answer(
     assert response.cookies == []
 
 
-@pytest.mark.parametrize("exception", [Corrupt, StoreDenied, NotStorable])
-def test_other_failures_in_the_view_are_the_applications(
-    serve: Serve, exception: type[Exception]
+@pytest.mark.parametrize("exception", [Corrupt, LimitExceeded, StoreDenied, NotStorable])
+@pytest.mark.parametrize("place", ["commit", "view"])
+def test_other_failures_are_the_servers_to_answer_and_no_headers_have_left(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, exception: type[Exception], place: str
 ) -> None:
-    def view(session: Session) -> Any:
+    def fail(session: Session) -> None:
         raise exception("told so")
 
+    def view(session: Session) -> Any:
+        session["a"] = 1
+        if place == "view":
+            session.save()
+        return "fine"
+
+    monkeypatch.setattr(Session, "save", fail)
     with pytest.raises(exception, match="told so"):
         serve(view).get()
+
+
+def test_a_record_that_is_damaged_before_the_save_is_left_alone(
+    serve: Serve, redis_server: RedisServer
+) -> None:
+    found: list[tuple[bytes, bytes]] = []
+
+    def view(session: Session, path: str) -> Any:
+        body = put(session, path)
+        if path == "/color/blue":
+            found.append(spoil(redis_server, lambda record: b"not ours"))
+        return body
+
+    browser = serve(view)
+    browser.get("/color/red")
+    with pytest.raises(Corrupt):
+        browser.get("/color/blue")
+    ((key, spoiled),) = found
+    assert redis_server.cli("GET", key) == spoiled
+
+
+def test_a_limit_that_two_requests_reach_together_fails_the_later_one(
+    redis_server: RedisServer,
+) -> None:
+    store = Store(redis_server.url, prefix="test:", max_bytes=1000)
+
+    def view(session: Session, path: str) -> Any:
+        session[path] = "x" * 600
+        if path == "/late":
+            other = store.load(browser.jar[NAME])
+            assert other is not None
+            other["other"] = "x" * 600
+            other.save()
+        return "never seen" if path == "/late" else "fine"
+
+    browser = Browser(SessionMiddleware(application(put), store))
+    browser.get("/color/red")
+    browser.app = SessionMiddleware(application(view), store)
+    with pytest.raises(LimitExceeded):
+        browser.get("/late")
+    after = store.load(browser.jar[NAME])
+    assert after is not None and list(after) == ["color", "other"]
 
 
 def test_a_view_that_saves_a_session_that_ended_is_a_409_unless_it_handles_it(

@@ -10,8 +10,8 @@
 #include "options.h"
 
 static const char *const env_names[] = {
-    "COATCHECK_URL",     "COATCHECK_PREFIX",    "COATCHECK_IDLE",
-    "COATCHECK_TIMEOUT", "COATCHECK_MAX_BYTES", "COATCHECK_PASSWORD",
+    "COATCHECK_URL",       "COATCHECK_PREFIX",   "COATCHECK_IDLE", "COATCHECK_TIMEOUT",
+    "COATCHECK_MAX_BYTES", "COATCHECK_PASSWORD", "COATCHECK_IDEL",
 };
 
 static int setup(void **state)
@@ -366,6 +366,22 @@ static void the_environment_is_read_only_when_asked(void **state)
     (void)state;
 }
 
+static void a_variable_that_is_no_options_is_refused_with_the_nearest(void **state)
+{
+    struct coat_options *o = *state;
+    struct coat_error err;
+    setenv("COATCHECK_IDEL", "", 1);
+    assert_int_equal(coat_options_env(o, &err), 0);
+    setenv("COATCHECK_IDEL", "SECRET", 1);
+    setenv("COATCHECK_IDLE", "7", 1);
+    assert_int_equal(coat_options_env(o, &err), COAT_ECONFIG);
+    unsetenv("COATCHECK_IDEL");
+    assert_non_null(strstr(err.text, "COATCHECK_IDEL"));
+    assert_non_null(strstr(err.text, "did you mean idle?"));
+    assert_null(strstr(err.text, "SECRET"));
+    assert_int_equal(o->idle_s, 1800);
+}
+
 static void an_empty_password_by_name_takes_the_urls_away(void **state)
 {
     struct coat_options *o = *state;
@@ -474,6 +490,7 @@ int main(void)
         TEST(another_url_brings_back_what_its_parameters_hid),
         TEST(the_url_may_come_from_the_environment),
         TEST(the_environment_is_read_only_when_asked),
+        TEST(a_variable_that_is_no_options_is_refused_with_the_nearest),
         TEST(an_empty_password_by_name_takes_the_urls_away),
         TEST(connect_timeout_is_refused_where_both_were_asked_for_and_do_not_fit),
         TEST(connecting_gets_half_of_the_time_at_most),

@@ -68,6 +68,33 @@ static void the_options_are_the_stores_own(void **state)
     coat_store_close(store);
 }
 
+static void it_is_described_without_secrets(void **state)
+{
+    static const struct {
+        const char *url, *text;
+    } ROW[] = {
+        {"redis://u:SECRET@h/2?idle=60", "redis://h:6379/2, prefix shop:"},
+        {"redis://[::1]:7", "redis://[::1]:7/0, prefix shop:"},
+        {"valkeys://:SECRET@h", "rediss://h:6379/0, prefix shop:"},
+        {"unix:/run/redis.sock?db=3", "unix:/run/redis.sock?db=3, prefix shop:"},
+        {"redis+sentinel://u:SECRET@a,b:7/main/1",
+         "redis+sentinel://a:26379,b:7/main/1, prefix shop:"},
+        {"rediss+cluster://a,[::1]:7", "rediss+cluster://a:6379,[::1]:7, prefix shop:"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
+        struct coat_options *o = make_options(ROW[i].url, "shop:");
+        struct coat_store *store;
+        char text[256], start[8];
+        assert_int_equal(coat_store_open(&store, o, NULL), 0);
+        coat_options_free(o);
+        assert_string_equal(coat_store_describe(store, text, sizeof text), ROW[i].text);
+        assert_memory_equal(coat_store_describe(store, start, sizeof start), text, 7);
+        assert_int_equal(start[7], '\0');
+        coat_store_close(store);
+    }
+}
+
 static void req_03_a_malformed_id_needs_no_server(void **state)
 {
     (void)state;
@@ -186,6 +213,7 @@ int main(void)
         cmocka_unit_test(opening_wants_url_and_prefix),
         cmocka_unit_test(opening_does_not_connect),
         cmocka_unit_test(the_options_are_the_stores_own),
+        cmocka_unit_test(it_is_described_without_secrets),
         cmocka_unit_test(req_03_a_malformed_id_needs_no_server),
         cmocka_unit_test(req_69_no_server_is_not_no_session),
         cmocka_unit_test(an_unknown_count_is_0),
