@@ -45,15 +45,23 @@ const char *live_server_program(void)
     return NULL;
 }
 
-int live_listen(int *port)
+int live_refuse(int *port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof a;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 16) < 0 ||
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 ||
         getsockname(fd, (struct sockaddr *)&a, &len) < 0)
-        die("cannot listen on 127.0.0.1");
+        die("cannot have a port of 127.0.0.1");
     *port = ntohs(a.sin_port);
+    return fd;
+}
+
+int live_listen(int *port)
+{
+    int fd = live_refuse(port);
+    if (listen(fd, 16) < 0)
+        die("cannot listen on 127.0.0.1");
     return fd;
 }
 

@@ -47,4 +47,7 @@ int stop_server(void **state);
 /* A TCP socket that listens on 127.0.0.1, on a free port. */
 int live_listen(int *port);
 
+/* The same, but it refuses; and so does the port, which nobody else can get until it is closed. */
+int live_refuse(int *port);
+
 #endif

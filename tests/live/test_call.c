@@ -132,13 +132,13 @@ static void req_62_a_connection_that_died_while_idle_is_replaced(void **state)
 static void req_69_no_server_is_unavailable_and_final(void **state)
 {
     (void)state;
-    int port;
     char url[64];
     struct simple_op s;
-    close(live_listen(&port));
+    int port, refusing = live_refuse(&port);
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", port);
     struct coat_store *store = live_store_new(url, NULL);
     assert_int_equal(live_ask(store, "PING", &s), COAT_EUNAVAILABLE);
+    close(refusing);
     assert_string_equal(s.loss.reason, "refused");
     assert_non_null(strstr(s.loss.text, url + strlen("redis://")));
     assert_int_equal(s.maybe_sent, 0);

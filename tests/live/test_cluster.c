@@ -90,14 +90,14 @@ static void a_seed_that_is_dead_is_passed_over(void **state)
 {
     (void)state;
     char url[128];
-    int port;
-    close(live_listen(&port));
+    int port, refusing = live_refuse(&port);
     snprintf(url, sizeof url, "redis+cluster://127.0.0.1:%d,127.0.0.1:%d", port,
              cluster.nodes[1].port);
     struct coat_store *store = live_store_new(url, NULL);
     struct simple_op s;
     assert_int_equal(live_ask(store, "SET {a} 1", &s), 0);
     live_store_free(store);
+    close(refusing);
 }
 
 static void a_child_goes_on_with_what_its_parent_knew(void **state)

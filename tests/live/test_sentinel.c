@@ -45,29 +45,30 @@ static void dead_sentinels_are_passed_over(void **state)
     (void)state;
     char url[160];
     int port, other;
-    close(live_listen(&port));
-    close(live_listen(&other));
+    int refusing = live_refuse(&port), refusing_too = live_refuse(&other);
     snprintf(url, sizeof url, "redis+sentinel://127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d/%s", port,
              other, servers.sentinels[1].port, LIVE_SERVICE);
     struct coat_store *store = live_store_new(url, NULL);
     struct simple_op s;
     assert_int_equal(live_ask(store, "SET a 1", &s), 0);
     live_store_free(store);
+    close(refusing);
+    close(refusing_too);
 }
 
 static void without_any_sentinel_it_is_unavailable_in_time(void **state)
 {
     (void)state;
     char url[160];
-    int port;
-    close(live_listen(&port));
+    int port, refusing = live_refuse(&port);
     snprintf(url, sizeof url, "redis+sentinel://127.0.0.1:%d/%s", port, LIVE_SERVICE);
-    struct coat_store *store = live_store_new(url, "timeout", "0.3", NULL);
+    struct coat_store *store = live_store_new(url, NULL);
     struct simple_op s;
     assert_int_equal(live_ask(store, "SET a 1", &s), COAT_EUNAVAILABLE);
     assert_string_equal(s.loss.reason, "refused");
     assert_int_equal(s.maybe_sent, 0);
     live_store_free(store);
+    close(refusing);
 }
 
 static void a_service_that_no_sentinel_watches_is_told(void **state)
