@@ -5,12 +5,12 @@
 int coat_health_ask(struct coat_health *h, int64_t now_ms, coat_trial *trial,
                     struct coat_error *err)
 {
-    if (h->failures > 0 && (now_ms < h->down_until_ms || h->probing)) {
+    if (h->failures > 0 && now_ms < h->down_until_ms) {
         if (err)
             *err = h->why;
         return h->why.code;
     }
-    h->probing = h->failures > 0;
+    h->down_until_ms = now_ms + COAT_PROBE_MS;
     *trial = h->news;
     return 0;
 }
@@ -47,7 +47,6 @@ int coat_health_bad(struct coat_health *h, coat_trial trial, int64_t now_ms, uin
     if (h->failures < 1000)
         h->failures++;
     h->news++;
-    h->probing = 0;
     h->down_until_ms = now_ms + pause_ms(h->failures, random);
     h->why = *why;
     return h->failures == 1;
@@ -56,5 +55,5 @@ int coat_health_bad(struct coat_health *h, coat_trial trial, int64_t now_ms, uin
 void coat_health_unknown(struct coat_health *h, coat_trial trial)
 {
     if (!is_late(h, trial))
-        h->probing = 0;
+        h->down_until_ms = 0;
 }

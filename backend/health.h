@@ -16,12 +16,15 @@
 #define COAT_DOWN_MIN_MS   100
 #define COAT_DOWN_MAX_MS   2000
 
+/* A probe that takes longer may have been given up without a word, as by an event loop that ended.
+ */
+#define COAT_PROBE_MS 2000
+
 /* All zeros: nothing is known against it. */
 struct coat_health {
     int failures;          /* in a row */
-    int probing;           /* somebody tries at this moment */
     unsigned news;         /* how often something was learnt */
-    int64_t down_until_ms; /* of the monotonic clock */
+    int64_t down_until_ms; /* of the monotonic clock: nobody else tries before */
     struct coat_error why; /* of the last failure */
 };
 

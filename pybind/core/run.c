@@ -19,12 +19,26 @@ struct core_pause *core_pause_begin(struct core_pause *pause)
     return before;
 }
 
+/* The exception of a failed conversion would hold the text, which may be the password. */
+static char *refuse_text(void)
+{
+    PyErr_SetString(PyExc_ValueError, "credentials returned a text with a null character or a "
+                                      "lone surrogate, which no server takes");
+    return NULL;
+}
+
 static char *text_from(PyObject *text)
 {
-    const char *utf8 = PyUnicode_AsUTF8(text);
-    char *copy = utf8 == NULL ? NULL : strdup(utf8);
+    Py_ssize_t len;
+    const char *utf8 = PyUnicode_AsUTF8AndSize(text, &len);
+    char *copy;
 
-    if (utf8 != NULL && copy == NULL)
+    if (utf8 == NULL)
+        return PyErr_ExceptionMatches(PyExc_UnicodeEncodeError) ? refuse_text() : NULL;
+    if (strlen(utf8) != (size_t)len)
+        return refuse_text();
+    copy = strdup(utf8);
+    if (copy == NULL)
         PyErr_NoMemory();
     return copy;
 }

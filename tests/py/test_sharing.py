@@ -202,7 +202,20 @@ def test_credentials_that_are_none_are_a_denial_that_says_why(
     store = Store(redis_server.url, prefix="t:", credentials=lambda: answer)  # type: ignore
     with pytest.raises(StoreDenied) as caught:
         store.ping()
-    assert isinstance(caught.value.__cause__, (TypeError, UnicodeError))
+    assert isinstance(caught.value.__cause__, (TypeError, ValueError))
+
+
+@pytest.mark.parametrize("end", ["\ud800", "\0", "\0x"])
+def test_credentials_that_cannot_be_sent_are_refused_and_in_no_exception(
+    redis_server: RedisServer, end: str
+) -> None:
+    store = Store(redis_server.url, prefix="t:", credentials=lambda: (None, "s3cret" + end))
+    with pytest.raises(StoreDenied) as caught:
+        store.ping()
+    cause = caught.value.__cause__
+    assert isinstance(cause, ValueError) and "null character" in str(cause)
+    assert "s3cret" not in repr(cause) + repr(vars(cause)) + repr(cause.__context__)
+    assert not hasattr(cause, "object")
 
 
 def test_an_exception_of_the_callable_is_the_cause(redis_server: RedisServer) -> None:

@@ -72,6 +72,16 @@ static struct coat_health probed(coat_trial *late)
     return h;
 }
 
+static void a_probe_of_which_nothing_is_heard_is_followed_by_another(void **state)
+{
+    (void)state;
+    coat_trial late;
+    struct coat_health h = probed(&late);
+    assert_int_equal(ask(&h, 5000 + COAT_PROBE_MS - 1), COAT_EUNAVAILABLE);
+    assert_int_equal(ask(&h, 5000 + COAT_PROBE_MS), 0);
+    assert_int_equal(ask(&h, 5000 + COAT_PROBE_MS), COAT_EUNAVAILABLE);
+}
+
 static void one_that_began_before_the_failure_and_gave_up_does_not_end_the_probe(void **state)
 {
     (void)state;
@@ -88,7 +98,7 @@ static void one_that_began_before_the_failure_and_failed_too_is_no_second_failur
     struct coat_health h = probed(&late);
     assert_int_equal(coat_health_bad(&h, late, 5000, 0, &refused), 0);
     assert_int_equal(h.failures, 1);
-    assert_int_equal(ask(&h, 60000), COAT_EUNAVAILABLE);
+    assert_int_equal(ask(&h, 5000 + COAT_PROBE_MS - 1), COAT_EUNAVAILABLE);
 }
 
 static void one_that_began_before_the_failure_and_connected_ends_it(void **state)
@@ -136,6 +146,7 @@ int main(void)
         cmocka_unit_test(a_node_without_a_failure_may_be_tried_by_all),
         cmocka_unit_test(a_failure_is_repeated_until_the_pause_is_over),
         cmocka_unit_test(one_probes_and_all_others_fail),
+        cmocka_unit_test(a_probe_of_which_nothing_is_heard_is_followed_by_another),
         cmocka_unit_test(one_that_began_before_the_failure_and_gave_up_does_not_end_the_probe),
         cmocka_unit_test(one_that_began_before_the_failure_and_failed_too_is_no_second_failure),
         cmocka_unit_test(one_that_began_before_the_failure_and_connected_ends_it),
