@@ -184,6 +184,7 @@ static void close_leftovers(struct coat_pool *pool, int64_t now_ms)
 /* The idle one that was used last, if it is still good. */
 static struct slot *pop_idle(struct coat_pool *pool, int64_t now_ms)
 {
+    close_leftovers(pool, now_ms);
     while (pool->idle_count) {
         struct slot *slot = pool->idle[pool->idle_count - 1];
         int good = !is_over(pool, slot, now_ms);
@@ -261,7 +262,6 @@ static int take(struct coat_pool *pool, const struct coat_terms *terms, struct s
     lock(pool);
     for (;;) {
         int64_t now = coat_monotonic_ms();
-        close_leftovers(pool, now);
         *out = pop_idle(pool, now);
         if (*out)
             break;

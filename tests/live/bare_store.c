@@ -54,26 +54,39 @@ int live_ask_until(struct coat_store *store, const char *words, struct simple_op
     return rc;
 }
 
-struct coat_conn *live_take(struct coat_store *store, int64_t within_ms)
+struct coat_node *live_node(struct coat_store *store)
 {
-    struct coat_conn *conn = NULL;
+    struct coat_node *node =
+        coat_topology_route(store->redis->topology, (struct coat_arg){NULL, 0});
+    coat_node_release(node); /* the topology has it, too */
+    return node;
+}
+
+int live_try_take(struct coat_store *store, int64_t within_ms, struct coat_conn **conn,
+                  struct coat_error *err)
+{
     const struct coat_terms terms = {.deadline_ms = coat_monotonic_ms() + within_ms,
                                      .connect_timeout_ms = within_ms,
                                      .reply_bytes_max = 1 << 20};
-    struct coat_node *node =
-        coat_topology_route(store->redis->topology, (struct coat_arg){NULL, 0});
-    if (coat_node_checkout(node, &terms, &conn, NULL) < 0)
+    int rc;
+    *conn = NULL;
+    do
+        rc = coat_node_checkout(live_node(store), &terms, conn, err);
+    while (rc == COAT_EINTR);
+    return rc;
+}
+
+struct coat_conn *live_take(struct coat_store *store, int64_t within_ms)
+{
+    struct coat_conn *conn;
+    if (live_try_take(store, within_ms, &conn, NULL) < 0)
         abort();
-    coat_node_release(node); /* the topology has it, too */
     return conn;
 }
 
 void live_give(struct coat_store *store, struct coat_conn *conn, int reusable)
 {
-    struct coat_node *node =
-        coat_topology_route(store->redis->topology, (struct coat_arg){NULL, 0});
-    coat_node_checkin(node, conn, reusable);
-    coat_node_release(node);
+    coat_node_checkin(live_node(store), conn, reusable);
 }
 
 int live_run(struct coat_store *store, struct simple_op *s, struct coat_error *err)

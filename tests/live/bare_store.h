@@ -21,7 +21,12 @@ int live_ask(struct coat_store *store, const char *words, struct simple_op *s);
 /* Again and again for some seconds, for calls fail at once after a connect that failed. */
 int live_ask_until(struct coat_store *store, const char *words, struct simple_op *s);
 
-/* A connection to its server, as a call has one. */
+/* Its server, which is the only one; borrowed. */
+struct coat_node *live_node(struct coat_store *store);
+
+/* A connection to it, as a call has one; live_take fails the test where there is none. */
+int live_try_take(struct coat_store *store, int64_t within_ms, struct coat_conn **conn,
+                  struct coat_error *err);
 struct coat_conn *live_take(struct coat_store *store, int64_t within_ms);
 void live_give(struct coat_store *store, struct coat_conn *conn, int reusable);
 

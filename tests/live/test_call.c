@@ -819,23 +819,6 @@ static void a_wait_for_a_connection_lets_signals_be_seen_and_goes_on(void **stat
     live_store_free(store);
 }
 
-static void a_wait_for_a_connection_ends_at_the_deadline(void **state)
-{
-    (void)state;
-    struct coat_store *store =
-        live_store_new(server.url, "timeout", "0.3", "max_connections", "1", NULL);
-    struct coat_conn *taken = NULL;
-    struct simple_op s;
-    taken = live_take(store, 5000);
-    int64_t start = coat_monotonic_ms();
-    assert_int_equal(live_ask(store, "PING", &s), COAT_ETIMEOUT);
-    assert_took(start, 290, 300);
-    assert_string_equal(s.loss.reason, "pool");
-    assert_non_null(strstr(s.loss.text, "max_connections"));
-    live_give(store, taken, 0);
-    live_store_free(store);
-}
-
 /* ---- Brief waits ----------------------------------------------------------------------------- */
 
 static void a_brief_run_opens_no_connection(void **state)
@@ -954,7 +937,6 @@ int main(void)
         INTERRUPTED(a_signal_interrupts_the_handshake_and_the_call_goes_on),
         INTERRUPTED(a_signal_interrupts_connecting_and_the_call_goes_on),
         cmocka_unit_test(a_wait_for_a_connection_lets_signals_be_seen_and_goes_on),
-        cmocka_unit_test(a_wait_for_a_connection_ends_at_the_deadline),
     };
     return cmocka_run_group_tests(tests, start_server_with_port, stop_server);
 }

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <dirent.h>
-#include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -22,8 +22,10 @@
 
 #include "clock.h"
 #include "live/bare_store.h"
+#include "live/descriptors.h"
 #include "live/fake.h"
 #include "live/server.h"
+#include "live/topologies.h"
 
 /* ---- The wall clock ------------------------------------------------------------------------- */
 
@@ -146,30 +148,14 @@ static void signal_handlers_and_the_mask_stay_as_they_are(void **state)
         assert_int_equal(sigismember(&mask_before, i), sigismember(&mask_after, i));
 }
 
-/* ---- Descriptors, output, threads ----------------------------------------------------------- */
-
-static int open_descriptors(int only_inherited)
-{
-    DIR *d = opendir("/proc/self/fd");
-    struct dirent *e;
-    int n = 0;
-    assert_non_null(d);
-    while ((e = readdir(d))) {
-        int fd = atoi(e->d_name);
-        if (e->d_name[0] == '.' || fd == dirfd(d))
-            continue;
-        n += !only_inherited || !(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-    }
-    closedir(d);
-    return n;
-}
+/* ---- Descriptors and output ------------------------------------------------------------------ */
 
 static void no_descriptor_leaks_over_exec_or_at_all(void **state)
 {
     (void)state;
     struct simple_op s;
     char words[] = "BLPOP nothing 1";
-    int before = open_descriptors(0), inherited = open_descriptors(1);
+    int before = live_descriptors(0), inherited = live_descriptors(1);
     char socket[128];
     snprintf(socket, sizeof socket, "unix:%s", server.socket);
     struct coat_store *tcp = live_store_new(server.url, "timeout", "0.1", NULL);
@@ -180,13 +166,13 @@ static void no_descriptor_leaks_over_exec_or_at_all(void **state)
     taken = live_take(tcp, 1000);
     simple_op_init(&s, words);
     assert_int_equal(live_run(tcp, &s, NULL), COAT_ETIMEOUT);
-    assert_int_equal(open_descriptors(1), inherited);
-    assert_true(open_descriptors(0) > before);
+    assert_int_equal(live_descriptors(1), inherited);
+    assert_true(live_descriptors(0) > before);
     live_give(tcp, taken, 1);
     live_store_free(tcp);
     live_store_free(local);
     use_everything("redis://localhost:1");
-    assert_int_equal(open_descriptors(0), before);
+    assert_int_equal(live_descriptors(0), before);
 }
 
 static void nothing_is_written_to_stdout_and_stderr(void **state)
@@ -208,6 +194,68 @@ static void nothing_is_written_to_stdout_and_stderr(void **state)
     assert_int_equal(lseek(fileno(f), 0, SEEK_END), 0);
     fclose(f);
 }
+
+/* ---- Stores that come and go, as scripts that are loaded again do --------------------------- */
+
+/* Bytes of malloc() that are in use; the sanitizers have another one, and look for leaks. */
+static size_t allocated(void)
+{
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+    return mallinfo2().uordblks;
+#else
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%*d %ld", &pages), 1);
+    fclose(f);
+    return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+#endif
+}
+
+struct clients {
+    struct coat_store *store; /* which is one of them */
+    int most;
+};
+
+static int so_few_are_connected(void *user)
+{
+    static const char name[] = "connected_clients:";
+    struct clients *c = user;
+    struct simple_op s;
+    assert_int_equal(live_ask(c->store, "INFO clients", &s), 0);
+    const char *at = strstr(s.text, name);
+    assert_non_null(at);
+    return atoi(at + sizeof name - 1) <= c->most;
+}
+
+static void open_and_drop(const char *url, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct simple_op s;
+        struct coat_store *store = live_store_new(url, "timeout", "20", NULL);
+        assert_int_equal(live_ask(store, "PING", &s), 0);
+        live_store_free(store);
+    }
+}
+
+static void ten_thousand_stores_leave_nothing_behind(void **state)
+{
+    (void)state;
+    char url[128];
+    snprintf(url, sizeof url, "unix:%s", server.socket);
+    struct clients clients = {live_store_new(url, "timeout", "20", NULL), 1};
+    live_wait(so_few_are_connected, &clients, "earlier tests have connections still");
+    open_and_drop(url, 100);
+    int descriptors = live_descriptors(0);
+    size_t bytes = allocated();
+    open_and_drop(url, 10000);
+    assert_int_equal(live_descriptors(0), descriptors);
+    assert_true(allocated() <= bytes + (64 << 10));
+    live_wait(so_few_are_connected, &clients, "stores that were closed are connected still");
+    live_store_free(clients.store);
+}
+
+/* ---- Threads -------------------------------------------------------------------------------- */
 
 static int threads(void)
 {
@@ -254,6 +302,7 @@ int main(void)
         cmocka_unit_test(signal_handlers_and_the_mask_stay_as_they_are),
         cmocka_unit_test(no_descriptor_leaks_over_exec_or_at_all),
         cmocka_unit_test(nothing_is_written_to_stdout_and_stderr),
+        cmocka_unit_test(ten_thousand_stores_leave_nothing_behind),
         cmocka_unit_test(an_address_starts_no_thread),
         cmocka_unit_test(the_thread_that_a_name_starts_ends),
     };
