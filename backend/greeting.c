@@ -83,8 +83,10 @@ static int read_secret(struct coat_greeting *g, struct coat_error *err)
                        coat_text_copy(&g->secret.password, c->sentinel_password)
                    ? 0
                    : coat_error_nomem(err);
-    if (c->credentials)
-        return c->credentials(c->credentials_context, &g->secret, err);
+    if (c->credentials) {
+        int rc = c->credentials(c->credentials_context, &g->secret, err);
+        return rc < 0 ? coat_fault_note(err, COAT_FAULT_HERE, rc) : rc;
+    }
     if (!coat_text_copy(&g->secret.username, c->username))
         return coat_error_nomem(err);
     if (c->password_file)

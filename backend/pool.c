@@ -316,10 +316,9 @@ static int must_wait(const struct coat_pool *pool, int rc, const struct coat_err
 /* What is short here says nothing about the node, and a replica may be the master next moment. */
 static int is_unreachable(int rc, int fair, const struct coat_error *why)
 {
-    if (rc == COAT_ETIMEOUT)
-        return fair;
-    return rc == COAT_EUNAVAILABLE && why->fault != COAT_FAULT_HERE &&
-           why->fault != COAT_FAULT_REPLICA;
+    if (why->fault == COAT_FAULT_HERE || why->fault == COAT_FAULT_REPLICA)
+        return 0;
+    return rc == COAT_EUNAVAILABLE || (rc == COAT_ETIMEOUT && fair);
 }
 
 /* What a connect says about the node: 1 if that is news. With the lock held. */

@@ -183,19 +183,36 @@ static void a_refusal_keeps_no_later_call_from_connecting(void **state)
 static void the_failure_of_the_function_is_that_of_the_call(void **state)
 {
     (void)state;
-    struct vault vault = {.fails = COAT_EDENIED};
-    struct coat_error err;
+    static const int codes[] = {COAT_EDENIED, COAT_EUNAVAILABLE, COAT_ETIMEOUT, COAT_ECONFIG};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        struct vault vault = {.fails = codes[i]};
+        struct coat_error err;
+        struct coat_store *store = open_store(&vault);
+        int before = live_descriptors(0);
+        assert_int_equal(coat_store_ping(store, &err), codes[i]);
+        assert_string_equal(err.reason, "vault");
+        assert_string_equal(err.text, "the vault is closed");
+        assert_int_equal(atomic_load(&vault.asked), 1);
+        assert_int_equal(live_descriptors(0), before);
+        coat_store_close(store);
+    }
+}
+
+static void it_says_nothing_about_the_server(void **state)
+{
+    (void)state;
+    static const int codes[] = {COAT_EDENIED, COAT_EUNAVAILABLE, COAT_ETIMEOUT};
     set_password("two");
-    struct coat_store *store = open_store(&vault);
-    int before = live_descriptors(0);
-    assert_int_equal(coat_store_ping(store, &err), COAT_EDENIED);
-    assert_string_equal(err.reason, "vault");
-    assert_string_equal(err.text, "the vault is closed");
-    assert_int_equal(atomic_load(&vault.asked), 1);
-    assert_int_equal(live_descriptors(0), before);
-    refill(&vault, "two", "two");
-    assert_int_equal(coat_store_ping(store, NULL), 0);
-    coat_store_close(store);
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        struct vault vault = {.fails = codes[i]};
+        char text[8];
+        struct coat_store *store = open_store(&vault);
+        assert_int_equal(coat_store_ping(store, NULL), codes[i]);
+        refill(&vault, "two", "two");
+        assert_int_equal(coat_store_ping(store, NULL), 0);
+        assert_int_equal(coat_store_notice(store, text, sizeof text), 0);
+        coat_store_close(store);
+    }
 }
 
 int main(void)
@@ -207,6 +224,7 @@ int main(void)
         cmocka_unit_test(what_is_refused_twice_is_denied),
         cmocka_unit_test(a_refusal_keeps_no_later_call_from_connecting),
         cmocka_unit_test(the_failure_of_the_function_is_that_of_the_call),
+        cmocka_unit_test(it_says_nothing_about_the_server),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -307,10 +307,11 @@ static void a_node_that_is_down_does_not_keep_idle_connections_from_use(void **s
     struct coat_store *store = live_store_new(server.url, NULL);
     struct coat_error why;
     struct simple_op s;
+    coat_trial trial;
     long long id = id_of(store);
     coat_error_because(&why, COAT_EUNAVAILABLE, "refused", "it was refused");
-    assert_int_equal(coat_node_may_connect(live_node(store), NULL), 0);
-    coat_node_connected(live_node(store), COAT_EUNAVAILABLE, &why);
+    assert_int_equal(coat_node_may_connect(live_node(store), &trial, NULL), 0);
+    coat_node_connected(live_node(store), trial, COAT_EUNAVAILABLE, &why);
     assert_int_equal(live_ask(store, "CLIENT ID", &s), 0);
     assert_int_equal(s.integer, id);
     live_store_free(store);
