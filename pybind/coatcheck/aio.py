@@ -241,6 +241,8 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
         if self._task is not None:
             self._task.cancel()
+        elif self._transport is None:  # it never came so far
+            self._end()
 
     def greet_again(self) -> None:
         self._start(self._greet(self._channel.target()["credentials"]))
@@ -316,9 +318,8 @@ async def _ask(credentials: Callable[[], Any] | None) -> object:
         answer = credentials()
         return await answer if isawaitable(answer) else answer
     except Exception as error:
-        raise _Refused(
-            "d", "credentials", f"the option credentials raised {type(error).__name__}"
-        ) from error
+        text = f"the option credentials raised {type(error).__name__}"
+        raise _Refused("d", "credentials", text, error) from error
 
 
 async def _connect(

@@ -72,6 +72,7 @@ static void let_go(struct core_call *call)
     call->session = NULL;
     call->store = NULL;
     Py_CLEAR(call->object);
+    Py_CLEAR(call->cause);
     core_store_unuse(store);
     Py_DECREF(store);
     core_driver_ended(call->driver);
@@ -113,17 +114,34 @@ static PyObject *result(struct core_call *call)
     }
 }
 
-/* Tell the future. One that was cancelled a moment ago does not want to know. */
-static void tell(PyObject *future, const char *method, PyObject *what)
+/* Tell the future, unless it was cancelled a moment ago. 0, or -1 with an exception. */
+static int tell(PyObject *future, const char *method, PyObject *what)
 {
     PyObject *done = PyObject_CallMethod(future, "done", NULL), *told = NULL;
+    int rc;
 
     if (done == Py_False)
         told = PyObject_CallMethod(future, method, "(O)", what);
-    if (done == NULL || (done == Py_False && told == NULL))
-        PyErr_WriteUnraisable(future);
+    rc = done == NULL || (done == Py_False && told == NULL) ? -1 : 0;
     Py_XDECREF(done);
     Py_XDECREF(told);
+    return rc;
+}
+
+static void tell_exception(PyObject *future)
+{
+    PyObject *exception = core_take_exception();
+
+    if (tell(future, "set_exception", exception) < 0)
+        PyErr_WriteUnraisable(future);
+    Py_XDECREF(exception);
+}
+
+static void raise_failure(const struct core_call *call, const struct coat_error *err)
+{
+    core_raise(call->driver->state, err, "session");
+    if (call->cause != NULL)
+        core_raise_from(call->cause);
 }
 
 void core_call_finish(struct core_call *call, const struct coat_error *err)
@@ -135,13 +153,9 @@ void core_call_finish(struct core_call *call, const struct coat_error *err)
     if (call->hop.rc >= 0)
         what = result(call);
     else
-        core_raise(call->driver->state, err, "session");
-    if (what != NULL) {
-        tell(future, "set_result", what);
-    } else {
-        what = core_take_exception();
-        tell(future, "set_exception", what);
-    }
+        raise_failure(call, err);
+    if (what == NULL || tell(future, "set_result", what) < 0)
+        tell_exception(future);
     Py_XDECREF(what);
     Py_DECREF(future);
     let_go(call);
@@ -177,6 +191,7 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(call->store);
     Py_VISIT(call->object);
     Py_VISIT(call->future);
+    Py_VISIT(call->cause);
     return 0;
 }
 

@@ -28,6 +28,7 @@ struct core_call {
     struct coat_session *session; /* what the operation is on; PING: NULL */
     struct coat_ping ping;
     PyObject *future;
+    PyObject *cause; /* the exception that the last loss of a hop came from; or NULL */
     struct coat_courier courier;
     struct coat_hop hop; /* what the courier asked for last */
     int64_t deadline_ms;

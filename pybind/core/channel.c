@@ -21,23 +21,27 @@ static void tell_lost(struct core_channel *self)
     struct coat_event event;
     void *owner;
 
-    while (coat_channel_lost(self->channel, coat_courier_clock_ms(), &event, &owner))
-        core_driver_step(taken_out(owner), &event);
+    while (coat_channel_lost(self->channel, coat_courier_clock_ms(), &event, &owner)) {
+        struct core_call *call = taken_out(owner);
+
+        Py_XSETREF(call->cause, Py_XNewRef(self->cause));
+        core_driver_step(call, &event);
+    }
 }
 
-static void call_connection(struct core_channel *self, const char *method, PyObject *argument)
+/* 0, or -1 with an exception. */
+static int call_connection(struct core_channel *self, const char *method, PyObject *argument)
 {
     PyObject *done = NULL;
 
     if (self->connection == NULL)
-        return;
+        return 0;
     if (argument != NULL)
         done = PyObject_CallMethod(self->connection, method, "(O)", argument);
     else
         done = PyObject_CallMethod(self->connection, method, NULL);
-    if (done == NULL)
-        PyErr_WriteUnraisable(self->connection);
     Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
 }
 
 static void leave_driver(struct core_channel *self)
@@ -80,19 +84,39 @@ static void settle(struct core_channel *self)
         release_store(self);
     if (state == COAT_CHANNEL_CLOSED && self->driver != NULL) {
         leave_driver(self);
-        call_connection(self, "abort", NULL);
+        if (call_connection(self, "abort", NULL) < 0)
+            PyErr_WriteUnraisable(self->connection);
         Py_CLEAR(self->connection);
     }
     Py_DECREF(self);
 }
 
-static void fail(struct core_channel *self, const struct coat_error *why)
+void core_channel_fail(struct core_channel *self, const struct coat_error *why)
 {
     coat_channel_fail(self->channel, why);
     settle(self);
 }
 
+int core_channel_accepts(struct core_channel *self)
+{
+    int accepts = coat_channel_accepts(self->channel);
+
+    if (!accepts && coat_channel_state(self->channel) == COAT_CHANNEL_CLOSED)
+        settle(self);
+    return accepts;
+}
+
 /* ---- Sending -------------------------------------------------------------------------------- */
+
+static int send_bytes(struct core_channel *self, const char *bytes, size_t len,
+                      struct coat_error *err)
+{
+    PyObject *object = PyBytes_FromStringAndSize(bytes, (Py_ssize_t)len);
+    int rc = object == NULL ? -1 : call_connection(self, "write", object);
+
+    Py_XDECREF(object);
+    return rc < 0 ? core_driver_failed((PyObject *)self, err) : 0;
+}
 
 static void flush_now(struct core_channel *self)
 {
@@ -105,18 +129,10 @@ static void flush_now(struct core_channel *self)
     if (self->paused)
         return;
     rc = coat_channel_output(self->channel, &bytes, &len, &err);
-    if (rc > 0) {
-        PyObject *object = PyBytes_FromStringAndSize(bytes, (Py_ssize_t)len);
-
-        if (object != NULL)
-            call_connection(self, "write", object);
-        else
-            rc = coat_error_nomem(&err);
-        PyErr_Clear();
-        Py_XDECREF(object);
-    }
+    if (rc > 0)
+        rc = send_bytes(self, bytes, len, &err);
     if (rc < 0)
-        fail(self, &err);
+        core_channel_fail(self, &err);
 }
 
 static PyObject *flush(PyObject *object, PyObject *Py_UNUSED(ignored))
@@ -126,20 +142,21 @@ static PyObject *flush(PyObject *object, PyObject *Py_UNUSED(ignored))
 }
 
 /* With all that is queued before the loop comes round: one write for many calls. */
-static void flush_soon(struct core_channel *self)
+static int flush_soon(struct core_channel *self, struct coat_error *err)
 {
     PyObject *method, *handle = NULL;
 
     if (self->flushes || coat_channel_state(self->channel) == COAT_CHANNEL_OPENING)
-        return;
-    self->flushes = 1;
+        return 0;
     method = PyObject_GetAttrString((PyObject *)self, "flush");
     if (method != NULL)
         handle = PyObject_CallOneArg(self->driver->call_soon, method);
-    if (handle == NULL)
-        PyErr_WriteUnraisable((PyObject *)self);
     Py_XDECREF(method);
-    Py_XDECREF(handle);
+    if (handle == NULL)
+        return core_driver_failed((PyObject *)self, err);
+    Py_DECREF(handle);
+    self->flushes = 1;
+    return 0;
 }
 
 int core_channel_queue(struct core_channel *self, struct core_call *call, struct coat_error *err)
@@ -149,8 +166,13 @@ int core_channel_queue(struct core_channel *self, struct core_call *call, struct
 
     if (rc < 0)
         return rc;
+    rc = flush_soon(self, err);
+    if (rc < 0) {
+        coat_channel_leave(self->channel, call->place);
+        call->place = NULL;
+        return rc;
+    }
     call->channel = self;
-    flush_soon(self);
     return 0;
 }
 
@@ -185,11 +207,11 @@ static PyObject *feed(PyObject *object, PyObject *data)
     Py_INCREF(self);
     rc = take(self, view.buf, (size_t)view.len, &err);
     PyBuffer_Release(&view);
+    if (rc > 0 && call_connection(self, "greet_again", NULL) < 0)
+        rc = core_driver_failed(object, &err);
     if (rc < 0)
-        fail(self, &err);
-    else if (rc > 0)
-        call_connection(self, "greet_again", NULL);
-    else if (opens)
+        core_channel_fail(self, &err);
+    else if (opens && rc == 0)
         flush_now(self);
     if (opens || coat_channel_state(self->channel) == COAT_CHANNEL_CLOSED)
         settle(self);
@@ -199,14 +221,15 @@ static PyObject *feed(PyObject *object, PyObject *data)
 
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
-/* Python's half of it. An exception there is a defect, but calls must not wait for ever. */
-static void connect_by_python(struct core_channel *self)
+/* Python's half of it. */
+static int connect_by_python(struct core_channel *self, struct coat_error *err)
 {
     PyObject *done = PyObject_CallMethod((PyObject *)self->driver, "open", "(O)", self);
 
     if (done == NULL)
-        PyErr_WriteUnraisable((PyObject *)self);
-    Py_XDECREF(done);
+        return core_driver_failed((PyObject *)self, err);
+    Py_DECREF(done);
+    return 0;
 }
 
 struct core_channel *core_channel_open(struct core_driver *driver, struct core_store *store,
@@ -220,7 +243,8 @@ struct core_channel *core_channel_open(struct core_driver *driver, struct core_s
         coat_error_nomem(err);
         return NULL;
     }
-    if (coat_channel_new(&self->channel, store->store, node, err) < 0) {
+    if (coat_channel_new(&self->channel, store->store, node, err) < 0 ||
+        core_driver_wake(driver, coat_channel_due(self->channel), err) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -229,8 +253,10 @@ struct core_channel *core_channel_open(struct core_driver *driver, struct core_s
     store->users++;                /* open, for a call uses it */
     self->next = driver->channels; /* which takes over the reference */
     driver->channels = self;
-    core_driver_wake(driver, coat_channel_due(self->channel));
-    connect_by_python(self);
+    if (connect_by_python(self, err) < 0) {
+        core_channel_fail(self, err);
+        return NULL;
+    }
     return self;
 }
 
@@ -268,9 +294,9 @@ static PyObject *greet(PyObject *object, PyObject *credentials)
     before = core_pause_begin(&pause);
     rc = coat_channel_greet(self->channel, &err);
     core_pause_begin(before);
-    Py_XDECREF(pause.exception);
+    Py_XSETREF(self->cause, pause.exception);
     if (rc < 0)
-        fail(self, &err);
+        core_channel_fail(self, &err);
     else
         flush_now(self);
     Py_RETURN_NONE;
@@ -292,14 +318,17 @@ static PyObject *refuse(PyObject *object, PyObject *args)
 {
     struct core_channel *self = (struct core_channel *)object;
     const char *reason, *text;
+    PyObject *cause = Py_None;
     struct coat_error err;
     int code;
 
-    if (!PyArg_ParseTuple(args, "Css:refuse", &code, &reason, &text))
+    if (!PyArg_ParseTuple(args, "Css|O:refuse", &code, &reason, &text, &cause))
         return NULL;
+    if (cause != Py_None)
+        Py_XSETREF(self->cause, Py_NewRef(cause));
     code = code == 'c' ? COAT_ECONFIG : code == 'd' ? COAT_EDENIED : COAT_EUNAVAILABLE;
     coat_error_because(&err, code, reason, "%s", text);
-    fail(self, &err);
+    core_channel_fail(self, &err);
     Py_RETURN_NONE;
 }
 
@@ -345,13 +374,15 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->driver);
     Py_VISIT(self->store);
     Py_VISIT(self->connection);
+    Py_VISIT(self->cause);
     return 0;
 }
 
-/* Those that still wait here will not hear of it: their loop is gone. */
+/* Those that still wait here will not hear of it: their loop is gone. The node has no part in it.
+ */
 static void forget_calls(struct core_channel *self)
 {
-    static const struct coat_error gone = {.code = COAT_EUNAVAILABLE};
+    static const struct coat_error gone = {.code = COAT_EINTR};
     struct coat_event event;
     void *owner;
 
@@ -373,6 +404,7 @@ static int clear(PyObject *object)
     release_store(self);
     Py_CLEAR(self->driver);
     Py_CLEAR(self->connection);
+    Py_CLEAR(self->cause);
     return 0;
 }
 
@@ -395,8 +427,8 @@ static PyMethodDef methods[] = {
     {"feed", feed, METH_O, "feed($self, data, /)\n--\n\nBytes came."},
     {"broke", broke, METH_O, "broke($self, errno, /)\n--\n\nThe connection broke."},
     {"refuse", refuse, METH_VARARGS,
-     "refuse($self, kind, reason, text)\n--\n\nThere will be no connection. kind: c, it is a matter of "
-     "configuration; d, of credentials; u, neither."},
+     "refuse($self, kind, reason, text, cause=None)\n--\n\nThere will be no connection. kind: c, it is "
+     "a matter of configuration; d, of credentials; u, neither. cause: of what calls then raise."},
     {"drain", drain, METH_NOARGS,
      "drain($self)\n--\n\nNo more calls; it closes when those under way have their replies."},
     {"pause", set_paused, METH_O,

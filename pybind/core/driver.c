@@ -5,16 +5,19 @@
 
 /* ---- Where calls wait ----------------------------------------------------------------------- */
 
-static void pause_call(struct core_call *call)
+static int pause_call(struct core_call *call, struct coat_error *err)
 {
     struct core_driver *driver = call->driver;
+    int rc = core_driver_wake(driver, call->hop.until_ms, err);
 
+    if (rc < 0)
+        return rc;
     call->next = driver->pausing;
     call->link = &driver->pausing;
     if (call->next != NULL)
         call->next->link = &call->next;
     driver->pausing = call;
-    core_driver_wake(driver, call->hop.until_ms);
+    return 0;
 }
 
 static void unpause(struct core_call *call)
@@ -46,11 +49,13 @@ void core_driver_abandon(struct core_call *call)
 /* The channel to a node, or NULL. */
 static struct core_channel *channel_to(struct core_driver *driver, const struct coat_node *node)
 {
-    struct core_channel *channel = driver->channels;
+    struct core_channel *channel = driver->channels, *next;
 
-    while (channel != NULL &&
-           (coat_channel_node(channel->channel) != node || !coat_channel_accepts(channel->channel)))
-        channel = channel->next;
+    for (; channel != NULL; channel = next) {
+        next = channel->next;
+        if (coat_channel_node(channel->channel) == node && core_channel_accepts(channel))
+            break;
+    }
     return channel;
 }
 
@@ -64,9 +69,8 @@ static int send_hop(struct core_call *call, struct coat_error *why)
                                   "the time for the call is over before it could finish");
     if (channel == NULL)
         channel = core_channel_open(driver, call->store, call->hop.node, why);
-    if (channel == NULL)
+    if (channel == NULL || core_driver_wake(driver, call->deadline_ms, why) < 0)
         return why->code;
-    core_driver_wake(driver, call->deadline_ms);
     return core_channel_queue(channel, call, why);
 }
 
@@ -77,6 +81,14 @@ static struct coat_event not_sent(const struct core_call *call, const struct coa
                                .final = coat_courier_clock_ms() >= call->deadline_ms ||
                                         why->code == COAT_ENOMEM,
                                .why = why};
+}
+
+/* The call ends with a success or with *err. */
+static void finish(struct core_call *call, int rc, const struct coat_error *err)
+{
+    call->hop.rc = rc;
+    core_call_finish(call, err);
+    Py_DECREF(call);
 }
 
 int core_driver_step(struct core_call *call, struct coat_event *event)
@@ -94,12 +106,10 @@ int core_driver_step(struct core_call *call, struct coat_event *event)
             return close;
         *event = not_sent(call, &why);
     }
-    if (call->hop.kind == COAT_HOP_WAIT) {
-        pause_call(call);
-    } else {
-        core_call_finish(call, &err);
-        Py_DECREF(call);
-    }
+    if (call->hop.kind == COAT_HOP_DONE)
+        finish(call, call->hop.rc, &err);
+    else if (pause_call(call, &err) < 0)
+        finish(call, err.code, &err);
     return close;
 }
 
@@ -214,22 +224,34 @@ static PyObject *ping(PyObject *object, PyObject *const *args, Py_ssize_t count)
 
 /* ---- Waking --------------------------------------------------------------------------------- */
 
-void core_driver_wake(struct core_driver *driver, int64_t at_ms)
+int core_driver_failed(PyObject *where, struct coat_error *err)
+{
+    if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+        return coat_error_nomem(err);
+    }
+    PyErr_WriteUnraisable(where);
+    return coat_error_because(err, COAT_EUNAVAILABLE, "loop",
+                              "the event loop refused what was asked of it, as was reported");
+}
+
+int core_driver_wake(struct core_driver *driver, int64_t at_ms, struct coat_error *err)
 {
     PyObject *seconds, *done = NULL;
     int64_t left_ms;
 
     if (at_ms >= driver->wake_ms)
-        return;
-    driver->wake_ms = at_ms;
+        return 0;
     left_ms = at_ms - coat_courier_clock_ms();
     seconds = PyFloat_FromDouble((double)(left_ms > 0 ? left_ms : 0) / 1000);
     if (seconds != NULL)
         done = PyObject_CallMethod((PyObject *)driver, "wake_in", "(O)", seconds);
-    if (done == NULL)
-        PyErr_WriteUnraisable((PyObject *)driver);
     Py_XDECREF(seconds);
-    Py_XDECREF(done);
+    if (done == NULL)
+        return core_driver_failed((PyObject *)driver, err);
+    Py_DECREF(done);
+    driver->wake_ms = at_ms;
+    return 0;
 }
 
 static void end_pauses(struct core_driver *driver, int64_t now_ms)
@@ -266,20 +288,47 @@ static void expire(struct core_driver *driver, int64_t now_ms)
     }
 }
 
+/* When the first of all that waits here is due. */
+static int64_t due_ms(const struct core_driver *driver)
+{
+    const struct core_channel *channel;
+    const struct core_call *call;
+    int64_t first_ms = INT64_MAX;
+
+    for (channel = driver->channels; channel != NULL; channel = channel->next) {
+        int64_t at_ms = coat_channel_due(channel->channel);
+
+        first_ms = at_ms < first_ms ? at_ms : first_ms;
+    }
+    for (call = driver->pausing; call != NULL; call = call->next)
+        first_ms = call->hop.until_ms < first_ms ? call->hop.until_ms : first_ms;
+    return first_ms;
+}
+
+/* Nobody would see to the deadlines any more. */
+static void give_up(struct core_driver *driver, const struct coat_error *why)
+{
+    while (driver->channels != NULL)
+        core_channel_fail(driver->channels, why);
+    while (driver->pausing != NULL) {
+        struct core_call *call = driver->pausing;
+
+        unpause(call);
+        finish(call, why->code, why);
+    }
+}
+
 static PyObject *wake(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     struct core_driver *driver = (struct core_driver *)object;
     int64_t now_ms = coat_courier_clock_ms();
-    struct core_channel *channel;
-    struct core_call *call;
+    struct coat_error err;
 
     driver->wake_ms = INT64_MAX;
     expire(driver, now_ms);
     end_pauses(driver, now_ms);
-    for (channel = driver->channels; channel != NULL; channel = channel->next)
-        core_driver_wake(driver, coat_channel_due(channel->channel));
-    for (call = driver->pausing; call != NULL; call = call->next)
-        core_driver_wake(driver, call->hop.until_ms);
+    if (core_driver_wake(driver, due_ms(driver), &err) < 0)
+        give_up(driver, &err);
     Py_RETURN_NONE;
 }
 

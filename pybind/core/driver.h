@@ -34,6 +34,7 @@ struct core_channel {
     struct coat_channel *channel;
     struct core_store *store; /* that it was made for, in use until it is open; else NULL */
     PyObject *connection;     /* Python's half: write(bytes), abort(); or NULL */
+    PyObject *cause;          /* the exception because of which there is none; or NULL */
     int flushes;              /* a flush is under way to it */
     int paused;               /* the transport has enough to send */
 };
@@ -52,8 +53,14 @@ void core_driver_abandon(struct core_call *call);
 /* A call is over. */
 void core_driver_ended(struct core_driver *driver);
 
-/* The loop has to wake the driver then, or sooner. */
-void core_driver_wake(struct core_driver *driver, int64_t at_ms);
+/* The loop has to wake the driver then, or sooner. 0; or it cannot, as core_driver_failed. */
+int core_driver_wake(struct core_driver *driver, int64_t at_ms, struct coat_error *err);
+
+/*
+ * What was asked of the loop, or of Python's half of a connection, has raised: the error with which
+ * the calls end that need it. COAT_ENOMEM; or the exception is reported, and COAT_EUNAVAILABLE.
+ */
+int core_driver_failed(PyObject *where, struct coat_error *err);
 
 /*
  * A channel to a node, also put into the driver; its connection is being opened by Python. NULL: no
@@ -62,9 +69,15 @@ void core_driver_wake(struct core_driver *driver, int64_t at_ms);
 struct core_channel *core_channel_open(struct core_driver *driver, struct core_store *store,
                                        struct coat_node *node, struct coat_error *err);
 
-/* 0, or COAT_ENOMEM. Takes over a reference to the call. */
+/* 1 if calls may be queued. One that is worn out and that nobody uses is closed. */
+int core_channel_accepts(struct core_channel *channel);
+
+/* 0, or as core_driver_failed. Takes over a reference to the call, on success. */
 int core_channel_queue(struct core_channel *channel, struct core_call *call,
                        struct coat_error *err);
+
+/* It is no longer of use: closed, and its calls are told why. */
+void core_channel_fail(struct core_channel *channel, const struct coat_error *why);
 
 /* Look at the deadlines. */
 void core_channel_expire(struct core_channel *channel, int64_t now_ms);

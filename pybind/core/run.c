@@ -118,8 +118,7 @@ int core_credentials(void *callable, struct coat_credentials *to, struct coat_er
                   : 0;
 }
 
-/* The callback's exception becomes the cause of ours; one that is to end the program stays. */
-static void raise_from(PyObject *cause)
+void core_raise_from(PyObject *cause)
 {
     PyObject *exception;
 
@@ -185,7 +184,7 @@ int core_run(struct core_state *state, struct coat_store *store, struct coat_op 
         if (rc < 0)
             core_raise(state, &err, "session");
         if (rc < 0 && pause.exception != NULL)
-            raise_from(pause.exception);
+            core_raise_from(pause.exception);
     }
     Py_XDECREF(pause.exception);
     return rc < 0 ? -1 : rc;

@@ -37,4 +37,10 @@ void core_log_notices(struct coat_store *store);
 /* The current exception as one object, with its traceback. */
 PyObject *core_take_exception(void);
 
+/*
+ * The current exception gets this cause, an exception of the option credentials; one that is to end
+ * the program takes its place instead.
+ */
+void core_raise_from(PyObject *cause);
+
 #endif

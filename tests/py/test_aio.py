@@ -276,6 +276,21 @@ def test_more_than_the_transport_takes_is_sent_as_it_takes_it(
     run(main())
 
 
+@pytest.mark.parametrize("option", ["max_idle", "max_age"])
+def test_a_connection_that_is_worn_out_is_closed_when_another_takes_its_place(
+    run: Any, redis_server: RedisServer, option: Any
+) -> None:
+    async def main() -> None:
+        async with aio.Store(redis_server.url, prefix="test:", **{option: 0.05}) as store:
+            for _ in range(4):
+                await store.ping()
+                await asyncio.sleep(0.1)
+            await store.ping()
+            wait_for(lambda: len(clients(redis_server)) <= 1, "the worn ones to end")
+
+    run(main())
+
+
 # ---- Cancelling ----------------------------------------------------------------------------
 
 
@@ -581,6 +596,46 @@ def test_no_credentials_are_an_error(run: Any, guarded: RedisServer, answer: Any
             with pytest.raises(StoreDenied) as caught:
                 await store.ping()
             assert caught.value.code == "credentials"
+
+    run(main())
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+def test_what_the_credentials_raised_is_the_cause(
+    run: Any, guarded: RedisServer, awaited: bool
+) -> None:
+    trouble = ZeroDivisionError("no vault")
+
+    def plain() -> tuple[str, str]:
+        raise trouble
+
+    async def awaitable() -> tuple[str, str]:
+        return plain()
+
+    async def main() -> None:
+        credentials: Any = awaitable if awaited else plain
+        async with aio.Store(guarded.url, prefix="test:", credentials=credentials) as store:
+            calls = (store.ping(), store.load("A" * 43))
+            for failure in await asyncio.gather(*calls, return_exceptions=True):
+                assert isinstance(failure, StoreDenied) and failure.__cause__ is trouble
+                assert "vault" not in str(failure)
+
+    run(main())
+
+
+def test_what_is_wrong_with_the_credentials_is_the_cause(run: Any, guarded: RedisServer) -> None:
+    async def main() -> None:
+        answer: Any = ("app", b"right")
+        async with aio.Store(guarded.url, prefix="test:", credentials=lambda: answer) as store:
+            with pytest.raises(StoreDenied) as caught:
+                await store.ping()
+            assert isinstance(caught.value.__cause__, TypeError)
+            answer = ("app", "wrong")
+            with pytest.raises(StoreDenied) as caught:
+                await store.ping()
+            assert caught.value.__cause__ is None
+            answer = ("app", "right")
+            await store.ping()
 
     run(main())
 

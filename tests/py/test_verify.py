@@ -46,7 +46,7 @@ PAIRS = [
 ]
 
 
-@pytest.fixture(params=["Python", "C"])
+@pytest.fixture(params=DRIVERS)
 def place(
     request: pytest.FixtureRequest,
     app_user: RedisServer,  # noqa: F811
