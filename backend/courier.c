@@ -9,6 +9,7 @@
 
 #include "api/buf.h"
 #include "api/error.h"
+#include "api/fault.h"
 #include "attempt.h"
 #include "clock.h"
 #include "cluster.h"
@@ -32,6 +33,7 @@ enum { NEW, OURS, ASKED, SENT, PAUSED, FINISHED };
 void coat_courier_init(struct coat_courier *c, struct coat_redis *redis, struct coat_op *op,
                        const struct coat_courier_options *options)
 {
+    /* What stands behind is as large again, and is written for each step before it is read. */
     memset(c, 0, offsetof(struct coat_courier, inline_parcels));
     c->topology = redis->topology;
     c->op = op;
@@ -105,11 +107,19 @@ void coat_courier_release(struct coat_courier *c)
 
 /* ---- The operation -------------------------------------------------------------------------- */
 
-/* Room for the parcels of a step. A pipeline is far shorter than would overflow. */
+/* What three commands for each parcel take is more than each of the three below. */
+#define PARCELS_MAX (PTRDIFF_MAX / (3 * sizeof(struct coat_command)))
+_Static_assert(sizeof(struct coat_parcel) <= 3 * sizeof(struct coat_command) &&
+                   sizeof(struct coat_reply) <= 3 * sizeof(struct coat_command),
+               "so many parcels, and as many replies, have a size, too");
+
+/* Room for the parcels of a step. */
 static int make_room(struct coat_courier *c, size_t count, struct coat_error *err)
 {
     if (count <= c->room)
         return 0;
+    if (count > PARCELS_MAX)
+        return coat_error_nomem(err);
     free_room(c);
     c->parcels = calloc(count, sizeof *c->parcels);
     c->commands = calloc(2 * count + 1, sizeof *c->commands);
@@ -150,8 +160,9 @@ static void tell(struct coat_courier *c, struct coat_event event, struct coat_ho
         tell(c, (struct coat_event){.kind = COAT_EVENT_LOST, .final = 1, .why = &nomem}, hop, err);
     } else {
         c->count = c->step.count;
-        memset(c->parcels, 0, c->count * sizeof *c->parcels);
+        memset(c->parcels, 0, c->count * sizeof *c->parcels); /* of the step before, or never set */
         c->redirects = c->pauses = c->answered = 0;
+        c->why.code = 0;
         c->state = OURS;
     }
 }
@@ -164,6 +175,13 @@ static void give_up(struct coat_courier *c, const struct coat_error *why, struct
          (struct coat_event){
              .kind = COAT_EVENT_LOST, .maybe_sent = c->answered, .final = 1, .why = why},
          hop, err);
+}
+
+/* What went wrong is what the caller hears in the end, unless what did before tells more. */
+static void note(struct coat_courier *c, const struct coat_error *why)
+{
+    if (!c->why.code || coat_fault_tells(why) >= coat_fault_tells(&c->why))
+        c->why = *why;
 }
 
 /* ---- Pauses --------------------------------------------------------------------------------- */
@@ -355,34 +373,42 @@ static void ask(struct coat_courier *c, struct coat_hop *hop, struct coat_error 
     if (known) {
         coat_node_release(known);
         deliver(c, 0, hop, err);
-    } else if (c->why.code == COAT_EDENIED || c->why.code == COAT_ECONFIG) {
-        give_up(c, &c->why, hop, err);
-    } else {
+    } else if (c->hopeful) {
         pause_for(c, &c->why, hop, err);
+    } else {
+        give_up(c, &c->why, hop, err);
     }
 }
 
 static void answered_question(struct coat_courier *c, const struct coat_event *event,
                               struct coat_hop *hop, struct coat_error *err)
 {
+    struct coat_error why;
     int rc;
     if (event->kind == COAT_EVENT_LOST) {
-        c->why = *event->why;
-        rc = c->why.code;
+        why = *event->why;
+        rc = why.code;
     } else if (!is_nonce(c, event)) {
-        rc = coat_attempt_foreign(&c->why);
+        rc = coat_attempt_foreign(&why);
         c->close = 1;
     } else {
-        rc = coat_topology_learn(c->topology, c->node, event->replies, &c->why);
+        rc = coat_topology_learn(c->topology, c->node, event->replies, &why);
     }
     if (rc == 0) {
         c->why.code = 0;
         c->state = OURS;
-    } else if (rc == COAT_ENOMEM || (event->kind == COAT_EVENT_LOST && event->final)) {
-        give_up(c, &c->why, hop, err);
-    } else {
-        c->contact += rc != COAT_EINTR;
+    } else if (rc == COAT_ENOMEM) {
+        give_up(c, &why, hop, err);
+    } else if (rc == COAT_EINTR) {
         ask(c, hop, err);
+    } else {
+        note(c, &why);
+        c->hopeful |= !coat_fault_lasts(&why);
+        c->contact++;
+        if (event->kind == COAT_EVENT_LOST && event->final)
+            give_up(c, &c->why, hop, err);
+        else
+            ask(c, hop, err);
     }
 }
 
@@ -509,12 +535,6 @@ static void replies_came(struct coat_courier *c, const struct coat_event *event,
         pause_for(c, &why, hop, err);
 }
 
-/* Another try cannot help: these are the same wherever one connects. */
-static int is_hopeless(const struct coat_error *why)
-{
-    return why->code == COAT_EDENIED || why->code == COAT_ECONFIG;
-}
-
 /* What the operation has to know: it was perhaps carried out, or nothing more can be tried. */
 static void tell_lost(struct coat_courier *c, const struct coat_event *event, struct coat_hop *hop,
                       struct coat_error *err)
@@ -522,6 +542,10 @@ static void tell_lost(struct coat_courier *c, const struct coat_event *event, st
     struct coat_event told = *event;
     told.maybe_sent |= c->answered;
     told.final |= event->unreached;
+    if (event->unreached) { /* nothing was sent, so all that went wrong is of one kind */
+        note(c, event->why);
+        told.why = &c->why;
+    }
     tell(c, told, hop, err);
 }
 
@@ -532,14 +556,15 @@ static void lost(struct coat_courier *c, const struct coat_event *event, struct 
     if (code == COAT_EUNAVAILABLE || code == COAT_ETIMEOUT)
         coat_topology_doubt(c->topology, c->node, c->monotonic_ms);
     if (event->maybe_sent || event->final || coat_topology_single(c->topology) ||
-        is_hopeless(event->why)) {
+        coat_fault_lasts(event->why)) {
         tell_lost(c, event, hop, err);
         return;
     }
     for (size_t i = 0; i < c->count; i++)
         if (c->parcels[i].sent)
             drop_redirect(&c->parcels[i]);
-    pause_for(c, event->why, hop, err);
+    note(c, event->why);
+    pause_for(c, &c->why, hop, err);
 }
 
 /* ---- The machine ---------------------------------------------------------------------------- */
@@ -579,6 +604,7 @@ void coat_courier_step(struct coat_courier *c, const struct coat_event *event, s
         if (first_open(c) < c->count &&
             coat_topology_due(c->topology, c->monotonic_ms, &again_ms)) {
             c->contact = 0;
+            c->hopeful = 0;
             ask(c, hop, err);
         } else {
             deliver(c, again_ms, hop, err);

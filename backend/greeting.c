@@ -9,7 +9,7 @@
 
 #include "coat_version.h"
 #include "api/error.h"
-#include "fault.h"
+#include "api/fault.h"
 #include "net.h"
 #include "refusal.h"
 #include "text.h"

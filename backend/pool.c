@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "api/error.h"
-#include "fault.h"
+#include "api/fault.h"
 #include "lock.h"
 #include "node.h"
 #include "redis.h"

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "api/error.h"
-#include "fault.h"
+#include "api/fault.h"
 #include "slice.h"
 
 /* Little beside the usual 8 MiB, and what nscd gives to the same modules of the system. */

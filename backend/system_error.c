@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "api/error.h"
-#include "fault.h"
+#include "api/fault.h"
 
 static const struct {
     int number;

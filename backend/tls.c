@@ -16,7 +16,7 @@
 #include <openssl/x509v3.h>
 
 #include "api/error.h"
-#include "fault.h"
+#include "api/fault.h"
 #include "system_error.h"
 
 /*

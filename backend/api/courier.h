@@ -75,7 +75,8 @@ struct coat_courier {
     int redirects, pauses;  /* since the step began */
     unsigned jitter;
     size_t contact;        /* whom it asks about the topology */
-    struct coat_error why; /* the last thing that went wrong in asking; code 0: nothing */
+    int hopeful;           /* one of those who were asked may do better the next time */
+    struct coat_error why; /* what tells most of all that went wrong since; code 0: nothing */
     struct coat_arg question[3];
     char nonce[33];
     struct coat_arg ping[2];

@@ -413,12 +413,12 @@ def _tls_context(target: dict[str, Any]) -> ssl.SSLContext:
 
 
 def _tls_failure(name: str, error: ssl.SSLError) -> tuple[str, str, str]:
-    reason = "tls"
+    code, reason = "u", "tls"
     text = getattr(error, "verify_message", None) or error.reason or str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = _VERIFY_REASONS.get(error.verify_code, "certificate")
+        code, reason = "t", _VERIFY_REASONS.get(error.verify_code, "certificate")
         text = f"its certificate is refused: {text}"
-    return "u", reason, f"{name}: TLS failed: {text}" if name else f"TLS failed: {text}"
+    return code, reason, f"{name}: TLS failed: {text}" if name else f"TLS failed: {text}"
 
 
 # As tls.h: numbers of X509_V_ERR_.

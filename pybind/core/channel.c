@@ -3,6 +3,7 @@
 #include "module.h"
 #include "run.h"
 #include "api/error.h"
+#include "api/fault.h"
 
 /* ---- What is lost --------------------------------------------------------------------------- */
 
@@ -320,14 +321,16 @@ static PyObject *refuse(PyObject *object, PyObject *args)
     const char *reason, *text;
     PyObject *cause = Py_None;
     struct coat_error err;
-    int code;
+    int kind, code;
 
-    if (!PyArg_ParseTuple(args, "Css|O:refuse", &code, &reason, &text, &cause))
+    if (!PyArg_ParseTuple(args, "Css|O:refuse", &kind, &reason, &text, &cause))
         return NULL;
     if (cause != Py_None)
         Py_XSETREF(self->cause, Py_NewRef(cause));
-    code = code == 'c' ? COAT_ECONFIG : code == 'd' ? COAT_EDENIED : COAT_EUNAVAILABLE;
+    code = kind == 'c' ? COAT_ECONFIG : kind == 'd' ? COAT_EDENIED : COAT_EUNAVAILABLE;
     coat_error_because(&err, code, reason, "%s", text);
+    if (kind == 't') /* the certificate */
+        coat_fault_note(&err, COAT_FAULT_TRUST, code);
     core_channel_fail(self, &err);
     Py_RETURN_NONE;
 }

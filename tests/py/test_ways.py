@@ -22,6 +22,10 @@ BY_NAME = (
 )
 
 
+# A handshake comes to its end on a busy machine as well; a refusal does not wait for that.
+UNHURRIED = {"timeout": 30.0, "connect_timeout": 10.0}
+
+
 @pytest.fixture(scope="module")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_certs(tmp_path_factory.mktemp("certs"))
@@ -57,7 +61,7 @@ def test_req_66_nodes_by_tls_of_another_authority_are_refused(
     by_tls: Topology, certs: Path
 ) -> None:
     with (
-        Store(by_tls.url, prefix="tls:", tls_ca_file=str(certs / "ca2.crt")) as store,
+        Store(by_tls.url, prefix="tls:", tls_ca_file=str(certs / "ca2.crt"), **UNHURRIED) as store,
         pytest.raises(StoreUnavailable, match="tls_ca_file"),
     ):
         store.ping()
@@ -66,7 +70,9 @@ def test_req_66_nodes_by_tls_of_another_authority_are_refused(
 def test_req_66_nodes_by_tls_with_another_name_are_refused(by_tls: Topology, certs: Path) -> None:
     ca = str(certs / "ca.crt")
     with (
-        Store(by_tls.url, prefix="tls:", tls_ca_file=ca, tls_server_name="other.example") as store,
+        Store(
+            by_tls.url, prefix="tls:", tls_ca_file=ca, tls_server_name="other.example", **UNHURRIED
+        ) as store,
         pytest.raises(StoreUnavailable, match=r"other\.example"),
     ):
         store.ping()
@@ -74,7 +80,12 @@ def test_req_66_nodes_by_tls_with_another_name_are_refused(by_tls: Topology, cer
 
 def test_req_66_a_url_without_tls_is_told_what_to_write(by_tls: Topology) -> None:
     with (
-        Store("redis" + by_tls.url.removeprefix("rediss"), prefix="tls:") as store,
+        Store(
+            "redis" + by_tls.url.removeprefix("rediss"),
+            prefix="tls:",
+            timeout=3,
+            connect_timeout=1.5,
+        ) as store,
         pytest.raises(StoreUnavailable, match="rediss"),
     ):
         store.ping()

@@ -14,6 +14,7 @@
 
 #include "api/courier.h"
 #include "api/error.h"
+#include "api/fault.h"
 #include "redis.h"
 #include "reply_text.h"
 #include "store.h"
@@ -131,18 +132,26 @@ static void answer(struct ride *r, ...)
     reply_forget(&r->room); /* they are valid during the step only */
 }
 
+static const struct coat_error untrusted = {
+    .code = COAT_EUNAVAILABLE, .fault = COAT_FAULT_TRUST, .reason = "ca"};
+
 enum { UNREACHED = 1, UNSENT = 2, MAYBE_SENT = 4, FINAL = 8 };
 
-static void lose(struct ride *r, int how, int code)
+static void lose_for(struct ride *r, int how, const struct coat_error *why)
 {
-    struct coat_error why;
-    coat_error_because(&why, code, "lost", "the connection was lost");
     assert_int_equal(r->hop.kind, COAT_HOP_SEND);
     step(r, (struct coat_event){.kind = COAT_EVENT_LOST,
                                 .maybe_sent = (how & MAYBE_SENT) != 0,
                                 .unreached = (how & UNREACHED) != 0,
                                 .final = (how & FINAL) != 0,
-                                .why = &why});
+                                .why = why});
+}
+
+static void lose(struct ride *r, int how, int code)
+{
+    struct coat_error why;
+    coat_error_because(&why, code, "lost", "the connection was lost");
+    lose_for(r, how, &why);
 }
 
 /* It waits, not longer than so; then the time has come. */
@@ -289,6 +298,95 @@ static void wrong_credentials_everywhere_are_told_at_once(void **state)
     lose(&r, UNREACHED, COAT_EDENIED);
     lose(&r, UNREACHED, COAT_EDENIED);
     is_done(&r, COAT_EDENIED, NULL);
+    end(&r);
+}
+
+static void a_certificate_that_is_refused_everywhere_is_told_at_once(void **state)
+{
+    (void)state;
+    struct ride r;
+    begin(&r, "rediss+cluster://h:1,h:2", "GET a");
+    lose_for(&r, UNREACHED, &untrusted);
+    lose_for(&r, UNREACHED, &untrusted);
+    is_done(&r, COAT_EUNAVAILABLE, NULL);
+    assert_string_equal(r.err.reason, "ca");
+    end(&r);
+}
+
+static void a_refusal_by_one_of_several_leaves_hope(void **state)
+{
+    (void)state;
+    struct ride r;
+    begin(&r, "redis+cluster://h:1,h:2", "GET a");
+    lose(&r, UNREACHED, COAT_ETIMEOUT);
+    lose(&r, UNREACHED, COAT_EDENIED);
+    while (r.hop.kind == COAT_HOP_WAIT)
+        waits(&r, 160);
+    sends_to(&r, "h", 1, "CLUSTER SLOTS");
+    end(&r);
+}
+
+static void what_tells_most_is_reported_in_the_end(void **state)
+{
+    (void)state;
+    struct ride r;
+    begin(&r, "rediss+cluster://h:1,h:2,h:3", "GET a");
+    lose(&r, UNREACHED, COAT_ETIMEOUT);
+    lose_for(&r, UNREACHED, &untrusted);
+    lose(&r, UNREACHED | FINAL, COAT_ETIMEOUT);
+    is_done(&r, COAT_EUNAVAILABLE, NULL);
+    assert_string_equal(r.err.reason, "ca");
+    end(&r);
+}
+
+static void a_time_that_ran_out_hides_no_failure_before_it(void **state)
+{
+    (void)state;
+    struct ride r;
+    begin_in_cluster(&r, "GET a");
+    sends_to(&r, "h", 3, "GET a");
+    lose(&r, UNREACHED, COAT_EUNAVAILABLE);
+    while (r.hop.kind == COAT_HOP_WAIT)
+        waits(&r, 160);
+    lose(&r, UNREACHED | FINAL, COAT_ETIMEOUT);
+    is_done(&r, COAT_EUNAVAILABLE, NULL);
+    end(&r);
+}
+
+static void what_went_wrong_before_the_topology_was_known_is_forgotten(void **state)
+{
+    (void)state;
+    struct ride r;
+    begin(&r, "rediss+cluster://h:1,h:2", "GET a");
+    lose_for(&r, UNREACHED, &untrusted);
+    sends_to(&r, "h", 2, "CLUSTER SLOTS");
+    answer(&r, SLOTS, NULL);
+    lose(&r, UNREACHED | FINAL, COAT_ETIMEOUT);
+    is_done(&r, COAT_ETIMEOUT, NULL);
+    end(&r);
+}
+
+/* An operation that asks for more commands than there can be. */
+static void ask_for_too_much(struct coat_op *op, const struct coat_event *event,
+                             struct coat_step *step, struct coat_error *err)
+{
+    (void)op;
+    *step = (struct coat_step){.kind = COAT_STEP_SEND, .count = SIZE_MAX / 2};
+    if (event->kind == COAT_EVENT_LOST) {
+        *step = (struct coat_step){.kind = COAT_STEP_DONE, .rc = event->why->code};
+        *err = *event->why;
+    }
+}
+
+static void a_step_too_large_for_memory_fails_before_the_allocator_is_asked(void **state)
+{
+    (void)state;
+    struct ride r;
+    struct coat_op op = {.step = ask_for_too_much};
+    open_store(&r, "redis://h:1", NULL, NULL);
+    coat_courier_init(&r.courier, r.store->redis, &op, &(struct coat_courier_options){0});
+    step(&r, (struct coat_event){.kind = COAT_EVENT_START});
+    is_done(&r, COAT_ENOMEM, NULL);
     end(&r);
 }
 
@@ -770,6 +868,12 @@ int main(void)
         TEST(the_next_one_is_asked_where_one_cannot_be),
         TEST(if_nobody_can_be_asked_it_tries_again_until_the_deadline),
         TEST(wrong_credentials_everywhere_are_told_at_once),
+        TEST(a_certificate_that_is_refused_everywhere_is_told_at_once),
+        TEST(a_refusal_by_one_of_several_leaves_hope),
+        TEST(what_tells_most_is_reported_in_the_end),
+        TEST(a_time_that_ran_out_hides_no_failure_before_it),
+        TEST(what_went_wrong_before_the_topology_was_known_is_forgotten),
+        TEST(a_step_too_large_for_memory_fails_before_the_allocator_is_asked),
         TEST(while_another_asks_who_knows_no_route_waits),
         TEST(who_may_not_list_the_slots_is_led_by_redirects),
         TEST(moved_is_followed_and_remembered_and_asked_about_later),

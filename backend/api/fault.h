@@ -1,9 +1,9 @@
 /*
  * fault.h: what a connect that failed says of the server. The reason in coat_error is for people;
- * this is what the code goes by.
+ * this is what the code goes by. Not installed.
  */
-#ifndef COAT_BACKEND_FAULT_H
-#define COAT_BACKEND_FAULT_H
+#ifndef COAT_API_FAULT_H
+#define COAT_API_FAULT_H
 
 #include "coat_error.h"
 
