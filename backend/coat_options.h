@@ -14,7 +14,7 @@
  *     stale            seconds for which an id that was just replaced is told from an unknown
  *                      one. 30
  *     on_conflict      when this request and another changed the same field: "mine", "theirs" or
- *                      "raise". mine
+ *                      "raise"; or see coat_options_on_conflict. mine
  *     max_bytes, max_depth, max_fields, max_items    limits of a session; "none" lifts one
  *                      (max_bytes is for its fields; a record is at most 376 longer)
  *     username, password    as in the URL, without its escaping
@@ -96,6 +96,46 @@ typedef int coat_credentials_fn(void *context, struct coat_credentials *to, stru
  */
 COAT_API void coat_options_credentials(struct coat_options *o, coat_credentials_fn *fn,
                                        void *context);
+
+/*
+ * A field that this request and another one have changed to different values. A value is NULL
+ * where there is no such field, otherwise bytes for a cursor (coat_value.h).
+ */
+struct coat_conflict {
+    const char *field; /* UTF-8, with a length */
+    size_t field_len;
+    const void *base; /* what this request first read */
+    size_t base_len;
+    const void *mine; /* what it made of that */
+    size_t mine_len;
+    const void *theirs; /* what is stored now */
+    size_t theirs_len;
+};
+
+enum coat_on_conflict {
+    COAT_CONFLICT_MINE,
+    COAT_CONFLICT_THEIRS,
+    COAT_CONFLICT_RAISE, /* nothing is written, the save fails with COAT_ECONFLICT */
+    COAT_CONFLICT_MERGED /* as the function has left the field in the document */
+};
+
+struct coat_doc;
+
+/*
+ * Called by a save for each such field, in the thread that saves; again if it has to merge again,
+ * with the same base and mine. Returns one of the above. For COAT_CONFLICT_MERGED it sets that
+ * field, and no other, in `merged`, or deletes it there; the values of *conflict are of no use
+ * afterwards. One of COAT_E..., described in *err: nothing is written, and that is what the save
+ * returns. It must not use the session or the store.
+ */
+typedef int coat_conflict_fn(void *context, const struct coat_conflict *conflict,
+                             struct coat_doc *merged, struct coat_error *err);
+
+/*
+ * Ask this function in place of the option on_conflict. NULL: no longer. `context` is borrowed
+ * until every store that was opened with these options is closed.
+ */
+COAT_API void coat_options_on_conflict(struct coat_options *o, coat_conflict_fn *fn, void *context);
 
 #ifdef __cplusplus
 }

@@ -68,8 +68,9 @@ COAT_API int coat_store_destroy(struct coat_store *store, const char *id, struct
 
 /*
  * What somebody should read about, in one line of a log: a server cannot be reached, or can be
- * again; one that may throw sessions away. The oldest line that was not read: 1 and *text, cut off
- * at `size`; 0: there is none. Only the newest few are kept. Cheap enough to ask after every call.
+ * again; one that may throw sessions away; fields that two requests changed at once. The oldest
+ * line that was not read: 1 and *text, cut off at `size`; 0: there is none. Only the newest few are
+ * kept. Cheap enough to ask after every call.
  */
 COAT_API int coat_store_notice(struct coat_store *store, char *text, size_t size);
 

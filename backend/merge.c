@@ -1,5 +1,6 @@
 #include "merge.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "api/buf.h"
@@ -64,11 +65,11 @@ int coat_merge_drop(struct coat_doc *doc, const struct coat_doc *carry, struct c
 struct merge {
     struct coat_doc *theirs;
     const struct coat_doc *carry;
-    enum coat_on_conflict on_conflict;
-    size_t conflicts;
+    const struct coat_conflict_policy *policy;
+    struct coat_conflicts *conflicts;
 };
 
-static int conflict_error(const struct coat_change *c, struct coat_error *err)
+static int raise_conflict(const struct coat_change *c, struct coat_error *err)
 {
     coat_error_set(err, COAT_ECONFLICT,
                    "this request and another one changed the same field, and on_conflict is "
@@ -85,40 +86,90 @@ static int apply(struct coat_doc *theirs, const struct coat_change *c, struct co
     return coat_doc_delete(theirs, c->name, c->name_len, err) < 0 ? COAT_ENOMEM : 0;
 }
 
-/* What one of my changes means for their field. */
-static int merge_field(struct merge *m, const struct coat_change *c, struct side theirs,
-                       struct coat_error *err)
+static void note_conflict(struct coat_conflicts *conflicts, const struct coat_change *c)
 {
-    struct side base = {c->base, c->base_len}, mine = {c->mine, c->mine_len};
-    if (same(theirs, mine))
-        return 0;
-    if (!same(theirs, base) && is_carried(m->carry, c->name, c->name_len)) {
-        m->conflicts++;
-        if (m->on_conflict == COAT_CONFLICT_RAISE)
-            return conflict_error(c, err);
-        if (m->on_conflict == COAT_CONFLICT_THEIRS)
-            return 0;
-    }
-    return apply(m->theirs, c, err);
+    struct coat_error field = {.path = ""};
+    size_t used = strlen(conflicts->fields), left = sizeof conflicts->fields - used;
+    coat_path_prepend_text(&field, c->name, c->name_len);
+    if (strlen(field.path) + sizeof ", " <= left)
+        snprintf(conflicts->fields + used, left, "%s%s", used > 0 ? ", " : "", field.path);
+    conflicts->count++;
 }
 
-enum pass { TAKING, GIVING };
+/* How it is decided: one of enum coat_on_conflict, or a failure. */
+static int decide(const struct merge *m, const struct coat_change *c, struct side theirs,
+                  struct coat_error *err)
+{
+    struct coat_conflict conflict = {
+        .field = c->name,
+        .field_len = c->name_len,
+        .base = c->base,
+        .base_len = c->base_len,
+        .mine = c->mine,
+        .mine_len = c->mine_len,
+        .theirs = theirs.bytes,
+        .theirs_len = theirs.len,
+    };
+    return m->policy->ask ? m->policy->ask(m->policy->context, &conflict, m->theirs, err)
+                          : (int)m->policy->always;
+}
+
+static int resolve(const struct merge *m, const struct coat_change *c, struct side theirs,
+                   struct coat_error *err)
+{
+    note_conflict(m->conflicts, c);
+    int rc = decide(m, c, theirs, err);
+    switch (rc) {
+    case COAT_CONFLICT_MINE:
+        return apply(m->theirs, c, err);
+    case COAT_CONFLICT_THEIRS:
+    case COAT_CONFLICT_MERGED:
+        return 0;
+    case COAT_CONFLICT_RAISE:
+        return raise_conflict(c, err);
+    default:
+        return rc < 0 ? rc
+                      : coat_error_set(err, COAT_EUSAGE,
+                                       "the function for on_conflict answered %d, which is none "
+                                       "of enum coat_on_conflict",
+                                       rc);
+    }
+}
+
+static int is_conflict(const struct merge *m, const struct coat_change *c, struct side theirs)
+{
+    struct side base = {c->base, c->base_len};
+    return !same(theirs, base) && is_carried(m->carry, c->name, c->name_len);
+}
+
+enum pass { TAKING, GIVING, ASKING };
+
+/* In which pass it is the turn of a change. A function may make the field longer or shorter. */
+static enum pass pass_of(const struct merge *m, const struct coat_change *c, struct side theirs,
+                         int conflict)
+{
+    if (conflict && m->policy->ask)
+        return ASKING;
+    return !c->mine || (theirs.bytes && c->mine_len <= theirs.len) ? TAKING : GIVING;
+}
 
 /*
  * First what takes away, then what adds: so no limit is in the way that both the beginning and the
- * end keep. A change that was made in the first pass is passed over in the second, for then theirs
- * is as long as mine.
+ * end keep. What was applied in one pass is equal on both sides in the next. What was left as
+ * theirs is passed over there, for its lengths have not changed.
  */
-static int merge_pass(struct merge *m, const struct coat_doc *mine, enum pass pass,
+static int merge_pass(const struct merge *m, const struct coat_doc *mine, enum pass pass,
                       struct coat_error *err)
 {
     struct coat_change c;
     for (size_t at = 0; coat_doc_next_change(mine, &at, &c);) {
-        struct side theirs = {NULL, 0};
+        struct side theirs = {NULL, 0}, my = {c.mine, c.mine_len};
         if (!coat_doc_get(m->theirs, c.name, c.name_len, &theirs.bytes, &theirs.len))
             theirs = (struct side){NULL, 0};
-        int takes = !c.mine || (theirs.bytes && c.mine_len <= theirs.len);
-        int rc = takes == (pass == TAKING) ? merge_field(m, &c, theirs, err) : 0;
+        int conflict = is_conflict(m, &c, theirs);
+        if (same(theirs, my) || pass_of(m, &c, theirs, conflict) != pass)
+            continue;
+        int rc = conflict ? resolve(m, &c, theirs, err) : apply(m->theirs, &c, err);
         if (rc < 0)
             return rc;
     }
@@ -126,14 +177,13 @@ static int merge_pass(struct merge *m, const struct coat_doc *mine, enum pass pa
 }
 
 int coat_merge(struct coat_doc *theirs, const struct coat_doc *mine, const struct coat_doc *carry,
-               enum coat_on_conflict on_conflict, size_t *conflicts, struct coat_error *err)
+               const struct coat_conflict_policy *policy, struct coat_conflicts *conflicts,
+               struct coat_error *err)
 {
-    struct merge m = {theirs, carry, on_conflict, 0};
+    const struct merge m = {theirs, carry, policy, conflicts};
+    *conflicts = (struct coat_conflicts){0};
     int rc = carry ? coat_merge_drop(theirs, carry, err) : 0;
-    if (rc == 0)
-        rc = merge_pass(&m, mine, TAKING, err);
-    if (rc == 0)
-        rc = merge_pass(&m, mine, GIVING, err);
-    *conflicts = m.conflicts;
+    for (int pass = TAKING; rc == 0 && pass <= ASKING; pass++)
+        rc = merge_pass(&m, mine, (enum pass)pass, err);
     return rc;
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "api/error.h"
-#include "merge.h"
 #include "session.h"
 
 enum { TOUCHING, CREATING, WRITING };
@@ -30,9 +29,15 @@ static int replaced(const struct coat_session *s, struct coat_error *err)
                           s->keys.public_id);
 }
 
+/* What was decided between two requests is for a person to read about. */
 static void note_conflicts(struct coat_session *s)
 {
-    for (; s->work.conflicts > 0; s->work.conflicts--)
+    struct coat_conflicts *conflicts = &s->work.conflicts;
+    if (conflicts->count == 0)
+        return;
+    coat_store_tell(s->store, "session %s: changed by two requests at once: %s", s->keys.public_id,
+                    conflicts->fields);
+    for (; conflicts->count > 0; conflicts->count--)
         coat_store_note(s->store, COAT_COUNT_CONFLICT);
 }
 
@@ -268,8 +273,8 @@ static int merge(struct coat_session *s, const struct coat_record *theirs, struc
     coat_doc_free(work->doc);
     work->doc = doc;
     rc = coat_merge(doc, s->doc, s->pending.login[0] ? s->pending.carry : NULL,
-                    s->store->options->on_conflict, &work->conflicts, err);
-    if (rc == COAT_ECONFLICT)
+                    &s->store->options->on_conflict, &work->conflicts, err);
+    if (rc < 0)
         note_conflicts(s);
     return rc;
 }

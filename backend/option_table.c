@@ -31,7 +31,7 @@ const struct coat_option coat_option_table[] = {
      "a part from 0.001 to 1"},
     {"stale", "30", coat_parse_ms, FIELD(stale_ms), 0, 3600000, COAT_NO_NONE,
      "seconds from 0 to 3600"},
-    {"on_conflict", "mine", coat_parse_on_conflict, FIELD(on_conflict), 0, 0, COAT_NO_NONE,
+    {"on_conflict", "mine", coat_parse_on_conflict, FIELD(on_conflict.always), 0, 0, COAT_NO_NONE,
      "mine, theirs or raise"},
     {"max_bytes", "1048576", coat_parse_size, FIELD(limits.max_bytes), 1, 536870912, -1,
      "a number from 1 to 536870912 (512 MiB), or none"},

@@ -118,6 +118,8 @@ static struct coat_options *copy_given(const struct coat_options *o)
         return NULL;
     copy->connect.credentials = o->connect.credentials;
     copy->connect.credentials_context = o->connect.credentials_context;
+    copy->on_conflict.ask = o->on_conflict.ask;
+    copy->on_conflict.context = o->on_conflict.context;
     for (int i = 0; i < COAT_OPTION_COUNT; i++) {
         if (!coat_text_copy(&copy->by_name[i], o->by_name[i]) ||
             !coat_text_copy(&copy->by_env[i], o->by_env[i])) {
@@ -249,6 +251,12 @@ void coat_options_credentials(struct coat_options *o, coat_credentials_fn *fn, v
 {
     o->connect.credentials = fn;
     o->connect.credentials_context = context;
+}
+
+void coat_options_on_conflict(struct coat_options *o, coat_conflict_fn *fn, void *context)
+{
+    o->on_conflict.ask = fn;
+    o->on_conflict.context = context;
 }
 
 struct coat_options *coat_options_copy(const struct coat_options *o)

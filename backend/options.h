@@ -9,7 +9,12 @@
 #include "connect.h"
 #include "option_table.h"
 
-enum coat_on_conflict { COAT_CONFLICT_MINE, COAT_CONFLICT_THEIRS, COAT_CONFLICT_RAISE };
+/* Who decides a conflict: the function, or where there is none always the same way. */
+struct coat_conflict_policy {
+    enum coat_on_conflict always;
+    coat_conflict_fn *ask;
+    void *context;
+};
 
 /* The values that hold, and what they come from. */
 struct coat_options {
@@ -21,7 +26,7 @@ struct coat_options {
     int64_t connect_timeout_ms; /* never more than timeout_ms, once they are complete */
     int64_t stale_ms;
     double touch_below;
-    enum coat_on_conflict on_conflict;
+    struct coat_conflict_policy on_conflict;
     struct coat_limits limits;
     int verify;
     int64_t spin_us;

@@ -6,6 +6,7 @@
 #include "api/doc.h"
 #include "attempt.h"
 #include "coat_session.h"
+#include "merge.h"
 #include "record.h"
 #include "store.h"
 
@@ -49,7 +50,7 @@ struct coat_work {
     struct coat_buf record;
     unsigned char mine[COAT_REVISIONS][COAT_REVISION_LEN]; /* my newest revisions */
     size_t tries;
-    size_t conflicts;
+    struct coat_conflicts conflicts;
 };
 
 struct coat_session {

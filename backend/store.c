@@ -1,5 +1,6 @@
 #include "store.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,17 @@ int coat_store_notice(struct coat_store *store, char *text, size_t size)
         return 0;
     snprintf(text, size, "%s", notice);
     return 1;
+}
+
+void coat_store_tell(struct coat_store *store, const char *format, ...)
+{
+    char text[COAT_NOTICE_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (store->redis) /* operations alone, as tests run them, have none */
+        coat_redis_notice(store->redis, "%s", text);
 }
 
 int coat_store_stop_embedded(struct coat_store *store, struct coat_error *err)

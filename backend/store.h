@@ -25,6 +25,10 @@ static inline void coat_store_note(struct coat_store *store, enum coat_count wha
     atomic_fetch_add_explicit(&store->counts[what], 1, memory_order_relaxed);
 }
 
+/* A notice: coat_store_notice, coat_redis_notice. */
+void coat_store_tell(struct coat_store *store, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* How many bytes the replies of one pipeline may have together. */
 size_t coat_store_reply_bytes(const struct coat_store *store);
 

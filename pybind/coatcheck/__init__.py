@@ -28,10 +28,12 @@ from .exceptions import (
     Uncertain,
     UnknownFormat,
 )
+from .missing import MISSING, Missing
 from .session import Session
 from .store import Store, StoreOptions
 
 __all__ = [
+    "MISSING",
     "Busy",
     "ConfigError",
     "Conflict",
@@ -42,6 +44,7 @@ __all__ = [
     "LimitExceeded",
     "LockLost",
     "LockTimeout",
+    "Missing",
     "NotLoaded",
     "NotStorable",
     "Session",

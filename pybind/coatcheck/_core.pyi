@@ -90,6 +90,7 @@ class BaseStore:
         env: bool,
         session_type: type[BaseSession],
         credentials: Callable[[], Any] | None = None,
+        on_conflict: dict[str, Any] | None = None,
         /,
     ) -> None: ...
     def new(self) -> Any: ...

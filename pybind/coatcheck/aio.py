@@ -77,8 +77,8 @@ class Store(_core.BaseStore):
 
     def __init__(self, url: str | None = None, **options: Unpack[AsyncStoreOptions]) -> None:
         _refuse_trio()
-        pairs, credentials = core_arguments(url, cast("dict[str, Any]", options))
-        super().__init__(pairs, True, self.session_type, credentials)
+        pairs, callables = core_arguments(url, cast("dict[str, Any]", options))
+        super().__init__(pairs, True, self.session_type, *callables)
         self._current: _Driver | None = None
         self._drivers: _Drivers = {}
         weakref.finalize(self, _drop, self._drivers).atexit = False

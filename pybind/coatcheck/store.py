@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict, cast
 
 from . import _core
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 #: Who we are: the user, None for the default one, and the password.
 Credentials: TypeAlias = "tuple[str | None, str]"
+
+#: Who wins a field that two requests changed; or a function that is given the value that this
+#: request first read, its own and the one that is stored now, and returns what is to be stored.
+#: Where there is no such field, a value is MISSING; to return that deletes it.
+ConflictPolicy: TypeAlias = "Literal['mine', 'theirs', 'raise'] | Callable[[Any, Any, Any], Any]"
 
 #: A time: seconds or a timedelta.
 Seconds: TypeAlias = "float | timedelta"
@@ -44,7 +50,7 @@ class _Options(TypedDict, total=False):
     max_connections: int
     touch_below: float
     stale: Seconds
-    on_conflict: Literal["mine", "theirs", "raise"]
+    on_conflict: ConflictPolicy | Mapping[str, ConflictPolicy]
     max_bytes: int | None
     max_depth: int | None
     max_fields: int | None
@@ -102,8 +108,9 @@ class Store(_core.Store):
     max_connections     to the server, from this process (8)
     touch_below         the idle clock is renewed when less than this part of it is left (0.9)
     stale               for how long an id that was just replaced is told from an unknown one (30)
-    on_conflict         when another request changed the same field: ``"mine"``, ``"theirs"`` or
-                        ``"raise"`` (``"mine"``)
+    on_conflict         when another request changed the same field: ``"mine"``, ``"theirs"``,
+                        ``"raise"``, a function of (base, mine, theirs), or a dict of these by
+                        field, ``{"cart": merge_carts, "*": "mine"}`` (``"mine"``)
     max_bytes, max_depth, max_fields, max_items
                         limits of one session; None lifts one (1 MiB, 64, 16384, 262144)
     username, password  as in the URL, without its escaping
@@ -144,9 +151,9 @@ class Store(_core.Store):
         def close(self) -> None: ...
 
     def __init__(self, url: str | None = None, **options: Unpack[StoreOptions]) -> None:
-        pairs, credentials = core_arguments(url, cast("dict[str, Any]", options))
+        pairs, callables = core_arguments(url, cast("dict[str, Any]", options))
         _warn_of_patched_sockets()
-        super().__init__(pairs, True, self.session_type, credentials)
+        super().__init__(pairs, True, self.session_type, *callables)
 
     def __enter__(self) -> Self:
         return self
@@ -157,13 +164,34 @@ class Store(_core.Store):
 
 def core_arguments(
     url: str | None, options: dict[str, Any]
-) -> tuple[list[tuple[str, str]], Callable[[], Any] | None]:
+) -> tuple[list[tuple[str, str]], tuple[Callable[[], Any] | None, dict[str, Any] | None]]:
     """The options of a store as the core takes them: pairs of texts, and what is no text."""
     _refuse_embedded_under_mod_wsgi(url)
     credentials = options.pop("credentials", None)
+    policies = _policies(options.get("on_conflict"))
+    if policies is not None:
+        del options["on_conflict"]
     given = {"url": url, **options}
     pairs = [(name, text) for name in given if (text := _text(name, given[name])) is not None]
-    return pairs, credentials
+    return pairs, (credentials, policies)
+
+
+def _policies(on_conflict: Any) -> dict[str, Any] | None:
+    """The option on_conflict by field; None where it is a word or not given."""
+    if callable(on_conflict):
+        return {"*": on_conflict}
+    if not isinstance(on_conflict, Mapping):
+        return None
+    policies = dict(on_conflict)
+    for field, policy in policies.items():
+        if type(field) is not str or not (
+            callable(policy) or (type(policy) is str and policy in ("mine", "theirs", "raise"))
+        ):
+            raise ConfigError(
+                f"option on_conflict: by field, {field!r}, it must be mine, theirs, raise or a"
+                " function of (base, mine, theirs); the fields are text, and * stands for the rest"
+            )
+    return policies
 
 
 def _text(name: str, value: Any) -> str | None:

@@ -73,6 +73,7 @@ static void let_go(struct core_call *call)
     call->store = NULL;
     Py_CLEAR(call->object);
     Py_CLEAR(call->cause);
+    Py_CLEAR(call->raised);
     core_store_unuse(store);
     Py_DECREF(store);
     core_driver_ended(call->driver);
@@ -139,6 +140,10 @@ static void tell_exception(PyObject *future)
 
 static void raise_failure(const struct core_call *call, const struct coat_error *err)
 {
+    if (call->raised != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(call->raised), call->raised);
+        return;
+    }
     core_raise(call->driver->state, err, "session");
     if (call->cause != NULL)
         core_raise_from(call->cause);
@@ -150,6 +155,7 @@ void core_call_finish(struct core_call *call, const struct coat_error *err)
 
     if (call->object != NULL)
         call->object->busy = false;
+    core_log_notices(call->store->store);
     if (call->hop.rc >= 0)
         what = result(call);
     else
@@ -192,6 +198,7 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(call->object);
     Py_VISIT(call->future);
     Py_VISIT(call->cause);
+    Py_VISIT(call->raised);
     return 0;
 }
 

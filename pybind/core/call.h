@@ -27,6 +27,7 @@ struct core_call {
     struct core_session *object;  /* SAVE, DESTROY: busy; else NULL */
     struct coat_session *session; /* what the operation is on; PING: NULL */
     struct coat_ping ping;
+    PyObject *raised; /* by a function that it asked, and what it raises then; or NULL */
     PyObject *future;
     PyObject *cause; /* the exception that the last loss of a hop came from; or NULL */
     struct coat_courier courier;

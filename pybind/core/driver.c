@@ -91,13 +91,24 @@ static void finish(struct core_call *call, int rc, const struct coat_error *err)
     Py_DECREF(call);
 }
 
+/* A function of the caller's that it asks may raise. */
+static void step_courier(struct core_call *call, struct coat_event *event, struct coat_error *err)
+{
+    struct core_pause pause = {.thread = NULL}, *before = core_pause_begin(&pause);
+
+    coat_courier_step_now(&call->courier, event, &call->hop, err);
+    core_pause_begin(before);
+    if (pause.exception != NULL)
+        Py_XSETREF(call->raised, pause.exception);
+}
+
 int core_driver_step(struct core_call *call, struct coat_event *event)
 {
     struct coat_error err, why;
     int close = 0, rc = -1;
 
     for (;;) {
-        coat_courier_step_now(&call->courier, event, &call->hop, &err);
+        step_courier(call, event, &err);
         close |= call->hop.close;
         if (call->hop.kind != COAT_HOP_SEND)
             break;

@@ -153,6 +153,15 @@ struct core_state *core_state_of(PyTypeObject *type, destructor dealloc)
     return PyType_GetModuleState(type);
 }
 
+static int import_missing(struct core_state *state)
+{
+    PyObject *module = PyImport_ImportModule("coatcheck.missing");
+
+    state->missing = module == NULL ? NULL : PyObject_GetAttrString(module, "MISSING");
+    Py_XDECREF(module);
+    return state->missing == NULL ? -1 : 0;
+}
+
 static int execute(PyObject *module)
 {
     struct core_state *state = PyModule_GetState(module);
@@ -164,9 +173,9 @@ static int execute(PyObject *module)
     if (core_layout_init(&state->layout) < 0 ||
         PyModule_AddObjectRef(module, "cpython_internals",
                               state->layout.is_known ? Py_True : Py_False) < 0 ||
-        core_errors_init(state) < 0 || core_store_init(module, state) < 0 ||
-        core_session_init(module, state) < 0 || core_driver_init(module, state) < 0 ||
-        core_document_init(module) < 0)
+        core_errors_init(state) < 0 || import_missing(state) < 0 ||
+        core_store_init(module, state) < 0 || core_session_init(module, state) < 0 ||
+        core_driver_init(module, state) < 0 || core_document_init(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", COAT_VERSION);
 }
@@ -179,6 +188,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
         return 0;
     for (int i = 0; i < CORE_EXCEPTIONS; i++)
         Py_VISIT(state->exceptions[i]);
+    Py_VISIT(state->missing);
     Py_VISIT(state->base_store_type);
     Py_VISIT(state->store_type);
     Py_VISIT(state->base_session_type);
@@ -198,6 +208,7 @@ static int clear(PyObject *module)
         return 0;
     for (int i = 0; i < CORE_EXCEPTIONS; i++)
         Py_CLEAR(state->exceptions[i]);
+    Py_CLEAR(state->missing);
     Py_CLEAR(state->base_store_type);
     Py_CLEAR(state->store_type);
     Py_CLEAR(state->base_session_type);

@@ -17,6 +17,7 @@
 
 struct core_state {
     PyObject *exceptions[CORE_EXCEPTIONS];
+    PyObject *missing; /* coatcheck.MISSING */
     PyTypeObject *base_store_type;
     PyTypeObject *store_type; /* blocking */
     PyTypeObject *base_session_type;

@@ -6,7 +6,7 @@
 #include "api/call.h"
 #include "api/error.h"
 
-/* ---- Credentials --------------------------------------------------------------------------- */
+/* ---- Callbacks ------------------------------------------------------------------------------ */
 
 /* The library calls back in the thread that called it, but only with what the store was given. */
 static _Thread_local struct core_pause *current;
@@ -18,6 +18,40 @@ struct core_pause *core_pause_begin(struct core_pause *pause)
     current = pause;
     return before;
 }
+
+PyObject *core_take_exception(void)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL)
+        PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
+int core_call_back(int (*function)(void *), void *argument, enum core_blame blame)
+{
+    struct core_pause *pause = current;
+    PyThreadState *thread = pause->thread;
+    int rc;
+
+    if (thread != NULL)
+        PyEval_RestoreThread(thread);
+    pause->thread = NULL;
+    rc = function(argument);
+    if (rc < 0) {
+        Py_XSETREF(pause->exception, core_take_exception());
+        pause->blame = blame;
+    }
+    if (thread != NULL)
+        pause->thread = PyEval_SaveThread();
+    return rc;
+}
+
+/* ---- Credentials --------------------------------------------------------------------------- */
 
 /* The exception of a failed conversion would hold the text, which may be the password. */
 static char *refuse_text(void)
@@ -65,53 +99,26 @@ static int read_pair(PyObject *pair, struct coat_credentials *to)
     return to->password == NULL ? -1 : 0;
 }
 
-PyObject *core_take_exception(void)
-{
-    PyObject *type, *value, *traceback;
+struct request {
+    PyObject *callable;
+    struct coat_credentials *to;
+};
 
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL)
-        PyException_SetTraceback(value, traceback);
-    Py_XDECREF(type);
-    Py_XDECREF(traceback);
-    return value;
-}
-
-static int ask(PyObject *callable, struct coat_credentials *to)
+static int ask(void *request)
 {
-    PyObject *pair = PyObject_CallNoArgs(callable);
-    int rc = pair == NULL ? -1 : read_pair(pair, to);
+    const struct request *r = request;
+    PyObject *given = current->given;
+    PyObject *pair = given != NULL ? Py_NewRef(given) : PyObject_CallNoArgs(r->callable);
+    int rc = pair == NULL ? -1 : read_pair(pair, r->to);
 
     Py_XDECREF(pair);
     return rc;
 }
 
-static int ask_without_lock(PyObject *callable, struct coat_credentials *to)
-{
-    struct core_pause *pause = current;
-    int rc;
-
-    PyEval_RestoreThread(pause->thread);
-    rc = ask(callable, to);
-    if (rc < 0)
-        Py_XSETREF(pause->exception, core_take_exception());
-    pause->thread = PyEval_SaveThread();
-    return rc;
-}
-
-static int take_given(struct coat_credentials *to)
-{
-    int rc = read_pair(current->given, to);
-
-    if (rc < 0)
-        Py_XSETREF(current->exception, core_take_exception());
-    return rc;
-}
-
 int core_credentials(void *callable, struct coat_credentials *to, struct coat_error *err)
 {
-    int rc = current->given != NULL ? take_given(to) : ask_without_lock(callable, to);
+    struct request request = {callable, to};
+    int rc = core_call_back(ask, &request, CORE_CAUSES);
 
     return rc < 0 ? coat_error_because(err, COAT_EDENIED, "credentials",
                                        "the callable of the option credentials gave none")
@@ -131,6 +138,18 @@ void core_raise_from(PyObject *cause)
     PyException_SetCause(exception, Py_NewRef(cause));
     PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
     Py_DECREF(exception);
+}
+
+static void raise_failure(struct core_state *state, const struct coat_error *err,
+                          const struct core_pause *pause)
+{
+    if (pause->exception != NULL && pause->blame == CORE_RAISES) {
+        PyErr_SetObject((PyObject *)Py_TYPE(pause->exception), pause->exception);
+        return;
+    }
+    core_raise(state, err, "session");
+    if (pause->exception != NULL)
+        core_raise_from(pause->exception);
 }
 
 /* ---- Notices ------------------------------------------------------------------------------- */
@@ -163,7 +182,7 @@ void core_log_notices(struct coat_store *store)
 int core_run(struct core_state *state, struct coat_store *store, struct coat_op *op,
              int64_t timeout_ms)
 {
-    struct core_pause pause = {NULL, NULL, NULL}, *before = core_pause_begin(&pause);
+    struct core_pause pause = {.thread = NULL}, *before = core_pause_begin(&pause);
     struct coat_call call;
     struct coat_error err;
     int rc, interrupted = 0;
@@ -176,15 +195,14 @@ int core_run(struct core_state *state, struct coat_store *store, struct coat_op 
         pause.thread = PyEval_SaveThread();
         rc = coat_call_run(&call, &err);
         PyEval_RestoreThread(pause.thread);
+        pause.thread = NULL;
     }
     core_pause_begin(before);
     coat_call_release(&call);
     if (!interrupted) {
         core_log_notices(store);
         if (rc < 0)
-            core_raise(state, &err, "session");
-        if (rc < 0 && pause.exception != NULL)
-            core_raise_from(pause.exception);
+            raise_failure(state, &err, &pause);
     }
     Py_XDECREF(pause.exception);
     return rc < 0 ? -1 : rc;

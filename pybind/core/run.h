@@ -18,15 +18,25 @@ struct core_state;
 int core_run(struct core_state *state, struct coat_store *store, struct coat_op *op,
              int64_t timeout_ms);
 
-/* What the option credentials needs of the call, or the connect, that asks for them. */
+/* What a callback of the library needs of the call, or the connect, that it is a part of. */
 struct core_pause {
-    PyThreadState *thread; /* that has let go of the interpreter's lock */
-    PyObject *exception;   /* why there were none; or NULL */
-    PyObject *given;       /* the answer is known, and the lock is held; else NULL. Borrowed */
+    PyThreadState *thread; /* that has let go of the interpreter's lock; NULL: it has it */
+    PyObject *exception;   /* of the callback; or NULL */
+    enum core_blame {
+        CORE_CAUSES, /* it is the cause of what the call raises */
+        CORE_RAISES  /* it is what the call raises */
+    } blame;
+    PyObject *given; /* to credentials the answer is known; else NULL. Borrowed */
 };
 
 /* From now on this thread's one; returns the one before, to be set again. */
 struct core_pause *core_pause_begin(struct core_pause *pause);
+
+/*
+ * From a callback of the library, in the thread of this core_pause: run a function with the
+ * interpreter's lock. What it returns; below 0 with an exception, which is kept.
+ */
+int core_call_back(int (*function)(void *), void *argument, enum core_blame blame);
 
 /* A coat_credentials_fn that asks a Python callable, for this thread's core_pause. */
 int core_credentials(void *callable, struct coat_credentials *to, struct coat_error *err);

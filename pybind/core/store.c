@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "conflict.h"
 #include "module.h"
 #include "run.h"
 #include "session.h"
@@ -111,19 +112,24 @@ static PyObject *about(const struct coat_store *store)
 
 static int init(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"options", "env", "session_type", "credentials", NULL};
+    static char *names[] = {"options", "env", "session_type", "credentials", "on_conflict", NULL};
     struct core_store *self = (struct core_store *)object;
     struct coat_store *store = NULL;
     struct coat_options *options;
     struct coat_error err;
     PyObject *sequence, *session_type, *credentials = Py_None;
+    PyObject *on_conflict = Py_None;
     int env, rc;
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OpO!|O:Store", names, &sequence, &env,
-                                     &PyType_Type, &session_type, &credentials))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OpO!|OO:Store", names, &sequence, &env,
+                                     &PyType_Type, &session_type, &credentials, &on_conflict))
         return -1;
     if (credentials != Py_None && !PyCallable_Check(credentials)) {
         PyErr_SetString(PyExc_TypeError, "credentials must be callable, or None");
+        return -1;
+    }
+    if (on_conflict != Py_None && !PyDict_CheckExact(on_conflict)) {
+        PyErr_SetString(PyExc_TypeError, "on_conflict must be a dict, or None");
         return -1;
     }
     if (!PyType_IsSubtype((PyTypeObject *)session_type, session_base(self))) {
@@ -136,6 +142,8 @@ static int init(PyObject *object, PyObject *args, PyObject *keywords)
         return -1;
     if (credentials != Py_None)
         coat_options_credentials(options, core_credentials, credentials);
+    if (on_conflict != Py_None)
+        coat_options_on_conflict(options, core_conflict, self);
     /* embedded: starts its server here, and waits for it. */
     Py_BEGIN_ALLOW_THREADS rc = coat_store_open_in(self->state->registry, &store, options, &err);
     coat_options_free(options);
@@ -153,6 +161,7 @@ static int init(PyObject *object, PyObject *args, PyObject *keywords)
         return -1;
     }
     self->credentials = credentials == Py_None ? NULL : Py_NewRef(credentials);
+    self->on_conflict = on_conflict == Py_None ? NULL : Py_NewRef(on_conflict);
     self->store = store;
     Py_INCREF(session_type);
     Py_XSETREF(self->session_type, (PyTypeObject *)session_type);
@@ -425,10 +434,11 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->session_type);
     Py_VISIT(self->credentials);
+    Py_VISIT(self->on_conflict);
     return 0;
 }
 
-/* Not the callable for credentials, which the library's store still has. */
+/* Not what the library's store may still call. */
 static int clear(PyObject *object)
 {
     Py_CLEAR(((struct core_store *)object)->session_type);
@@ -445,6 +455,7 @@ static void dealloc(PyObject *object)
     coat_store_close(self->store); /* its users have references to it */
     Py_XDECREF(self->credentials);
     Py_XDECREF(self->about);
+    Py_XDECREF(self->on_conflict);
     type->tp_free(object);
     Py_DECREF(type);
 }

@@ -20,6 +20,7 @@ struct core_store {
     PyTypeObject *session_type; /* what its sessions are, a subclass of _core.Session */
     PyObject *credentials;      /* a callable, or NULL; the library's store borrows it */
     PyObject *about;            /* which store it is, for repr(); NULL: not opened */
+    PyObject *on_conflict;      /* a dict (conflict.h), or NULL */
     Py_ssize_t users;
     int closed;
 };

@@ -63,6 +63,12 @@ def stores() -> None:
         figures: dict[str, float] = store.stats()
         print(figures, store.destroy("x"))
     Store().close()
+    Store(on_conflict=lambda base, mine, theirs: theirs or mine or base).close()
+    Store(on_conflict={"cart": merge, "*": "raise"}).close()
+
+
+def merge(base: Any, mine: list[str], theirs: list[str]) -> list[str] | coatcheck.Missing:
+    return coatcheck.MISSING if base is coatcheck.MISSING else mine + theirs
 
 
 async def with_asyncio() -> None:

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "api/error.h"
 #include "merge.h"
 
 /*
@@ -63,6 +64,9 @@ static void become(struct coat_doc *doc, const char *fields)
     coat_doc_free(want);
 }
 
+static const struct coat_conflict_policy MINE = {.always = COAT_CONFLICT_MINE};
+static const struct coat_conflict_policy RAISE = {.always = COAT_CONFLICT_RAISE};
+
 struct row {
     const char *base, *mine, *theirs, *merged;
     size_t conflicts;
@@ -73,12 +77,13 @@ static void check(const struct row *row, enum coat_on_conflict policy, const cha
     struct coat_doc *mine = make(row->base, NULL), *theirs = make(row->theirs, NULL);
     struct coat_doc *names = carry ? make(carry, NULL) : NULL;
     char out[128];
-    size_t conflicts = 99;
+    struct coat_conflict_policy always = {.always = policy};
+    struct coat_conflicts conflicts;
     become(mine, row->mine);
-    assert_int_equal(coat_merge(theirs, mine, names, policy, &conflicts, NULL), 0);
+    assert_int_equal(coat_merge(theirs, mine, names, &always, &conflicts, NULL), 0);
     write_fields(theirs, out, sizeof out);
     assert_string_equal(out, row->merged);
-    assert_int_equal(conflicts, row->conflicts);
+    assert_int_equal(conflicts.count, row->conflicts);
     coat_doc_free(mine);
     coat_doc_free(theirs);
     coat_doc_free(names);
@@ -143,13 +148,12 @@ static void raise_names_the_field(void **state)
     (void)state;
     struct coat_doc *mine = make("a=1 cart=2", NULL), *theirs = make("a=1 cart=3", NULL);
     struct coat_error err;
-    size_t conflicts;
+    struct coat_conflicts conflicts;
     become(mine, "a=5 cart=4");
-    assert_int_equal(coat_merge(theirs, mine, NULL, COAT_CONFLICT_RAISE, &conflicts, &err),
-                     COAT_ECONFLICT);
+    assert_int_equal(coat_merge(theirs, mine, NULL, &RAISE, &conflicts, &err), COAT_ECONFLICT);
     assert_int_equal(err.code, COAT_ECONFLICT);
     assert_string_equal(err.path, "['cart']");
-    assert_int_equal(conflicts, 1);
+    assert_int_equal(conflicts.count, 1);
     coat_doc_free(mine);
     coat_doc_free(theirs);
 }
@@ -188,10 +192,9 @@ static void a_merge_beyond_a_limit_is_refused(void **state)
     const struct coat_limits limits = {64, 1000, 2, 100};
     struct coat_doc *mine = make("a=1", NULL), *theirs = make("a=1 b=2", &limits);
     struct coat_error err;
-    size_t conflicts;
+    struct coat_conflicts conflicts;
     become(mine, "a=1 c=3");
-    assert_int_equal(coat_merge(theirs, mine, NULL, COAT_CONFLICT_MINE, &conflicts, &err),
-                     COAT_ELIMIT);
+    assert_int_equal(coat_merge(theirs, mine, NULL, &MINE, &conflicts, &err), COAT_ELIMIT);
     assert_string_equal(err.reason, "max_fields");
     coat_doc_free(mine);
     coat_doc_free(theirs);
@@ -203,10 +206,10 @@ static void no_limit_is_in_the_way_that_both_ends_keep(void **state)
     const struct coat_limits limits = {64, 1000, 2, 100};
     struct coat_doc *mine = make("a=1 b=2", NULL), *theirs = make("a=1 b=2", &limits);
     char out[64];
-    size_t conflicts;
+    struct coat_conflicts conflicts;
     set(mine, "c", 1, '3'); /* before the deletion, so that it comes first in the changes */
     assert_int_equal(coat_doc_delete(mine, "b", 1, NULL), 1);
-    assert_int_equal(coat_merge(theirs, mine, NULL, COAT_CONFLICT_MINE, &conflicts, NULL), 0);
+    assert_int_equal(coat_merge(theirs, mine, NULL, &MINE, &conflicts, NULL), 0);
     write_fields(theirs, out, sizeof out);
     assert_string_equal(out, "a=1 c=3");
     coat_doc_free(mine);
@@ -220,7 +223,7 @@ static void growing_waits_for_shrinking(void **state)
     unsigned char big[200] = {0xc4, 198};
     const struct coat_limits limits = {64, 220, 10, 100};
     struct coat_doc *mine, *theirs;
-    size_t conflicts;
+    struct coat_conflicts conflicts;
     assert_int_equal(coat_doc_new(&mine, NULL, NULL), 0);
     assert_int_equal(coat_doc_new(&theirs, &limits, NULL), 0);
     set(mine, "a", 1, '1');
@@ -231,7 +234,121 @@ static void growing_waits_for_shrinking(void **state)
 
     assert_int_equal(coat_doc_set(mine, "a", 1, big, sizeof big, NULL), 0);
     set(mine, "b", 1, '1');
-    assert_int_equal(coat_merge(theirs, mine, NULL, COAT_CONFLICT_MINE, &conflicts, NULL), 0);
+    assert_int_equal(coat_merge(theirs, mine, NULL, &MINE, &conflicts, NULL), 0);
+    coat_doc_free(mine);
+    coat_doc_free(theirs);
+}
+
+/* ---- A function decides --------------------------------------------------------------------- */
+
+/* What it was asked, as "name base mine theirs", and what it answers. */
+struct judge {
+    char asked[64];
+    int answer;
+    char value; /* COAT_CONFLICT_MERGED: the digit; 0: the field is deleted */
+};
+
+static char digit_of(const void *value, size_t len)
+{
+    return !value ? '-' : len == 1 ? (char)(*(const unsigned char *)value + '0') : '?';
+}
+
+static int judge(void *context, const struct coat_conflict *c, struct coat_doc *merged,
+                 struct coat_error *err)
+{
+    struct judge *j = context;
+    size_t used = strlen(j->asked);
+    snprintf(j->asked + used, sizeof j->asked - used, "%s%.*s %c%c%c", used ? ", " : "",
+             (int)c->field_len, c->field, digit_of(c->base, c->base_len),
+             digit_of(c->mine, c->mine_len), digit_of(c->theirs, c->theirs_len));
+    if (j->answer == COAT_CONFLICT_MERGED && j->value)
+        set(merged, c->field, c->field_len, j->value);
+    else if (j->answer == COAT_CONFLICT_MERGED)
+        assert_in_range(coat_doc_delete(merged, c->field, c->field_len, err), 0, 1);
+    if (j->answer < 0)
+        coat_error_set(err, j->answer, "the judge is ill");
+    return j->answer;
+}
+
+/* "a=1 b=2 c=3" is read; here c is deleted and a set, there b, a and c. */
+static int merge_by(struct judge *j, char *out, size_t size, struct coat_conflicts *conflicts,
+                    struct coat_error *err)
+{
+    struct coat_conflict_policy policy = {.ask = judge, .context = j};
+    struct coat_doc *mine = make("a=1 b=2 c=3", NULL), *theirs = make("a=6 b=6 c=6", NULL);
+    become(mine, "a=5 b=2 d=4");
+    int rc = coat_merge(theirs, mine, NULL, &policy, conflicts, err);
+    if (rc == 0)
+        write_fields(theirs, out, size);
+    coat_doc_free(mine);
+    coat_doc_free(theirs);
+    return rc;
+}
+
+static void a_function_is_asked_only_for_conflicts_and_sees_all_three_sides(void **state)
+{
+    (void)state;
+    struct judge j = {.answer = COAT_CONFLICT_THEIRS};
+    struct coat_conflicts conflicts;
+    char out[64];
+    assert_int_equal(merge_by(&j, out, sizeof out, &conflicts, NULL), 0);
+    assert_string_equal(j.asked, "a 156, c 3-6");
+    assert_int_equal(conflicts.count, 2);
+    assert_string_equal(conflicts.fields, "['a'], ['c']");
+}
+
+static void a_function_decides_whose_or_what(void **state)
+{
+    (void)state;
+    static const struct {
+        struct judge judge;
+        const char *merged;
+    } ROW[] = {
+        {{"", COAT_CONFLICT_MINE, 0}, "a=5 b=6 d=4"},
+        {{"", COAT_CONFLICT_THEIRS, 0}, "a=6 b=6 c=6 d=4"},
+        {{"", COAT_CONFLICT_MERGED, '9'}, "a=9 b=6 c=9 d=4"},
+        {{"", COAT_CONFLICT_MERGED, 0}, "b=6 d=4"},
+    };
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
+        struct judge j = ROW[i].judge;
+        struct coat_conflicts conflicts;
+        char out[64];
+        assert_int_equal(merge_by(&j, out, sizeof out, &conflicts, NULL), 0);
+        assert_string_equal(out, ROW[i].merged);
+        assert_int_equal(conflicts.count, 2);
+    }
+}
+
+static void a_function_that_fails_or_raises_ends_the_merge(void **state)
+{
+    (void)state;
+    static const struct {
+        int answer, rc;
+    } ROW[] = {{COAT_CONFLICT_RAISE, COAT_ECONFLICT}, {COAT_ENOMEM, COAT_ENOMEM}, {7, COAT_EUSAGE}};
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
+        struct judge j = {.answer = ROW[i].answer};
+        struct coat_conflicts conflicts;
+        struct coat_error err;
+        assert_int_equal(merge_by(&j, NULL, 0, &conflicts, &err), ROW[i].rc);
+        assert_int_equal(err.code, ROW[i].rc);
+        assert_int_equal(conflicts.count, 1);
+        assert_string_equal(j.asked, "a 156");
+    }
+}
+
+static void names_of_conflicts_that_have_no_room_are_left_away(void **state)
+{
+    (void)state;
+    struct coat_doc *mine = make("", NULL), *theirs = make("", NULL);
+    struct coat_conflicts conflicts;
+    for (char name[] = "a_long_name_a"; name[12] <= 'z'; name[12]++) {
+        set(mine, name, 13, '1');
+        set(theirs, name, 13, '2');
+    }
+    assert_int_equal(coat_merge(theirs, mine, NULL, &MINE, &conflicts, NULL), 0);
+    assert_int_equal(conflicts.count, 26);
+    assert_memory_equal(conflicts.fields, "['a_long_name_a'], ['a_long_name_b'], ", 38);
+    assert_true(strlen(conflicts.fields) < sizeof conflicts.fields);
     coat_doc_free(mine);
     coat_doc_free(theirs);
 }
@@ -248,6 +365,10 @@ int main(void)
         cmocka_unit_test(a_merge_beyond_a_limit_is_refused),
         cmocka_unit_test(no_limit_is_in_the_way_that_both_ends_keep),
         cmocka_unit_test(growing_waits_for_shrinking),
+        cmocka_unit_test(a_function_is_asked_only_for_conflicts_and_sees_all_three_sides),
+        cmocka_unit_test(a_function_decides_whose_or_what),
+        cmocka_unit_test(a_function_that_fails_or_raises_ends_the_merge),
+        cmocka_unit_test(names_of_conflicts_that_have_no_room_are_left_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

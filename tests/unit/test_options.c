@@ -50,7 +50,7 @@ static void defaults_are_those_of_the_header(void **state)
     assert_int_equal(o->connect.max_connections, 8);
     assert_true(o->touch_below == 0.9);
     assert_int_equal(o->stale_ms, 30000);
-    assert_int_equal(o->on_conflict, COAT_CONFLICT_MINE);
+    assert_int_equal(o->on_conflict.always, COAT_CONFLICT_MINE);
     const struct coat_limits standard = COAT_LIMITS_DEFAULT;
     assert_int_equal(o->limits.max_depth, standard.max_depth);
     assert_int_equal(o->limits.max_bytes, standard.max_bytes);
@@ -97,9 +97,9 @@ static void numbers_are_read_in_their_units(void **state)
     set(o, "allow_root", "1");
     assert_int_equal(o->allow_root, 1);
     set(o, "on_conflict", "theirs");
-    assert_int_equal(o->on_conflict, COAT_CONFLICT_THEIRS);
+    assert_int_equal(o->on_conflict.always, COAT_CONFLICT_THEIRS);
     set(o, "on_conflict", "raise");
-    assert_int_equal(o->on_conflict, COAT_CONFLICT_RAISE);
+    assert_int_equal(o->on_conflict.always, COAT_CONFLICT_RAISE);
 }
 
 static const char *const number_options[] = {

@@ -535,7 +535,7 @@ static void on_conflict_theirs_leaves_theirs(void **state)
     struct script t;
     struct stored rec, theirs;
     begin_changed(&t, &rec);
-    t.options.on_conflict = COAT_CONFLICT_THEIRS;
+    t.options.on_conflict.always = COAT_CONFLICT_THEIRS;
     script_start(&t, COAT_OP_SAVE);
     theirs = STORED_SAVED(&rec, "x", "", THEIRS_SET_A);
     script_answer(&t, STORED(&theirs));
@@ -551,7 +551,7 @@ static void on_conflict_raise_names_the_field_and_changes_nothing(void **state)
     struct script t;
     struct stored rec, theirs;
     begin_changed(&t, &rec);
-    t.options.on_conflict = COAT_CONFLICT_RAISE;
+    t.options.on_conflict.always = COAT_CONFLICT_RAISE;
     script_start(&t, COAT_OP_SAVE);
     theirs = STORED_SAVED(&rec, "x", "", THEIRS_SET_A);
     script_answer(&t, STORED(&theirs));

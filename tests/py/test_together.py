@@ -1,0 +1,236 @@
+"""Requests at the same time, through both faces: who wins, what is counted, what is exact."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from coatcheck import MISSING, ConfigError, Conflict, NotStorable, Store, aio
+from conftest import RedisServer
+
+
+class Face:
+    """One of the two: `call` makes of a call its result, awaited or not."""
+
+    def __init__(self, kind: type[Any], url: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._kind = kind
+        self._url = url
+        self._loop = loop
+        self._stores: list[Any] = []
+
+    def open(self, **options: Any) -> Any:
+        self._stores.append(self._kind(self._url, prefix="test:", **options))
+        return self._stores[-1]
+
+    def call(self, result: Any) -> Any:
+        return self._loop.run_until_complete(result) if inspect.isawaitable(result) else result
+
+    def stored(self, store: Any, **fields: Any) -> str:
+        session = store.new()
+        session.update(fields)
+        session_id: str = self.call(session.save())
+        return session_id
+
+    def load(self, store: Any, session_id: str) -> Any:
+        return self.call(store.load(session_id))
+
+    def fields(self, store: Any, session_id: str) -> dict[str, Any]:
+        fields: dict[str, Any] = self.load(store, session_id).copy()
+        return fields
+
+    def close(self) -> None:
+        async def close() -> None:
+            for store in self._stores:
+                result = store.close()
+                if result is not None:
+                    await result
+
+        self._loop.run_until_complete(close())
+
+
+@pytest.fixture(params=[Store, aio.Store], ids=["blocking", "asyncio"])
+def face(request: pytest.FixtureRequest, redis_server: RedisServer) -> Iterator[Face]:
+    with (
+        closing(asyncio.new_event_loop()) as loop,
+        closing(Face(request.param, redis_server.url, loop)) as face,
+    ):
+        yield face
+
+
+# ---- on_conflict ----------------------------------------------------------------------------
+
+
+def conflict(face: Face, store: Any, base: Any, mine: Any, theirs: Any) -> tuple[Any, Any]:
+    """Two requests change the field `cart`; the session of the one that comes second, unsaved."""
+    fields = {} if base is MISSING else {"cart": base}
+    session_id = face.stored(store, other=1, **fields)
+    first, second = face.load(store, session_id), face.load(store, session_id)
+    for session, value in ((first, theirs), (second, mine)):
+        if value is MISSING:
+            del session["cart"]
+        else:
+            session["cart"] = value
+    face.call(first.save())
+    return session_id, second
+
+
+def test_a_function_merges_what_two_requests_changed(face: Face) -> None:
+    def merge(base: list[int], mine: list[int], theirs: list[int]) -> list[int]:
+        asked.append((base, mine, theirs))
+        return theirs + mine[len(base) :]
+
+    asked: list[Any] = []
+    store = face.open(on_conflict=merge)
+    session_id, second = conflict(face, store, [1], [1, 2], [1, 3])
+    second["mine"] = True
+    face.call(second.save())
+    assert asked == [([1], [1, 2], [1, 3])]
+    assert second["cart"] == [1, 3, 2]
+    assert face.fields(store, session_id) == {"cart": [1, 3, 2], "other": 1, "mine": True}
+    assert store.stats()["coatcheck_conflicts_total"] == 1
+
+
+def test_a_function_is_not_asked_where_only_one_side_changed(face: Face) -> None:
+    store = face.open(on_conflict=lambda *_: pytest.fail("asked"))
+    session_id = face.stored(store, a=1, b=1)
+    first, second = face.load(store, session_id), face.load(store, session_id)
+    first["a"], second["b"] = 2, 2
+    face.call(first.save())
+    face.call(second.save())
+    assert face.fields(store, session_id) == {"a": 2, "b": 2}
+    assert store.stats()["coatcheck_conflicts_total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "theirs"), [(MISSING, 1, 2), (0, MISSING, 2), (0, 1, MISSING)]
+)
+def test_a_field_that_is_not_there_is_missing(
+    face: Face, base: Any, mine: Any, theirs: Any
+) -> None:
+    asked: list[Any] = []
+    store = face.open(on_conflict=lambda *sides: asked.append(sides) or "merged")
+    session_id, second = conflict(face, store, base, mine, theirs)
+    face.call(second.save())
+    assert asked == [(base, mine, theirs)]
+    assert face.fields(store, session_id)["cart"] == "merged"
+    assert not MISSING
+    assert repr(MISSING) == "MISSING"
+
+
+def test_a_function_may_delete_the_field(face: Face) -> None:
+    store = face.open(on_conflict=lambda *_: MISSING)
+    session_id, second = conflict(face, store, 0, 1, 2)
+    face.call(second.save())
+    assert "cart" not in second
+    assert face.fields(store, session_id) == {"other": 1}
+
+
+@pytest.mark.parametrize(
+    ("policies", "winner"),
+    [
+        ({"cart": "theirs"}, 2),
+        ({"cart": "mine", "*": "theirs"}, 1),
+        ({"*": "theirs"}, 2),
+        ({"other": "theirs"}, 1),
+        ({}, 1),
+        ({"cart": lambda base, mine, theirs: base + mine + theirs, "*": "raise"}, 3),
+    ],
+)
+def test_each_field_goes_by_its_own_policy(face: Face, policies: Any, winner: int) -> None:
+    store = face.open(on_conflict=policies)
+    session_id, second = conflict(face, store, 0, 1, 2)
+    face.call(second.save())
+    assert second["cart"] == face.fields(store, session_id)["cart"] == winner
+
+
+def test_a_field_may_be_one_for_which_a_conflict_raises(face: Face) -> None:
+    store = face.open(on_conflict={"cart": "raise"})
+    session_id, second = conflict(face, store, 0, 1, 2)
+    with pytest.raises(Conflict) as caught:
+        face.call(second.save())
+    assert caught.value.path == "session['cart']"
+    assert face.fields(store, session_id)["cart"] == 2
+
+
+def test_a_function_that_raises_ends_the_save_with_nothing_written(face: Face) -> None:
+    failure = LookupError("no such thing")
+
+    def fail(*_: Any) -> None:
+        raise failure
+
+    store = face.open(on_conflict={"cart": fail})
+    session_id, second = conflict(face, store, 0, 1, 2)
+    second["other"] = 7
+    with pytest.raises(LookupError) as caught:
+        face.call(second.save())
+    assert caught.value is failure
+    assert face.fields(store, session_id) == {"cart": 2, "other": 1}
+    assert (second["cart"], second["other"], second.modified) == (1, 7, True)
+    assert store.stats()["coatcheck_conflicts_total"] == 1
+
+
+def test_what_a_function_returns_must_be_storable(face: Face) -> None:
+    store = face.open(on_conflict=lambda *_: {"tags": {1}})
+    session_id, second = conflict(face, store, 0, 1, 2)
+    with pytest.raises(NotStorable) as caught:
+        face.call(second.save())
+    assert caught.value.path == "session['cart']['tags']"
+    assert face.fields(store, session_id)["cart"] == 2
+
+
+def test_a_function_cannot_touch_the_session_that_is_being_saved(face: Face) -> None:
+    def touch(*_: Any) -> Any:
+        return second["other"]
+
+    store = face.open(on_conflict=touch)
+    _, second = conflict(face, store, 0, 1, 2)
+    with pytest.raises(RuntimeError, match="in a call"):
+        face.call(second.save())
+
+
+def test_a_function_may_use_other_sessions(redis_server: RedisServer) -> None:
+    def look(base: int, mine: int, theirs: int) -> Any:
+        session = store.load(other_id)
+        assert session is not None
+        return session["price"]
+
+    with Store(redis_server.url, prefix="test:", on_conflict=look) as store:
+        other = store.new()
+        other["price"] = 5
+        other_id = other.save() or ""
+        session = store.new()
+        session["cart"] = 0
+        session_id = session.save() or ""
+        second = store.load(session_id)
+        assert second is not None
+        session["cart"], second["cart"] = 1, 2
+        session.save()
+        second.save()
+        assert second["cart"] == 5
+
+
+def test_every_conflict_is_logged_by_the_name_of_its_field(
+    face: Face, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = face.open(on_conflict="theirs")
+    _, second = conflict(face, store, "value-a", "value-b", "value-c")
+    with caplog.at_level(logging.WARNING, "coatcheck"):
+        face.call(second.save())
+    (line,) = [text for text in caplog.messages if "two requests" in text]
+    assert second.public_id in line
+    assert "['cart']" in line
+    assert "value-" not in line
+
+
+@pytest.mark.parametrize(
+    "on_conflict",
+    ["ours", {"cart": "ours"}, {"cart": None}, {5: "mine"}, {"cart": ["mine"]}, 5, ""],
+)
+def test_what_is_no_policy_is_refused(face: Face, on_conflict: Any) -> None:
+    with pytest.raises(ConfigError, match="on_conflict"):
+        face.open(on_conflict=on_conflict)
