@@ -376,6 +376,7 @@ static void ask(struct coat_courier *c, struct coat_hop *hop, struct coat_error 
     } else if (c->hopeful) {
         pause_for(c, &c->why, hop, err);
     } else {
+        coat_topology_unanswered(c->topology);
         give_up(c, &c->why, hop, err);
     }
 }

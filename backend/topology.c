@@ -287,6 +287,13 @@ int coat_topology_due(struct coat_topology *t, int64_t now_ms, int64_t *again_ms
     return due;
 }
 
+void coat_topology_unanswered(struct coat_topology *t)
+{
+    lock(t);
+    ask_by(t, t->asked_at_ms);
+    unlock(t);
+}
+
 struct coat_node *coat_topology_contact(struct coat_topology *t, size_t nth)
 {
     lock(t);

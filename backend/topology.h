@@ -64,6 +64,9 @@ void coat_topology_moved(struct coat_topology *topology, unsigned slot, struct c
  */
 int coat_topology_due(struct coat_topology *topology, int64_t now_ms, int64_t *again_ms);
 
+/* The caller gives up: whoever waits for the answer may ask at once. */
+void coat_topology_unanswered(struct coat_topology *topology);
+
 /* Whom to ask, from the 0th to the last one, with a reference; NULL: there are no more. */
 struct coat_node *coat_topology_contact(struct coat_topology *topology, size_t nth);
 

@@ -390,6 +390,23 @@ static void a_step_too_large_for_memory_fails_before_the_allocator_is_asked(void
     end(&r);
 }
 
+static void who_waited_for_one_that_gave_up_asks_at_once(void **state)
+{
+    (void)state;
+    struct ride first, second;
+    begin(&first, "redis+cluster://h:1", "GET a");
+    memset(&second, 0, sizeof second);
+    second.store = first.store;
+    second.now_ms = first.now_ms;
+    go(&second, "GET b");
+    lose(&first, UNREACHED, COAT_EDENIED);
+    is_done(&first, COAT_EDENIED, NULL);
+    waits(&second, 10);
+    sends_to(&second, "h", 1, "CLUSTER SLOTS");
+    coat_courier_release(&second.courier);
+    end(&first);
+}
+
 static void while_another_asks_who_knows_no_route_waits(void **state)
 {
     (void)state;
@@ -874,6 +891,7 @@ int main(void)
         TEST(a_time_that_ran_out_hides_no_failure_before_it),
         TEST(what_went_wrong_before_the_topology_was_known_is_forgotten),
         TEST(a_step_too_large_for_memory_fails_before_the_allocator_is_asked),
+        TEST(who_waited_for_one_that_gave_up_asks_at_once),
         TEST(while_another_asks_who_knows_no_route_waits),
         TEST(who_may_not_list_the_slots_is_led_by_redirects),
         TEST(moved_is_followed_and_remembered_and_asked_about_later),
