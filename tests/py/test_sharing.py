@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import itertools
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -106,6 +109,25 @@ def test_what_no_store_uses_any_more_is_closed_by_a_later_call(redis_server: Red
     wait_for(closed, "closing")
 
 
+@contextmanager
+def no_leak(server: RedisServer, most: int) -> Iterator[None]:
+    """The block leaves no descriptor, thread or connection behind, and `most` bytes at most."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def held() -> tuple[int, int, int]:
+        files, threads = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+        return files, threads, len(connections(server))
+
+    gc.collect()
+    before, memory = held(), resident()
+    yield
+    gc.collect()
+    assert all(now <= then for now, then in zip(held(), before, strict=True)), (before, held())
+    assert resident() - memory < most
+
+
 def test_ten_thousand_stores_leak_nothing(redis_server: RedisServer) -> None:
     def come_and_go(count: int) -> None:
         for i in range(count):
@@ -114,18 +136,61 @@ def test_ten_thousand_stores_leak_nothing(redis_server: RedisServer) -> None:
             if i % 2:
                 store.close()
             del store
-        gc.collect()
-
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     come_and_go(200)
-    descriptors, connected = len(os.listdir("/proc/self/fd")), len(connections(redis_server))
-    memory = resident()
-    come_and_go(10_000)
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
-    assert len(connections(redis_server)) <= connected
-    assert resident() - memory < 4 << 20
+    with no_leak(redis_server, 4 << 20):
+        come_and_go(10_000)
+
+
+#: As under mod_wsgi, which runs a script anew when it has changed; test_interpreters.py has several
+#: interpreters.
+SCRIPT = """
+from coatcheck import Session, Store
+from coatcheck.wsgi import SessionMiddleware
+
+class Visitor(Session):
+    pass
+
+class Shop(Store):
+    session_type = Visitor
+
+store = Shop({url!r}, prefix="t:")
+visitor = store.new()
+visitor["since"] = []
+visitor.save()
+
+def view(environ, start_response):
+    start_response("200 OK", [])
+    return [str(environ["coatcheck.session"]["since"]).encode()]
+
+application = SessionMiddleware(view, store)
+"""
+
+
+def test_a_script_that_is_reloaded_a_thousand_times_leaks_nothing(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "reloaded_script.py").write_text(SCRIPT.format(url=redis_server.url))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    script = importlib.import_module("reloaded_script")
+
+    def visit() -> bytes:
+        cookie = f"__Host-session={script.visitor.id}"
+        environ = {"wsgi.url_scheme": "https", "HTTP_COOKIE": cookie}
+        return b"".join(script.application(environ, lambda *_: None))
+
+    def reload(times: int) -> None:
+        for _ in range(times):
+            importlib.reload(script)
+            assert visit() == b"[]"
+
+    try:
+        reload(100)
+        with no_leak(redis_server, 1 << 20):
+            reload(1000)
+    finally:
+        del sys.modules["reloaded_script"]
 
 
 def test_req_63_a_child_has_connections_of_its_own(redis_server: RedisServer) -> None:
