@@ -10,9 +10,9 @@ import pytest
 import test_core_session
 import test_session
 from coatcheck import ConfigError, Store, StoreUnavailable, Uncertain, aio
-from conftest import wait_for
+from conftest import in_thread, wait_for
 from test_session import session as session
-from topologies import SERVICE, Topology, cluster, sentinels
+from topologies import SERVICE, Node, Topology, cluster, sentinels
 
 
 @pytest.fixture(scope="module", params=["cluster", "sentinel"])
@@ -105,6 +105,40 @@ def test_sessions_outlive_their_master(topology: Topology) -> None:
                 loaded.save()
             except (Uncertain, StoreUnavailable) as error:  # pragma: no cover
                 pytest.fail(f"a save after the failover: {error}")
+
+
+def _ours(server: Node) -> set[bytes]:
+    """The ids of the connections of stores."""
+    lines = server.cli("CLIENT", "LIST").splitlines()
+    return {line.split()[0] for line in lines if b" name=coatcheck" in line}
+
+
+def _several_connections(store: Store, server: Node) -> bool:
+    server.cli("CLIENT", "PAUSE", 100)
+    for answer in [in_thread(store.ping) for _ in range(4)]:
+        answer()
+    return len(_ours(server)) >= 3
+
+
+def test_req_62_a_failover_empties_the_pool() -> None:
+    # By hand: a failover of the sentinels' own would also kill the clients of the former master.
+    with sentinels(replicas=1, count=1) as topology:
+        (former, master), (watcher,) = topology.servers, topology.watchers
+        with Store(topology.url, prefix="test:", timeout=10) as store:
+            session = store.new()
+            session["n"] = 1
+            session.save()
+            wait_for(lambda: _several_connections(store, former), "several connections")
+            wait_for(lambda: _replicated(topology), "the replica to have all")
+            watcher.cli("SENTINEL", "REMOVE", SERVICE)
+            watcher.cli("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", master.port, 1)
+            master.cli("REPLICAOF", "NO", "ONE")
+            former.cli("REPLICAOF", "127.0.0.1", master.port)
+            assert len(_ours(former)) >= 3
+            session["n"] = 2
+            session.save()
+            wait_for(lambda: not _ours(former), "all connections to the former master to end")
+            assert _ours(master)
 
 
 def _replicated(topology: Topology) -> bool:
