@@ -511,3 +511,19 @@ int coat_channel_lost(struct coat_channel *c, int64_t now_ms, struct coat_event 
     } while (!*owner);
     return 1;
 }
+
+static int visit_queue(const struct queue *queue, int (*visit)(void *owner, void *user), void *user)
+{
+    int rc = 0;
+    for (const struct coat_place *p = queue->first; p && rc == 0; p = p->next)
+        if (p->owner)
+            rc = visit(p->owner, user);
+    return rc;
+}
+
+int coat_channel_visit(const struct coat_channel *c, int (*visit)(void *owner, void *user),
+                       void *user)
+{
+    int rc = visit_queue(&c->queue, visit, user);
+    return rc ? rc : visit_queue(&c->lost, visit, user);
+}

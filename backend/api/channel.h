@@ -127,4 +127,8 @@ void coat_channel_broke(struct coat_channel *channel, int number);
 int coat_channel_lost(struct coat_channel *channel, int64_t now_ms, struct coat_event *event,
                       void **owner);
 
+/* Every owner that waits for something here; ends with the first that `visit` returns not 0 for. */
+int coat_channel_visit(const struct coat_channel *channel, int (*visit)(void *owner, void *user),
+                       void *user);
+
 #endif

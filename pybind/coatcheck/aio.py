@@ -153,8 +153,8 @@ def _driver(store: Store) -> _Driver:
         return driver
     driver = store._drivers.get(loop)
     if driver is None or driver.process != os.getpid():
-        for ended in [other for other in store._drivers if other.is_closed()]:
-            del store._drivers[ended]
+        for ended in [other for other in list(store._drivers) if other.is_closed()]:
+            store._drivers.pop(ended, None)  # another thread may do so as well
         driver = store._drivers[loop] = _Driver(loop)
     store._current = driver
     return driver
@@ -162,7 +162,7 @@ def _driver(store: Store) -> _Driver:
 
 def _drop(drivers: _Drivers) -> None:
     """Close what a store has in loops that may run in other threads, once their calls are over."""
-    for loop, driver in drivers.items():
+    for loop, driver in list(drivers.items()):
         # A loop that is closed has closed its connections, and a parent's are the parent's.
         if driver.process == os.getpid() and not loop.is_closed():
             loop.call_soon_threadsafe(driver.drain)

@@ -206,7 +206,7 @@ static int clear(PyObject *object)
 {
     struct core_call *call = (struct core_call *)object;
 
-    core_call_abandon(call);
+    core_driver_abandon(call);
     Py_CLEAR(call->driver);
     return 0;
 }

@@ -369,10 +369,28 @@ static int set_connection(PyObject *object, PyObject *value, void *Py_UNUSED(clo
     return 0;
 }
 
+struct visitor {
+    visitproc visit;
+    void *arg;
+};
+
+static int visit_call(void *owner, void *user)
+{
+    struct visitor *visitor = user;
+
+    return visitor->visit(owner, visitor->arg);
+}
+
+/* The calls that wait here have a reference each: without them a loop that was closed too early
+ * would never be collected, nor its connections be closed. */
 static int traverse(PyObject *object, visitproc visit, void *arg)
 {
     struct core_channel *self = (struct core_channel *)object;
+    struct visitor visitor = {visit, arg};
+    int rc = self->channel == NULL ? 0 : coat_channel_visit(self->channel, visit_call, &visitor);
 
+    if (rc != 0)
+        return rc;
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->driver);
     Py_VISIT(self->store);

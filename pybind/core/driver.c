@@ -391,6 +391,8 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(driver->create_future);
     for (struct core_channel *channel = driver->channels; channel; channel = channel->next)
         Py_VISIT(channel);
+    for (struct core_call *call = driver->pausing; call; call = call->next)
+        Py_VISIT(call);
     return 0;
 }
 

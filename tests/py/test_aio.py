@@ -775,6 +775,37 @@ def test_stores_that_come_and_go_leave_no_socket(run: Any, redis_server: RedisSe
     run(main())
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_loop_that_was_closed_with_calls_under_way_can_be_collected(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = aio.Store(f"redis://127.0.0.1:{silent.getsockname()[1]}", prefix="test:")
+
+        def use() -> None:
+            async def main() -> None:
+                calls.append(asyncio.ensure_future(store.ping()))
+                await asyncio.sleep(0.02)
+
+            calls: list[asyncio.Future[None]] = []
+            loop = new_loop()
+            loop.set_exception_handler(lambda *_: None)
+            loop.run_until_complete(main())
+            loop.close()
+
+        use()
+        asyncio.run(store.close())
+        store = aio.Store(f"redis://127.0.0.1:{silent.getsockname()[1]}", prefix="test:")
+        gc.collect()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            use()
+        asyncio.run(store.close())
+        gc.collect()
+        assert len(os.listdir("/proc/self/fd")) <= before
+
+
 def test_wrong_options_are_refused_as_by_the_blocking_store() -> None:
     with pytest.raises(ConfigError):
         aio.Store("redis://h", prefix="test:", idle=-1)
