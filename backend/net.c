@@ -272,6 +272,16 @@ static int read_plain(struct coat_net *net, void *bytes, size_t size, size_t *go
     return 0;
 }
 
+/* What a step returned, in *rc: where it waits for an event, so do we, and then it is repeated. */
+static int must_repeat(const struct coat_net *net, int *rc, int64_t deadline_ms,
+                       struct coat_error *err)
+{
+    if (*rc <= 0)
+        return 0;
+    *rc = wait_for(net, (short)*rc, deadline_ms, err);
+    return *rc == 0;
+}
+
 /* ---- The interface -------------------------------------------------------------------------- */
 
 void coat_net_init(struct coat_net *net)
@@ -291,46 +301,36 @@ int coat_net_open(struct coat_net *net, const struct coat_address *address,
             return rc;
         net->stage = tls && tls->on ? COAT_NET_SHAKING_HANDS : COAT_NET_OPEN;
     }
-    while (net->stage == COAT_NET_SHAKING_HANDS) {
+    if (net->stage == COAT_NET_OPEN)
+        return 0;
+    do
         rc = shake_hands(net, tls, err);
-        if (rc > 0)
-            rc = wait_for(net, (short)rc, deadline_ms, err);
-        else if (rc == 0)
-            net->stage = COAT_NET_OPEN;
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    while (must_repeat(net, &rc, deadline_ms, err));
+    if (rc == 0)
+        net->stage = COAT_NET_OPEN;
+    return rc;
 }
 
 int coat_net_write(struct coat_net *net, const void *bytes, size_t len, size_t *done,
                    int64_t deadline_ms, struct coat_error *err)
 {
-    for (;;) {
-        int rc = net->tls ? coat_tls_write(net->tls, bytes, len, done, err)
-                          : write_plain(net, bytes, len, done, err);
-        if (rc > 0)
-            rc = wait_for(net, (short)rc, deadline_ms, err);
-        else if (rc == 0)
-            return 0;
-        if (rc < 0)
-            return rc;
-    }
+    int rc;
+    do
+        rc = net->tls ? coat_tls_write(net->tls, bytes, len, done, err)
+                      : write_plain(net, bytes, len, done, err);
+    while (must_repeat(net, &rc, deadline_ms, err));
+    return rc;
 }
 
 int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, int64_t deadline_ms,
                   struct coat_error *err)
 {
-    for (;;) {
-        int rc = net->tls ? coat_tls_read(net->tls, bytes, size, got, err)
-                          : read_plain(net, bytes, size, got, err);
-        if (rc > 0)
-            rc = wait_for(net, (short)rc, deadline_ms, err);
-        else if (rc == 0)
-            return 0;
-        if (rc < 0)
-            return rc;
-    }
+    int rc;
+    do
+        rc = net->tls ? coat_tls_read(net->tls, bytes, size, got, err)
+                      : read_plain(net, bytes, size, got, err);
+    while (must_repeat(net, &rc, deadline_ms, err));
+    return rc;
 }
 
 void coat_net_be_brief(struct coat_net *net, int64_t until_us)

@@ -98,16 +98,30 @@ int coat_parse_part(const struct coat_option *option, const char *text, void *fi
     return 0;
 }
 
+/* Which of the names it is, or -1. */
+static int find_name(const char *text, const char *const names[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(text, names[i]) == 0)
+            return (int)i;
+    return -1;
+}
+
+#define FIND_NAME(text, names) find_name(text, names, sizeof(names) / sizeof(names)[0])
+
 int coat_parse_on_conflict(const struct coat_option *option, const char *text, void *field)
 {
     (void)option;
-    static const char *const names[] = {"mine", "theirs", "raise"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(text, names[i]) == 0) {
-            *(enum coat_on_conflict *)field = (enum coat_on_conflict)i;
-            return 0;
-        }
-    return COAT_ECONFIG;
+    static const char *const names[] = {
+        [COAT_CONFLICT_MINE] = "mine",
+        [COAT_CONFLICT_THEIRS] = "theirs",
+        [COAT_CONFLICT_RAISE] = "raise",
+    };
+    int i = FIND_NAME(text, names);
+    if (i < 0)
+        return COAT_ECONFIG;
+    *(enum coat_on_conflict *)field = (enum coat_on_conflict)i;
+    return 0;
 }
 
 int coat_parse_text(const struct coat_option *option, const char *text, void *field)
@@ -125,12 +139,11 @@ int coat_parse_tls_version(const struct coat_option *option, const char *text, v
 {
     (void)option;
     static const char *const names[] = {[COAT_TLS_1_2] = "1.2", [COAT_TLS_1_3] = "1.3"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(text, names[i]) == 0) {
-            *(enum coat_tls_version *)field = (enum coat_tls_version)i;
-            return 0;
-        }
-    return COAT_ECONFIG;
+    int i = FIND_NAME(text, names);
+    if (i < 0)
+        return COAT_ECONFIG;
+    *(enum coat_tls_version *)field = (enum coat_tls_version)i;
+    return 0;
 }
 
 static int has_control(const char *utf8)

@@ -198,16 +198,21 @@ static struct slot *pop_idle(struct coat_pool *pool, int64_t now_ms)
     return NULL;
 }
 
-/* Those of ours that will be free again. */
 static size_t busy_count(const struct coat_pool *pool)
 {
     return pool->size - pool->unused_count - pool->idle_count - pool->connecting;
 }
 
+/* Those that there are, or will be in a moment. */
+static size_t ours_count(const struct coat_pool *pool)
+{
+    return pool->size - pool->unused_count;
+}
+
 /* The server is full, and some of its clients are we: it is as if the pool were no larger. */
 static int is_full(const struct coat_pool *pool, int64_t now_ms)
 {
-    return now_ms < pool->full_until_ms && busy_count(pool) > 0;
+    return now_ms < pool->full_until_ms && ours_count(pool) > 0;
 }
 
 static int may_connect(const struct coat_pool *pool, int64_t now_ms)
@@ -238,11 +243,11 @@ static int gave_up(const struct coat_pool *pool, int rc, struct coat_error *err)
 {
     if (rc == COAT_EINTR)
         return coat_error_set(err, rc, "a look at signals while waiting for a connection");
-    if (pool->full_until_ms && busy_count(pool) > 0)
+    if (pool->full_until_ms && ours_count(pool) > 0)
         return coat_error_because(err, rc, "clients",
                                   "the server has as many clients as it allows, and all %zu "
                                   "connections of the store stayed in use; raise its maxclients",
-                                  busy_count(pool));
+                                  ours_count(pool));
     if (pool->unused_count > 0)
         return coat_error_because(err, rc, "pool",
                                   "the time for the call is over, while %d others were connecting; "
@@ -310,7 +315,7 @@ static int must_wait(const struct coat_pool *pool, int rc, const struct coat_err
 {
     int full = rc == COAT_EUNAVAILABLE ? why->fault == COAT_FAULT_FULL
                                        : rc == COAT_ETIMEOUT && pool->full_until_ms;
-    return full && busy_count(pool) > 0;
+    return full && ours_count(pool) > 0;
 }
 
 /* What is short here says nothing about the node, and a replica may be the master next moment. */
@@ -343,14 +348,14 @@ static int end_connect(struct coat_pool *pool, struct slot *slot, int rc,
                        const struct coat_error *why)
 {
     lock(pool);
-    int wait = must_wait(pool, rc, why);
-    int news = judge(pool, slot->trial, rc, slot->fair, why);
     pool->connecting--;
     slot->use = BUSY;
     if (rc == 0)
         note_opened(pool, slot);
     else
         make_unused(pool, slot);
+    int wait = must_wait(pool, rc, why);
+    int news = judge(pool, slot->trial, rc, slot->fair, why);
     pthread_cond_broadcast(&pool->changed); /* who waits fails as well, or tries itself */
     unlock(pool);
     say(pool, news, rc, why);

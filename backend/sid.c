@@ -1,6 +1,9 @@
 /*
- * SHA256() has OpenSSL 3 look the algorithm up by its name in each call, which takes ten times as
- * long as the digest, and a load needs three. The steps do not look, and are called deprecated.
+ * OpenSSL 3 calls the single steps of SHA-256 deprecated; they are the cheapest all the same. A
+ * load needs three digests of a block: 0.11 us each by steps, 0.25 by EVP_Digest() with an EVP_MD
+ * that was fetched once, 0.18 if its context were kept for each thread as well, and 0.65 by
+ * SHA256(), which has the algorithm looked up by its name each time. Where OpenSSL was built
+ * without the steps, that has to do.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from coatcheck import StoreTimeout, StoreUnavailable
+from coatcheck import Store, StoreTimeout, StoreUnavailable
 from conftest import RedisError, RedisServer, in_thread, wait_for
 from drivers import DRIVERS, Client
 
@@ -26,15 +28,21 @@ def driver(request: pytest.FixtureRequest) -> Open:
     return DRIVERS[request.param]
 
 
-@pytest.fixture
-def own_server() -> Iterator[RedisServer]:
+@contextmanager
+def running(*options: str) -> Iterator[RedisServer]:
     with tempfile.TemporaryDirectory(prefix="coat-") as directory:
-        server = RedisServer(directory, "--appendonly", "yes", "--appendfsync", "always")
+        server = RedisServer(directory, *options)
         server.start()
         try:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture
+def own_server() -> Iterator[RedisServer]:
+    with running("--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
 
 
 @contextmanager
@@ -207,3 +215,31 @@ def open_sockets(url: str) -> int:
         rows = [line.split() for line in table][1:]
     established = "01"
     return sum(row[2].endswith(port) and row[3] == established for row in rows)
+
+
+# ---- A server with as many clients as it allows ---------------------------------------------
+
+
+def test_threads_share_the_few_connections_that_a_full_server_has_for_them() -> None:
+    """One of its three is this test's own."""
+    done = threading.Event()
+    with (
+        running("--maxclients", "3") as server,
+        Store(server.url, prefix="test:", timeout=60, max_connections=8, spin_us=0) as store,
+        ThreadPoolExecutor(8) as threads,
+    ):
+
+        def ping_on() -> None:
+            while not done.is_set():
+                store.ping()
+
+        def has_refused() -> bool:
+            return b"rejected_connections:0\r" not in server.cli("INFO", "stats")
+
+        pinging = [threads.submit(ping_on) for _ in range(8)]
+        try:
+            wait_for(has_refused, "the server to refuse a connection")
+        finally:
+            done.set()
+        for each in pinging:
+            each.result()
