@@ -78,6 +78,7 @@ class _Plan:
     fault: Fault | None
     left: int = 0
     hits: int = 0
+    new: int = 0  # hits on connections that came after it
     turns: int = 0
     passed: dict[Side, bytearray] = field(
         default_factory=lambda: {"request": bytearray(), "reply": bytearray()}
@@ -92,6 +93,7 @@ class _Link:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     plan: _Plan
+    born: _Plan  # the one in force when it came
     passed: dict[Side, bytearray] = field(default_factory=dict)
     harmed: bool = False
     last: Side = "reply"
@@ -162,6 +164,11 @@ class Proxy:
         return self._plan.hits
 
     @property
+    def new_hits(self) -> int:
+        """How many of them had not been there when it was armed, so it met their greeting."""
+        return self._plan.new
+
+    @property
     def open(self) -> int:
         """How many connections of clients are open."""
         return len(self._links)
@@ -204,7 +211,7 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        link = _Link(writer, to_server, self._plan)
+        link = _Link(writer, to_server, self._plan, self._plan)
         link.begin(self._plan)
         self._links.add(link)
         pumps = [
@@ -254,6 +261,7 @@ class Proxy:
         link.harmed = True
         plan.left -= 1
         plan.hits += 1
+        plan.new += link.born is plan
         harm = _HARMS[fault.kind]
         await harm(_Harm(link, fault, before, chunk[:left], chunk[left:], reader, writer))
 

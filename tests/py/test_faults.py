@@ -607,18 +607,27 @@ def two_connections(place: Place) -> None:
 
 def swapped(place: Place, *names: str) -> list[Exception | None]:
     """Two calls at once, each of which gets the reply to the other; the failure of each."""
+    for _ in range(10):
+        failures = try_to_swap(place, *names)
+        if failures is not None:
+            return failures
+    raise AssertionError("two calls at once do not meet the fault")
+
+
+def try_to_swap(place: Place, *names: str) -> list[Exception | None] | None:
+    """None: on a busy machine a connection was idle for too long, and was replaced."""
     calls = [CALLS[name](place) for name in names]
     for call in calls:
         call.prepare()
     wait_for(lambda: two_connections(place) or place.proxy.open == 2, "two connections")
     place.proxy.arm(Fault("swap", times=2))
     outcomes = at_once([call.make for call in calls])
-    assert place.proxy.hits == 2
+    met = place.proxy.hits - place.proxy.new_hits
     for call, (result, failure) in zip(calls, outcomes, strict=True):
         if isinstance(call, Load):
             call.judge(result, failure)
     place.recovers(connections=2)
-    return [failure for _, failure in outcomes]
+    return [failure for _, failure in outcomes] if met == 2 else None
 
 
 @pytest.mark.parametrize("driver", POOLED, indirect=True)
