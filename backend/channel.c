@@ -468,12 +468,14 @@ void coat_channel_fail(struct coat_channel *c, const struct coat_error *why)
     close_channel(c);
 }
 
-/* A server that wants TLS gives up on plain commands, mostly without a word. */
+/*
+ * A server that wants TLS gives up on plain commands, mostly without a word; and what one says that
+ * wants a certificate of ours may be overtaken by the end of the connection.
+ */
 static int is_mute(const struct coat_channel *c, int number)
 {
-    const struct coat_peer *peer = &c->node->peer;
     return c->greeting.count > 0 && !c->heard && (number == EPIPE || number == ECONNRESET) &&
-           !peer->connect->tls.on && peer->address.scheme == COAT_SCHEME_TCP;
+           c->node->peer.address.scheme == COAT_SCHEME_TCP;
 }
 
 void coat_channel_broke(struct coat_channel *c, int number)
@@ -483,9 +485,11 @@ void coat_channel_broke(struct coat_channel *c, int number)
     coat_node_name(c->node, name, sizeof name);
     if (is_mute(c, number))
         coat_error_because(&why, COAT_EUNAVAILABLE, number == EPIPE ? "closed" : "reset",
-                           "%s: the server closed the connection before it said anything; if "
-                           "this port wants TLS, write rediss:// in the URL",
-                           name);
+                           "%s: the server closed the connection before it said anything; if %s",
+                           name,
+                           c->node->peer.connect->tls.on
+                               ? "it wants a certificate of its clients, set tls_cert_file"
+                               : "this port wants TLS, write rediss:// in the URL");
     else
         coat_system_error(name, number, &why);
     coat_channel_fail(c, &why);

@@ -178,9 +178,10 @@ class _Driver(_core.Driver):
         self.process = os.getpid()
         self._timer: asyncio.TimerHandle | None = None
         self._connections: set[_Connection] = set()
+        self._names = _Names(loop)
 
     def open(self, channel: _core.Channel) -> None:
-        connection = _Connection(self.loop, channel)
+        connection = _Connection(self.loop, self._names, channel)
         channel.connection = connection
         self._connections.add(connection)
         connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
@@ -205,6 +206,7 @@ class _Driver(_core.Driver):
             await asyncio.wait(
                 [connection.closed for connection in self._connections], timeout=0.05
             )
+        self._names.close()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -222,8 +224,11 @@ class _Refused(Exception):
 class _Connection(asyncio.Protocol):
     """One connection: what asyncio says goes to its channel."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, channel: _core.Channel) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, names: _Names, channel: _core.Channel
+    ) -> None:
         self._loop = loop
+        self._names = names
         self._channel = channel
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
@@ -255,7 +260,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         if isinstance(error, ssl.SSLError):
-            self._channel.refuse(*_tls_failure("", error))
+            self._channel.refuse(*_tls_failure(self._channel.target(), error))
         else:
             number = error.errno if isinstance(error, OSError) else None
             self._channel.broke(number or errno.EPIPE)
@@ -291,12 +296,12 @@ class _Connection(asyncio.Protocol):
     async def _connect(self, target: dict[str, Any]) -> None:
         """The channel has the deadline for this, and calls abort()."""
         try:
-            await _connect(self._loop, target, lambda: self)
+            await _connect(self._loop, self._names, target, lambda: self)
             await self._greet(target["credentials"])
         except _Refused as refused:
             self._channel.refuse(*refused.args)
         except ssl.SSLError as error:
-            self._channel.refuse(*_tls_failure(target["name"], error))
+            self._channel.refuse(*_tls_failure(target, error))
         except OSError as error:
             self._channel.broke(error.errno or errno.EIO)
         except Exception as error:  # such as a host's name that has no form as a domain
@@ -324,6 +329,7 @@ async def _ask(credentials: Callable[[], Any] | None) -> object:
 
 async def _connect(
     loop: asyncio.AbstractEventLoop,
+    names: _Names,
     target: dict[str, Any],
     protocol: Callable[[], asyncio.Protocol],
 ) -> None:
@@ -331,7 +337,7 @@ async def _connect(
     if target["tls"]:
         tls["ssl"] = _tls_context(target)
         tls["server_hostname"] = target["server_name"] or target["host"]
-    sock = await _socket(loop, target)
+    sock = await _socket(loop, names, target)
     try:
         await loop.create_connection(protocol, sock=sock, **tls)
     except BaseException:
@@ -339,12 +345,14 @@ async def _connect(
         raise
 
 
-async def _socket(loop: asyncio.AbstractEventLoop, target: dict[str, Any]) -> socket.socket:
+async def _socket(
+    loop: asyncio.AbstractEventLoop, names: _Names, target: dict[str, Any]
+) -> socket.socket:
     """Connected to the first of its addresses that answers."""
     if target["host"] is None:
         return await _connected(loop, socket.AF_UNIX, target["path"])
     failure: OSError | None = None
-    for family, address in await _addresses(loop, target):
+    for family, address in await _addresses(names, target):
         try:
             return await _connected(loop, family, address)
         except OSError as error:
@@ -366,22 +374,50 @@ async def _connected(loop: asyncio.AbstractEventLoop, family: int, address: Any)
     return sock
 
 
-async def _addresses(
-    loop: asyncio.AbstractEventLoop, target: dict[str, Any]
-) -> list[tuple[int, Any]]:
+async def _addresses(names: _Names, target: dict[str, Any]) -> list[tuple[int, Any]]:
     """Of the host; a literal address is not looked up."""
     host, port = target["host"], target["port"]
-    kind = {"type": socket.SOCK_STREAM}
     try:
-        found = socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST, **kind)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         try:
-            found = await loop.getaddrinfo(host, port, **kind)
+            found = await names.look_up(host, port)
         except socket.gaierror as error:
             raise _Refused(
                 "u", "resolve", f"{target['name']}: the host's name leads nowhere: {error.strerror}"
             ) from error
     return [(family, address) for family, _, _, _, address in found]
+
+
+class _Names:
+    """Looks up hosts, each once at a time: where that hangs, it takes up a thread of the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._under_way: dict[tuple[str, int], asyncio.Task[Any]] = {}
+
+    async def look_up(self, host: str, port: int) -> list[Any]:
+        where = (host, port)
+        task = self._under_way.get(where)
+        if task is None:
+            task = self._loop.create_task(self._ask(where))
+            self._under_way[where] = task
+        found, failure = await asyncio.shield(task)
+        if failure is not None:
+            raise failure
+        return cast("list[Any]", found)
+
+    async def _ask(self, where: tuple[str, int]) -> tuple[Any, Exception | None]:
+        try:
+            return await self._loop.getaddrinfo(*where, type=socket.SOCK_STREAM), None
+        except Exception as failure:
+            return None, failure
+        finally:
+            del self._under_way[where]
+
+    def close(self) -> None:
+        for task in self._under_way.values():
+            task.cancel()
 
 
 # ---- TLS ----------------------------------------------------------------------------------------
@@ -412,18 +448,82 @@ def _tls_context(target: dict[str, Any]) -> ssl.SSLContext:
     return context
 
 
-def _tls_failure(name: str, error: ssl.SSLError) -> tuple[str, str, str]:
-    code, reason = "u", "tls"
-    text = getattr(error, "verify_message", None) or error.reason or str(error)
+def _tls_failure(target: dict[str, Any], error: ssl.SSLError) -> tuple[str, str, str]:
+    """What is wrong, and what to do, in the words of tls.c."""
+    host = target["server_name"] or target["host"]
     if isinstance(error, ssl.SSLCertVerificationError):
-        code, reason = "t", _VERIFY_REASONS.get(error.verify_code, "certificate")
-        text = f"its certificate is refused: {text}"
-    return code, reason, f"{name}: TLS failed: {text}" if name else f"TLS failed: {text}"
+        unknown = ("certificate", f"its certificate is refused: {error.verify_message}")
+        kind, (reason, text) = "t", _CERTIFICATES.get(error.verify_code, unknown)
+    else:
+        said = (error.reason or "").rpartition("ALERT_")[2]
+        failed = ("u", "tls", f"TLS failed: {error.reason or error}")
+        kind, reason, text = _COMPLAINTS.get(said, failed)
+    return kind, reason, f"{target['name']}: {text.replace('HOST', host)}"
 
 
-# As tls.h: numbers of X509_V_ERR_.
-_VERIFY_REASONS = {
-    **dict.fromkeys((2, 18, 19, 20, 21), "ca"),
-    **dict.fromkeys((62, 64), "name"),
-    10: "expired",
+# By OpenSSL's numbers, X509_V_ERR_.
+_CERTIFICATES = {
+    **dict.fromkeys(
+        (2, 7, 18, 19, 20, 21, 27),
+        (
+            "ca",
+            "its certificate comes from no authority that is trusted here; set tls_ca_file to a"
+            " file with the right one",
+        ),
+    ),
+    **dict.fromkeys(
+        (62, 64),
+        (
+            "name",
+            "its certificate is not for HOST; connect to a name that stands in its subjectAltName,"
+            " or set tls_server_name to one",
+        ),
+    ),
+    9: (
+        "early",
+        "its certificate is not valid yet; correct the clock of this host, or renew the certificate"
+        " on the server",
+    ),
+    10: (
+        "expired",
+        "its certificate has expired; renew it on the server, or correct the clock of this host",
+    ),
+}
+
+# By OpenSSL's reasons, where they came as an alert by what follows ALERT_.
+_COMPLAINTS = {
+    **dict.fromkeys(
+        (
+            "BAD_CERTIFICATE",
+            "UNSUPPORTED_CERTIFICATE",
+            "CERTIFICATE_REVOKED",
+            "CERTIFICATE_EXPIRED",
+            "CERTIFICATE_UNKNOWN",
+            "UNKNOWN_CA",
+            "ACCESS_DENIED",
+            "CERTIFICATE_REQUIRED",
+        ),
+        (
+            "t",
+            "client",
+            "the server refuses our certificate, or wants one; set tls_cert_file and tls_key_file"
+            " to one from an authority that it trusts",
+        ),
+    ),
+    **dict.fromkeys(
+        (
+            "PROTOCOL_VERSION",
+            "HANDSHAKE_FAILURE",
+            "INSUFFICIENT_SECURITY",
+            "UNSUPPORTED_PROTOCOL",
+            "NO_PROTOCOLS_AVAILABLE",
+            "WRONG_SSL_VERSION",
+        ),
+        (
+            "u",
+            "protocol",
+            "no version and cipher of TLS in common; it must allow TLS 1.2 or newer, and what"
+            " tls_min_version says (if it wants a certificate of ours, set tls_cert_file)",
+        ),
+    ),
 }
