@@ -31,8 +31,10 @@ COAT_API struct coat_doc *coat_session_doc(struct coat_session *s);
  * (with the session as it was, so that the call may be repeated where that makes sense)
  *   COAT_EGONE        it was ended meanwhile
  *   COAT_EREPLACED    its id was replaced meanwhile by a login or a privilege change
- *   COAT_ECONFLICT    on_conflict is "raise", and both changed one field (`path`)
- *   COAT_EUNCERTAIN   the reply was lost, and whether the save landed cannot be told
+ *   COAT_ECONFLICT    on_conflict is "raise", and both changed one field (`path`); or what was to
+ *                     be added to (coat_doc_add) is not a number any more
+ *   COAT_EUNCERTAIN   the reply was lost, and whether the save landed cannot be told. To repeat it
+ *                     is safe, and where something was added, refused: load the session again
  *   COAT_ELIMIT       with the other side's fields it would be over a limit
  *   COAT_ECORRUPT, COAT_EFORMAT    the record was overwritten meanwhile with something else
  * or a failure of coat_store.h; after COAT_EFOREIGN too it cannot be told whether the save landed.

@@ -136,6 +136,20 @@ static int resolve(const struct merge *m, const struct coat_change *c, struct si
     }
 }
 
+/* An addition is no conflict, unless there is nothing any more that can be added to. */
+static int add(const struct merge *m, const struct coat_change *c, struct coat_error *err)
+{
+    int rc = coat_doc_add(m->theirs, c->name, c->name_len, c->added, err);
+    if (rc != COAT_ENOTSTORABLE)
+        return rc;
+    note_conflict(m->conflicts, c);
+    coat_error_set(err, COAT_ECONFLICT,
+                   "this request added to the field, and another one has made something of it that "
+                   "is not a whole number of 64 bits; load the session again and repeat");
+    coat_path_prepend_text(err, c->name, c->name_len);
+    return COAT_ECONFLICT;
+}
+
 static int is_conflict(const struct merge *m, const struct coat_change *c, struct side theirs)
 {
     struct side base = {c->base, c->base_len};
@@ -144,10 +158,15 @@ static int is_conflict(const struct merge *m, const struct coat_change *c, struc
 
 enum pass { TAKING, GIVING, ASKING };
 
-/* In which pass it is the turn of a change. A function may make the field longer or shorter. */
+/*
+ * In which pass it is the turn of a change, the same before and after it was made. A function may
+ * make the field longer or shorter.
+ */
 static enum pass pass_of(const struct merge *m, const struct coat_change *c, struct side theirs,
                          int conflict)
 {
+    if (c->adds)
+        return GIVING;
     if (conflict && m->policy->ask)
         return ASKING;
     return !c->mine || (theirs.bytes && c->mine_len <= theirs.len) ? TAKING : GIVING;
@@ -167,9 +186,11 @@ static int merge_pass(const struct merge *m, const struct coat_doc *mine, enum p
         if (!coat_doc_get(m->theirs, c.name, c.name_len, &theirs.bytes, &theirs.len))
             theirs = (struct side){NULL, 0};
         int conflict = is_conflict(m, &c, theirs);
-        if (same(theirs, my) || pass_of(m, &c, theirs, conflict) != pass)
+        if ((same(theirs, my) && !c.adds) || pass_of(m, &c, theirs, conflict) != pass)
             continue;
-        int rc = conflict ? resolve(m, &c, theirs, err) : apply(m->theirs, &c, err);
+        int rc = c.adds     ? add(m, &c, err)
+                 : conflict ? resolve(m, &c, theirs, err)
+                            : apply(m->theirs, &c, err);
         if (rc < 0)
             return rc;
     }

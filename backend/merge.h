@@ -3,7 +3,8 @@
  *
  * The base is what this request first read, "mine" its changes since then, "theirs" the newest
  * record. Where only one side changed a field, that side's change is kept, a deletion included;
- * where both changed it to different values, on_conflict says what becomes of it.
+ * where both changed it to different values, on_conflict says what becomes of it. What was added to
+ * a number is added to theirs, whoever else has added to it or set it.
  */
 #ifndef COAT_BACKEND_MERGE_H
 #define COAT_BACKEND_MERGE_H

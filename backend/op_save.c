@@ -236,6 +236,7 @@ static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *
         return;
     }
     work->phase = WRITING;
+    s->unsure = 1;
     work->ttl_ms = coat_head_ttl_ms(&work->next, now_ms);
     work->asked_ms = now_ms;
     coat_attempt_begin(a, COAT_WRITES, s->keys.record, s->keys.len);
@@ -351,10 +352,19 @@ static int prepare_ids(struct coat_session *s, struct coat_error *err)
     return rc < 0 ? rc : coat_sid_hash(&work->sid, work->new_hash, err);
 }
 
+/* An earlier save of the same additions may have landed, and a merge would add them once more. */
+static int unsure(struct coat_error *err)
+{
+    return coat_error_because(
+        err, COAT_EUNCERTAIN, "lost",
+        "an earlier save of what was added to a field may have landed, and to "
+        "repeat it could count twice; load the session again");
+}
+
 static void begin_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
                         struct coat_error *err)
 {
-    int rc = prepare_ids(s, err);
+    int rc = s->unsure && coat_doc_adds(s->doc) ? unsure(err) : prepare_ids(s, err);
     if (rc < 0) {
         coat_session_done(s, step, rc);
         return;
@@ -431,4 +441,6 @@ void coat_save_step(struct coat_op *op, const struct coat_event *event, struct c
         create_answered(s, event, now_ms, step, err);
     else
         write_answered(s, event, now_ms, step, err);
+    if (step->kind == COAT_STEP_DONE && step->rc != COAT_EUNCERTAIN && step->rc != COAT_EFOREIGN)
+        s->unsure = 0;
 }

@@ -72,6 +72,7 @@ struct coat_session {
     struct coat_doc *doc; /* all but UNLOADED */
     struct coat_pending pending;
     int merged;
+    int unsure; /* a save was sent, and it is not known whether it landed, nor surely not */
 };
 
 static inline struct coat_session *coat_session_of(struct coat_op *op)

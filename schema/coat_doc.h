@@ -60,6 +60,17 @@ COAT_API int coat_doc_set(struct coat_doc *doc, const char *name, size_t name_le
 COAT_API int coat_doc_put(struct coat_doc *doc, const char *name, struct coat_packer *p,
                           struct coat_error *err);
 
+/*
+ * Add to a whole number of 64 bits; where there is no such field, to 0. As a change it is an
+ * addition: where another request has changed the field meanwhile, a save adds to what that one
+ * has stored, so nothing is counted twice or lost. Setting or deleting the field ends that. 0, or a
+ * failure that leaves the document as it was: COAT_ENOTSTORABLE, the field is something else;
+ * COAT_ELIMIT with the reason "int64", the sum has no room; COAT_ELIMIT, COAT_ENOMEM as
+ * coat_doc_set.
+ */
+COAT_API int coat_doc_add(struct coat_doc *doc, const char *name, size_t name_len, int64_t by,
+                          struct coat_error *err);
+
 /* 1: deleted. 0: there was none. COAT_ENOMEM: as it was. */
 COAT_API int coat_doc_delete(struct coat_doc *doc, const char *name, size_t name_len,
                              struct coat_error *err);

@@ -228,6 +228,31 @@ static const void *bytes_at(const struct coat_doc *doc, struct coat_span s)
     return s.at == COAT_NOWHERE ? NULL : coat_fields_bytes(&doc->fields, s.at);
 }
 
+/* 1 and a whole number of 64 bits; no value at all is 0. 0: it is something else. */
+static int read_number(const struct coat_doc *doc, struct coat_span s, int64_t *number)
+{
+    struct coat_cursor c;
+    struct coat_item item;
+
+    *number = 0;
+    if (s.at == COAT_NOWHERE)
+        return 1;
+    coat_cursor_init(&c, bytes_at(doc, s), s.len);
+    if (!coat_cursor_next(&c, &item) || item.kind != COAT_INT || item.is_unsigned || item.is_big)
+        return 0;
+    *number = item.i;
+    return 1;
+}
+
+/* The same where it is known to be one. */
+static int64_t number_in(const struct coat_doc *doc, struct coat_span s)
+{
+    int64_t number;
+
+    read_number(doc, s, &number);
+    return number;
+}
+
 int coat_doc_next_change(const struct coat_doc *doc, size_t *at, struct coat_change *change)
 {
     size_t count = coat_fields_count(&doc->fields);
@@ -245,9 +270,22 @@ int coat_doc_next_change(const struct coat_doc *doc, size_t *at, struct coat_cha
             .mine = bytes_at(doc, f->mine),
             .mine_len = f->mine.len,
             .mine_items = f->mine.items,
+            .adds = (int)f->adds,
         };
+        if (f->adds)
+            change->added = number_in(doc, f->mine) - number_in(doc, f->base);
         return 1;
     }
+    return 0;
+}
+
+int coat_doc_adds(const struct coat_doc *doc)
+{
+    struct coat_change change;
+
+    for (size_t at = 0; coat_doc_next_change(doc, &at, &change);)
+        if (change.adds)
+            return 1;
     return 0;
 }
 
@@ -350,12 +388,17 @@ static int set(struct coat_doc *doc, const char *name, size_t name_len, const vo
     struct coat_field f =
         number != COAT_NOWHERE ? *coat_fields_at(&doc->fields, number) : coat_field_new(name_len);
     struct totals t = totals_with(doc, &f, len, items);
-    int rc = check_totals(doc, &t, err), is_new = f.mine.at == COAT_NOWHERE, is_base;
+    int rc = check_totals(doc, &t, err), is_new = f.mine.at == COAT_NOWHERE, is_base, is_sum;
 
     if (rc < 0)
         return rc;
-    if (coat_fields_value_is(&doc->fields, f.mine, value, len))
+    is_sum = f.adds != 0;
+    f.adds = 0;
+    if (coat_fields_value_is(&doc->fields, f.mine, value, len)) {
+        if (is_sum)
+            coat_fields_replace(&doc->fields, number, &f);
         return 0;
+    }
     is_base = coat_fields_value_is(&doc->fields, f.base, value, len);
     if (f.key == COAT_NOWHERE)
         size += f.key_len;
@@ -440,6 +483,49 @@ int coat_doc_put(struct coat_doc *doc, const char *name, struct coat_packer *p,
     return rc;
 }
 
+/* What the field is with `by` more than it has. */
+static int add_up(const struct coat_doc *doc, const struct coat_field *f, int64_t by, int64_t *sum,
+                  struct coat_error *err)
+{
+    int64_t number, base, added;
+
+    if (!read_number(doc, f->mine, &number))
+        return coat_error_because(err, COAT_ENOTSTORABLE, "number",
+                                  "this is not a whole number of 64 bits, so nothing can be added "
+                                  "to it");
+    base = f->adds ? number_in(doc, f->base) : number;
+    if (__builtin_add_overflow(number, by, sum) || __builtin_sub_overflow(*sum, base, &added))
+        return coat_error_because(err, COAT_ELIMIT, "int64",
+                                  "the sum would be beyond 64 bits, or too far from what was read");
+    return 0;
+}
+
+int coat_doc_add(struct coat_doc *doc, const char *name, size_t name_len, int64_t by,
+                 struct coat_error *err)
+{
+    size_t number = coat_names_find(&doc->names, &doc->fields, name, name_len), len;
+    struct coat_field f =
+        number != COAT_NOWHERE ? *coat_fields_at(&doc->fields, number) : coat_field_new(name_len);
+    int adds = f.adds || f.mine.at == f.base.at;
+    unsigned char bytes[COAT_WIRE_SCALAR_MAX];
+    int64_t sum = 0;
+    int rc = check_name(name, name_len, err);
+
+    if (rc < 0)
+        return rc;
+    rc = add_up(doc, &f, by, &sum, err);
+    len = (size_t)(coat_wire_put_int(bytes, sum) - bytes);
+    if (rc == 0)
+        rc = set(doc, name, name_len, bytes, len, 1, err);
+    if (rc < 0)
+        return in_field(rc, name, name_len, err);
+    number = coat_names_find(&doc->names, &doc->fields, name, name_len);
+    f = *coat_fields_at(&doc->fields, number);
+    f.adds = adds && f.mine.at != f.base.at;
+    coat_fields_replace(&doc->fields, number, &f);
+    return 0;
+}
+
 int coat_doc_delete(struct coat_doc *doc, const char *name, size_t name_len, struct coat_error *err)
 {
     size_t number = coat_names_find(&doc->names, &doc->fields, name, name_len);
@@ -457,6 +543,7 @@ int coat_doc_delete(struct coat_doc *doc, const char *name, size_t name_len, str
         coat_fields_retire(&doc->fields, number);
     } else {
         f.mine = COAT_NO_VALUE;
+        f.adds = 0;
         coat_fields_replace(&doc->fields, number, &f);
     }
     tidy(doc);
@@ -475,6 +562,7 @@ int coat_doc_commit(struct coat_doc *doc, struct coat_error *err)
             continue;
         f = *coat_fields_at(&doc->fields, i);
         f.base = f.mine;
+        f.adds = 0;
         coat_fields_replace(&doc->fields, i, &f);
         if (f.mine.at == COAT_NOWHERE)
             coat_fields_retire(&doc->fields, i);

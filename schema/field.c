@@ -30,8 +30,8 @@ struct coat_field coat_field_new(size_t name_len)
     unsigned char head[COAT_WIRE_HEAD_MAX];
     size_t head_len = (size_t)(coat_wire_put_text_head(head, name_len) - head);
 
-    return (struct coat_field){COAT_NOWHERE, (uint32_t)name_len, (uint32_t)(head_len + name_len),
-                               COAT_NO_VALUE, COAT_NO_VALUE};
+    return (struct coat_field){COAT_NOWHERE,  (uint32_t)name_len, (uint32_t)(head_len + name_len),
+                               COAT_NO_VALUE, COAT_NO_VALUE,      0};
 }
 
 /* Where it is within the fields' own bytes, or COAT_NOWHERE. */

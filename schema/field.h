@@ -31,6 +31,7 @@ struct coat_field {
     uint32_t key_len;      /* with it */
     struct coat_span base; /* what was read */
     struct coat_span mine; /* what is there now */
+    uint32_t adds;         /* 1: mine came from base by coat_doc_add alone */
 };
 
 /* All zero: none. */

@@ -70,7 +70,10 @@ class LockLost(Error):
 
 
 class Conflict(Error):
-    """Two requests changed the same field, and the store was told to raise."""
+    """Two requests changed the same field, and the store was told to raise.
+
+    Or one counted with ``incr``, and the other made of the field what is no number.
+    """
 
     path: str = ""
 

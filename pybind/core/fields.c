@@ -124,6 +124,36 @@ int core_field_set(struct core_session *s, PyObject *name, PyObject *value)
     return rc;
 }
 
+static void *refuse_sum(struct core_session *s, const struct coat_error *err)
+{
+    if (err->code == COAT_ENOTSTORABLE && strcmp(err->reason, "number") == 0)
+        return PyErr_Format(PyExc_TypeError, "session%s: %s", err->path, err->text);
+    return core_raise(s->state, err, "session");
+}
+
+PyObject *core_field_add(struct core_session *s, PyObject *name, int64_t by)
+{
+    struct coat_doc *doc = coat_session_doc(s->session);
+    size_t len, count = coat_doc_count(doc);
+    const char *utf8 = utf8_of(name, &len);
+    struct coat_error err;
+
+    if (utf8 == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        PyErr_Clear();
+        refuse_name(s, name);
+        return NULL;
+    }
+    if (utf8 == NULL)
+        return NULL;
+    if (coat_doc_add(doc, utf8, len, by, &err) < 0)
+        return refuse_sum(s, &err);
+    s->names_version += coat_doc_count(doc) != count;
+    /* The object that was the number; nothing else has been added to. */
+    if (PyDict_Contains(s->fields, name) == 1 && PyDict_DelItem(s->fields, name) < 0)
+        return NULL;
+    return core_field_get(s, name);
+}
+
 int core_field_delete(struct core_session *s, PyObject *name)
 {
     struct coat_error err;

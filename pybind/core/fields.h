@@ -21,6 +21,10 @@ int core_field_has(struct core_session *s, PyObject *name);
 /* 0, or -1 with an exception (NotStorable, LimitExceeded, MemoryError) and all as before. */
 int core_field_set(struct core_session *s, PyObject *name, PyObject *value);
 
+/* Add to a whole number: the new one, or NULL with TypeError, or as core_field_set, all as before.
+ */
+PyObject *core_field_add(struct core_session *s, PyObject *name, int64_t by);
+
 /* 1, 0 where there was none, or -1 with an exception. */
 int core_field_delete(struct core_session *s, PyObject *name);
 

@@ -207,17 +207,20 @@ static Py_ssize_t length(PyObject *object)
     return look(s) < 0 ? -1 : (Py_ssize_t)coat_doc_count(coat_session_doc(s->session));
 }
 
-static int set(struct core_session *s, PyObject *key, PyObject *value)
+static int refuse_field(struct core_session *s, PyObject *key)
 {
     struct core_refusal r;
 
-    if (PyUnicode_CheckExact(key))
-        return core_field_set(s, key, value);
     if (core_refuse_key(&r, "session", NULL, key, "the name of a field is a str") < 0)
         return -1;
     core_refusal_raise(s->state, &r);
     core_refusal_release(&r);
     return -1;
+}
+
+static int set(struct core_session *s, PyObject *key, PyObject *value)
+{
+    return PyUnicode_CheckExact(key) ? core_field_set(s, key, value) : refuse_field(s, key);
 }
 
 static int delete (struct core_session *s, PyObject *key)
@@ -240,6 +243,42 @@ static int assign(PyObject *object, PyObject *key, PyObject *value)
     if (look_to_change(s) < 0)
         return -1;
     return value != NULL ? set(s, key, value) : delete (s, key);
+}
+
+/* Of 64 bits. -1 with an exception; that may also be the number. */
+static int64_t whole_number(PyObject *by)
+{
+    int overflow;
+    long long number;
+
+    if (!PyLong_CheckExact(by)) {
+        PyErr_Format(PyExc_TypeError, "by must be an int, not %.80s", Py_TYPE(by)->tp_name);
+        return -1;
+    }
+    number = PyLong_AsLongLongAndOverflow(by, &overflow);
+    if (overflow != 0)
+        PyErr_SetString(PyExc_OverflowError, "by must be a number of 64 bits");
+    return number;
+}
+
+static PyObject *incr(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"field", "by", NULL};
+    struct core_session *s = (struct core_session *)object;
+    PyObject *field, *by = NULL;
+    int64_t number = 1;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:incr", names, &field, &by))
+        return NULL;
+    if (by != NULL && (number = whole_number(by)) == -1 && PyErr_Occurred())
+        return NULL;
+    if (look_to_change(s) < 0)
+        return NULL;
+    if (!PyUnicode_CheckExact(field)) {
+        refuse_field(s, field);
+        return NULL;
+    }
+    return core_field_add(s, field, number);
 }
 
 /* ---- Walking over the names ---------------------------------------------------------------- */
@@ -779,6 +818,10 @@ static PyMethodDef blocking_methods[] = {
 static PyMethodDef methods[] = {
     {"get", CORE_METHOD(get), METH_FASTCALL,
      "get($self, field, default=None, /)\n--\n\nThe field, or the default where there is none."},
+    {"incr", CORE_METHOD(incr), METH_VARARGS | METH_KEYWORDS,
+     "incr($self, field, by=1)\n--\n\n"
+     "Add to a whole number, or to 0 where there is no such field; what it is then. The save adds it\n"
+     "to what another request has made of the field meanwhile, so none is lost and none counts twice."},
     {"login", CORE_METHOD(login), METH_VARARGS | METH_KEYWORDS,
      "login($self, principal, *, carry)\n--\n\n"
      "With the next save: a new id, a new lifetime, and only the fields to carry."},

@@ -27,8 +27,13 @@ struct coat_change {
     const void *mine; /* what is there now, or NULL: deleted */
     size_t mine_len;
     size_t mine_items;
+    int adds;      /* 1: it was made by coat_doc_add alone */
+    int64_t added; /* then: so much in all */
 };
 int coat_doc_next_change(const struct coat_doc *doc, size_t *at, struct coat_change *change);
+
+/* 1 if one of the changes is an addition. */
+int coat_doc_adds(const struct coat_doc *doc);
 
 /* The bytes that the document encodes to: exactly this many. */
 size_t coat_doc_size(const struct coat_doc *doc);

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
 import pytest
-from coatcheck import MISSING, ConfigError, Conflict, NotStorable, Store, aio
+from coatcheck import MISSING, ConfigError, Conflict, LimitExceeded, NotStorable, Store, aio
 from conftest import RedisServer
 
 
@@ -60,6 +61,145 @@ def face(request: pytest.FixtureRequest, redis_server: RedisServer) -> Iterator[
         closing(Face(request.param, redis_server.url, loop)) as face,
     ):
         yield face
+
+
+def at_once(*work: Callable[[], None]) -> None:
+    """Each in a thread of its own; what one raises is raised."""
+    with ThreadPoolExecutor(len(work)) as pool:
+        for done in [pool.submit(one) for one in work]:
+            done.result()
+
+
+# ---- incr -----------------------------------------------------------------------------------
+
+
+def test_incr_adds_to_a_number_or_to_nothing(face: Face) -> None:
+    store = face.open()
+    session_id = face.stored(store, n=5)
+    session = face.load(store, session_id)
+    assert session["n"] == 5
+    assert (session.incr("n"), session.incr("n", 10), session.incr("n", by=-2)) == (6, 16, 14)
+    assert session.incr("new") == 1
+    assert (session["n"], session["new"], session.modified) == (14, 1, True)
+    face.call(session.save())
+    assert face.fields(store, session_id) == {"n": 14, "new": 1}
+
+
+@pytest.mark.parametrize("on_conflict", ["mine", "theirs", "raise"])
+def test_two_requests_that_count_are_both_counted(face: Face, on_conflict: str) -> None:
+    store = face.open(on_conflict=on_conflict)
+    session_id = face.stored(store, n=1)
+    first, second = face.load(store, session_id), face.load(store, session_id)
+    first.incr("n")
+    second.incr("n")
+    face.call(first.save())
+    face.call(second.save())
+    assert second["n"] == 3
+    assert face.fields(store, session_id) == {"n": 3}
+    assert store.stats()["coatcheck_conflicts_total"] == 0
+
+
+def test_a_number_that_was_deleted_meanwhile_counts_as_none(face: Face) -> None:
+    store = face.open()
+    session_id = face.stored(store, n=5)
+    first, second = face.load(store, session_id), face.load(store, session_id)
+    del first["n"]
+    second.incr("n", 2)
+    face.call(first.save())
+    face.call(second.save())
+    assert face.fields(store, session_id) == {"n": 2}
+
+
+def test_what_is_set_after_an_incr_is_set(face: Face) -> None:
+    store = face.open()
+    session_id = face.stored(store, n=5)
+    first, second = face.load(store, session_id), face.load(store, session_id)
+    first.incr("n")
+    second.incr("n")
+    second["n"] = 40
+    face.call(first.save())
+    face.call(second.save())
+    assert face.fields(store, session_id) == {"n": 40}
+
+
+def test_a_field_that_is_no_number_any_more_is_a_conflict(face: Face) -> None:
+    store = face.open(on_conflict="mine")
+    session_id = face.stored(store, n=5)
+    first, second = face.load(store, session_id), face.load(store, session_id)
+    first["n"] = "five"
+    second.incr("n")
+    face.call(first.save())
+    with pytest.raises(Conflict) as caught:
+        face.call(second.save())
+    assert caught.value.path == "session['n']"
+    assert face.fields(store, session_id) == {"n": "five"}
+
+
+@pytest.mark.parametrize("value", [None, True, 1.0, "1", [1], 1 << 70])
+def test_only_whole_numbers_of_64_bits_are_added_to(face: Face, value: Any) -> None:
+    session = face.open().new()
+    session["n"] = value
+    with pytest.raises(TypeError, match=r"session\['n'\]"):
+        session.incr("n")
+    assert session["n"] is value
+
+
+def test_a_sum_beyond_64_bits_is_refused(face: Face) -> None:
+    session = face.open().new()
+    session["n"] = (1 << 63) - 1
+    with pytest.raises(LimitExceeded) as caught:
+        session.incr("n")
+    assert caught.value.limit == "int64"
+    with pytest.raises(OverflowError):
+        session.incr("m", 1 << 63)
+    assert session == {"n": (1 << 63) - 1}
+
+
+@pytest.mark.parametrize("arguments", [(5,), ("n", 1.0), ("n", True), ("n", "1"), ("\ud800",)])
+def test_incr_takes_the_name_of_a_field_and_an_int(face: Face, arguments: Any) -> None:
+    session = face.open().new()
+    with pytest.raises(TypeError):
+        session.incr(*arguments)
+    assert not session.modified
+
+
+def test_many_threads_count_exactly(redis_server: RedisServer) -> None:
+    def count() -> None:
+        for _ in range(25):
+            session = store.load(session_id)
+            assert session is not None
+            session.incr("n")
+            session.save()
+
+    with Store(redis_server.url, prefix="test:", timeout=30) as store:
+        session = store.new()
+        session["n"] = 0
+        session_id = session.save() or ""
+        at_once(*[count] * 8)
+        again = store.load(session_id)
+        assert again is not None
+        assert again["n"] == 200
+
+
+def test_many_tasks_count_exactly(redis_server: RedisServer) -> None:
+    async def count(store: aio.Store, session_id: str) -> None:
+        for _ in range(25):
+            session = await store.load(session_id)
+            assert session is not None
+            session.incr("n")
+            await session.save()
+
+    async def main() -> None:
+        async with aio.Store(redis_server.url, prefix="test:", timeout=30) as store:
+            session = store.new()
+            session["n"] = 0
+            session_id = await session.save() or ""
+            await asyncio.gather(*[count(store, session_id) for _ in range(8)])
+            again = await store.load(session_id)
+            assert again is not None
+            assert again["n"] == 200
+
+    asyncio.run(main())
 
 
 # ---- on_conflict ----------------------------------------------------------------------------

@@ -30,6 +30,8 @@ def sessions(store: Store) -> datetime | None:
     mapping: MutableMapping[str, Any] = session
     session.update(plain, size=1)
     session.idle = 60
+    seen: int = session.incr("seen") + session.incr("seen", by=2)
+    print(seen)
     session_id: str | None = session.save()
     session.login("user:42", carry=["cart"])
     session.login("user:42", carry="all")

@@ -769,6 +769,109 @@ static void freeing_nothing_is_legal(void **state)
     coat_doc_free(NULL);
 }
 
+/* ---- Adding -------------------------------------------------------------------------------- */
+
+static void add(const char *name, int64_t by)
+{
+    assert_int_equal(coat_doc_add(doc, name, strlen(name), by, NULL), 0);
+}
+
+/* The only change there is adds so much; -1: it is none that adds. */
+static void assert_adds(int64_t want)
+{
+    struct coat_change change;
+    size_t at = 0;
+
+    assert_int_equal(coat_doc_next_change(doc, &at, &change), 1);
+    assert_int_equal(change.adds ? change.added : -1, want);
+    assert_int_equal(coat_doc_adds(doc), want != -1);
+    assert_int_equal(coat_doc_next_change(doc, &at, &change), 0);
+}
+
+static void what_is_added_is_there(void **state)
+{
+    (void)state;
+    parse("81a16105");
+    add("a", 3);
+    assert_value("a", "08");
+    add("a", -9);
+    assert_value("a", "ff");
+    add("b", 300);
+    assert_value("b", "cd012c");
+    assert_written("82a161ffa162cd012c");
+    assert_changes("a:05>ff b:->cd012c ");
+}
+
+static void an_addition_is_known_as_such_until_the_field_is_set(void **state)
+{
+    (void)state;
+    parse("81a16105");
+    assert_int_equal(coat_doc_adds(doc), 0);
+    add("a", 3);
+    add("a", 4);
+    assert_adds(7);
+    set("a", "0c"); /* what it is */
+    assert_adds(-1);
+    add("a", 1);
+    assert_adds(-1);
+    set("a", "05");
+    add("a", 2);
+    assert_adds(2);
+    add("a", -2);
+    assert_changes("");
+    add("a", 1);
+    assert_int_equal(delete ("a"), 1);
+    add("a", 1);
+    assert_value("a", "01");
+    assert_adds(-1);
+
+    parse("80");
+    add("n", 0);
+    assert_adds(0);
+    assert_int_equal(coat_doc_commit(doc, NULL), 0);
+    assert_int_equal(coat_doc_adds(doc), 0);
+    add("n", 6);
+    assert_adds(6);
+}
+
+static void what_is_not_a_whole_number_of_64_bits_is_not_added_to(void **state)
+{
+    static const char *const others[] = {"c0",
+                                         "c3",
+                                         "cb3ff0000000000000",
+                                         "a131",
+                                         "9101",
+                                         "cfffffffffffffffff",
+                                         "c70902010000000000000000"};
+    struct coat_error err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        set("a", others[i]);
+        assert_int_equal(coat_doc_add(doc, "a", 1, 1, &err), COAT_ENOTSTORABLE);
+        assert_string_equal(err.path, "['a']");
+        assert_value("a", others[i]);
+    }
+    assert_int_equal(coat_doc_add(doc, "\xff", 1, 1, &err), COAT_ENOTSTORABLE);
+}
+
+static void a_sum_that_has_no_room_is_refused(void **state)
+{
+    struct coat_error err;
+
+    (void)state;
+    add("a", INT64_MAX);
+    assert_int_equal(coat_doc_add(doc, "a", 1, 1, &err), COAT_ELIMIT);
+    assert_string_equal(err.reason, "int64");
+    assert_value("a", "cf7fffffffffffffff");
+    /* -9 is in the record, and what was added to it would need 65 bits */
+    parse("81a161f7");
+    add("a", INT64_MAX);
+    assert_int_equal(coat_doc_add(doc, "a", 1, 1, &err), COAT_ELIMIT);
+    parse("81a161d38000000000000000");
+    assert_int_equal(coat_doc_add(doc, "a", 1, -1, &err), COAT_ELIMIT);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -785,6 +888,10 @@ int main(void)
         TEST(a_change_tells_its_items),
         TEST(names_may_hold_anything_that_is_text),
         TEST(an_empty_name_may_be_null),
+        TEST(what_is_added_is_there),
+        TEST(an_addition_is_known_as_such_until_the_field_is_set),
+        TEST(what_is_not_a_whole_number_of_64_bits_is_not_added_to),
+        TEST(a_sum_that_has_no_room_is_refused),
         TEST(req_56_a_bad_value_leaves_the_document_as_it_was),
         TEST(a_packed_value_is_put),
         TEST(a_value_of_the_document_itself_can_be_set),

@@ -239,6 +239,64 @@ static void growing_waits_for_shrinking(void **state)
     coat_doc_free(theirs);
 }
 
+/* ---- Additions ------------------------------------------------------------------------------ */
+
+static void what_was_added_is_added_to_theirs(void **state)
+{
+    (void)state;
+    static const struct row ROW[] = {
+        {"n=1", NULL, "n=1", "n=3", 0}, /* nobody else has touched it */
+        {"n=1", NULL, "n=3", "n=5", 0}, /* another has added as much */
+        {"n=1", NULL, "n=7 b=1", "n=9 b=1", 0},
+        {"n=1", NULL, "b=1", "b=1 n=2", 0}, /* and one that was deleted counts as 0 */
+        {"", NULL, "n=4", "n=6", 0},
+        {"", NULL, "", "n=2", 0},
+    };
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++)
+        for (int always = COAT_CONFLICT_MINE; always <= COAT_CONFLICT_RAISE; always++) {
+            struct coat_conflict_policy policy = {.always = (enum coat_on_conflict)always};
+            struct coat_doc *mine = make(ROW[i].base, NULL), *theirs = make(ROW[i].theirs, NULL);
+            struct coat_conflicts conflicts;
+            char out[64];
+            assert_int_equal(coat_doc_add(mine, "n", 1, 2, NULL), 0);
+            assert_int_equal(coat_merge(theirs, mine, NULL, &policy, &conflicts, NULL), 0);
+            write_fields(theirs, out, sizeof out);
+            assert_string_equal(out, ROW[i].merged);
+            assert_int_equal(conflicts.count, 0);
+            coat_doc_free(mine);
+            coat_doc_free(theirs);
+        }
+}
+
+static void what_is_no_number_any_more_is_a_conflict_whatever_the_policy(void **state)
+{
+    (void)state;
+    struct coat_doc *mine = make("n=1", NULL), *theirs = make("n=1", NULL);
+    struct coat_conflicts conflicts;
+    struct coat_error err;
+    assert_int_equal(coat_doc_add(mine, "n", 1, 1, NULL), 0);
+    assert_int_equal(coat_doc_set(theirs, "n", 1, "\xa1x", 2, NULL), 0);
+    assert_int_equal(coat_merge(theirs, mine, NULL, &MINE, &conflicts, &err), COAT_ECONFLICT);
+    assert_string_equal(err.path, "['n']");
+    assert_int_equal(conflicts.count, 1);
+    assert_string_equal(conflicts.fields, "['n']");
+    coat_doc_free(mine);
+    coat_doc_free(theirs);
+}
+
+static void a_sum_of_both_that_has_no_room_is_refused(void **state)
+{
+    (void)state;
+    struct coat_doc *mine = make("", NULL), *theirs = make("n=1", NULL);
+    struct coat_conflicts conflicts;
+    struct coat_error err;
+    assert_int_equal(coat_doc_add(mine, "n", 1, INT64_MAX, NULL), 0);
+    assert_int_equal(coat_merge(theirs, mine, NULL, &MINE, &conflicts, &err), COAT_ELIMIT);
+    assert_string_equal(err.reason, "int64");
+    coat_doc_free(mine);
+    coat_doc_free(theirs);
+}
+
 /* ---- A function decides --------------------------------------------------------------------- */
 
 /* What it was asked, as "name base mine theirs", and what it answers. */
@@ -365,6 +423,9 @@ int main(void)
         cmocka_unit_test(a_merge_beyond_a_limit_is_refused),
         cmocka_unit_test(no_limit_is_in_the_way_that_both_ends_keep),
         cmocka_unit_test(growing_waits_for_shrinking),
+        cmocka_unit_test(what_was_added_is_added_to_theirs),
+        cmocka_unit_test(what_is_no_number_any_more_is_a_conflict_whatever_the_policy),
+        cmocka_unit_test(a_sum_of_both_that_has_no_room_is_refused),
         cmocka_unit_test(a_function_is_asked_only_for_conflicts_and_sees_all_three_sides),
         cmocka_unit_test(a_function_decides_whose_or_what),
         cmocka_unit_test(a_function_that_fails_or_raises_ends_the_merge),

@@ -567,6 +567,89 @@ static void on_conflict_raise_names_the_field_and_changes_nothing(void **state)
     script_release(&t);
 }
 
+/* A stored session with a = "1" to which n = 2 was added and not saved. */
+static void begin_added(struct script *t, struct stored *rec)
+{
+    script_create(t, rec);
+    assert_int_equal(coat_doc_add(coat_session_doc(t->s), "n", 1, 2, NULL), 0);
+}
+
+#define THEIRS_HAVE_5                                                                              \
+    "\x81\xa1"                                                                                     \
+    "n\x05"
+
+static void assert_number(const struct script *t, unsigned char number)
+{
+    struct stored rec = saved_record(t);
+    assert_int_equal(rec.bytes[rec.len - 1], number);
+}
+
+static void an_addition_meets_what_others_have_added_and_counts_once(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec, theirs;
+    begin_added(&t, &rec);
+    script_start(&t, COAT_OP_SAVE);
+    assert_number(&t, 2);
+    theirs = STORED_SAVED(&rec, "x", "", THEIRS_HAVE_5);
+    script_answer(&t, STORED(&theirs));
+    assert_number(&t, 7);
+    theirs = STORED_SAVED(&theirs, "y", "", THEIRS_HAVE_5);
+    script_answer(&t, STORED(&theirs)); /* it begins anew with theirs */
+    assert_number(&t, 7);
+    script_answer(&t, INTEGER(1));
+    script_done(&t, 0);
+    assert_int_equal(conflicts(&t), 0);
+    script_start(&t, COAT_OP_SAVE);
+    script_done(&t, 0);
+    script_release(&t);
+}
+
+static void after_a_doubtful_save_nothing_is_added_again(void **state)
+{
+    (void)state;
+    for (int abandoned = 0; abandoned < 2; abandoned++) {
+        struct script t;
+        struct stored rec;
+        begin_added(&t, &rec);
+        script_start(&t, COAT_OP_SAVE);
+        if (!abandoned) {
+            script_lost(&t, MAYBE_SENT | FINAL);
+            script_done(&t, COAT_EUNCERTAIN);
+        }
+        script_start(&t, COAT_OP_SAVE);
+        script_done(&t, COAT_EUNCERTAIN);
+        assert_non_null(strstr(t.err.text, "twice"));
+
+        /* an assignment may be repeated */
+        set_field(t.s, "n", "5");
+        script_start(&t, COAT_OP_SAVE);
+        script_answer(&t, INTEGER(1));
+        script_done(&t, 0);
+        assert_int_equal(coat_doc_add(coat_session_doc(t.s), "m", 1, 2, NULL), 0);
+        script_start(&t, COAT_OP_SAVE);
+        script_answer(&t, INTEGER(1));
+        script_done(&t, 0);
+        script_release(&t);
+    }
+}
+
+static void an_addition_that_surely_did_not_land_may_be_repeated(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec;
+    begin_added(&t, &rec);
+    script_start(&t, COAT_OP_SAVE);
+    script_lost(&t, UNSENT | FINAL);
+    script_done(&t, COAT_EUNAVAILABLE);
+    script_start(&t, COAT_OP_SAVE);
+    script_answer(&t, INTEGER(1));
+    script_done(&t, 0);
+    script_release(&t);
+}
+
 static void their_idle_timeout_stays_unless_i_set_mine(void **state)
 {
     (void)state;
@@ -1153,6 +1236,9 @@ int main(void)
         cmocka_unit_test(their_record_is_merged_and_saved_upon),
         cmocka_unit_test(my_changes_alone_are_applied_at_each_try),
         cmocka_unit_test(a_conflict_is_counted_once_and_mine_wins),
+        cmocka_unit_test(an_addition_meets_what_others_have_added_and_counts_once),
+        cmocka_unit_test(after_a_doubtful_save_nothing_is_added_again),
+        cmocka_unit_test(an_addition_that_surely_did_not_land_may_be_repeated),
         cmocka_unit_test(on_conflict_theirs_leaves_theirs),
         cmocka_unit_test(on_conflict_raise_names_the_field_and_changes_nothing),
         cmocka_unit_test(their_idle_timeout_stays_unless_i_set_mine),
