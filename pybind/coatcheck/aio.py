@@ -298,13 +298,19 @@ class _Connection(asyncio.Protocol):
         try:
             await _connect(self._loop, self._names, target, lambda: self)
             await self._greet(target["credentials"])
-        except _Refused as refused:
-            self._channel.refuse(*refused.args)
-        except ssl.SSLError as error:
+        except Exception as error:
+            # In a loop that is closed, giving up fails too, which says nothing of the server.
+            if not self._loop.is_closed():
+                self._failed(target, error)
+
+    def _failed(self, target: dict[str, Any], error: Exception) -> None:
+        if isinstance(error, _Refused):
+            self._channel.refuse(*error.args)
+        elif isinstance(error, ssl.SSLError):
             self._channel.refuse(*_tls_failure(target, error))
-        except OSError as error:
+        elif isinstance(error, OSError):
             self._channel.broke(error.errno or errno.EIO)
-        except Exception as error:  # such as a host's name that has no form as a domain
+        else:  # such as a host's name that has no form as a domain
             text = f"{target['name']}: it cannot be connected to: {type(error).__name__}"
             self._channel.refuse("u", "io", text)
 

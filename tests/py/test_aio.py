@@ -776,6 +776,7 @@ def test_stores_that_come_and_go_leave_no_socket(run: Any, redis_server: RedisSe
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_a_loop_that_was_closed_with_calls_under_way_can_be_collected(
     new_loop: Callable[[], asyncio.AbstractEventLoop],
@@ -804,6 +805,33 @@ def test_a_loop_that_was_closed_with_calls_under_way_can_be_collected(
         asyncio.run(store.close())
         gc.collect()
         assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_loop_that_was_closed_while_connecting_says_nothing_of_the_server(
+    redis_server: RedisServer,
+) -> None:
+    store = aio.Store(redis_server.url, prefix="test:")
+
+    def use(rounds: int) -> None:
+        async def main() -> None:
+            calls.append(asyncio.ensure_future(store.ping()))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+
+        calls: list[asyncio.Future[None]] = []
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda *_: None)
+        loop.run_until_complete(main())
+        loop.close()
+
+    for rounds in range(15):
+        use(rounds)
+        gc.collect()
+        asyncio.run(store.ping())
+    asyncio.run(store.close())
+    gc.collect()
 
 
 def test_wrong_options_are_refused_as_by_the_blocking_store() -> None:
