@@ -97,7 +97,7 @@ enum {
     OPERATIONS = 2000,
     SESSIONS = 4, /* of each thread */
     STORM_CONNECTIONS = 4,
-    STORM_TIMEOUT_MS = 200,
+    STORM_TIMEOUT_MS = 100,
     STORM_MARGIN_MS = 250,
 };
 
@@ -377,7 +377,7 @@ static void threads_get_their_own_sessions_or_errors_in_time_whatever_servers_do
         .riding = THREADS,
         .first_seed = (unsigned)coat_monotonic_ms(),
         .admin = live_store_new(server.url, "timeout", "20", NULL),
-        .store = live_store_new(server.url, "timeout", "0.2", "max_connections", "4", NULL),
+        .store = live_store_new(server.url, "timeout", "0.1", "max_connections", "4", NULL),
     };
     storm.seed = storm.first_seed;
     assert_int_equal(live_ask(storm.admin, "PING", &s), 0);
