@@ -3,12 +3,14 @@
 
 #include "api/error.h"
 
-enum { READING, REPAIRING };
+enum { READING, READING_AGAIN, REPAIRING };
 
-static void read_record(struct coat_session *s, struct coat_step *step)
+enum { NO_KEY = -2, NO_TTL = -1 }; /* replies of PTTL */
+
+static void read_record(struct coat_session *s, int phase, struct coat_step *step)
 {
     struct coat_attempt *a = &s->work.attempt;
-    s->work.phase = READING;
+    s->work.phase = phase;
     coat_attempt_begin(a, COAT_READS, s->keys.record, s->keys.len);
     coat_attempt_command(a, "GET");
     coat_attempt_arg(a, s->keys.record, s->keys.len);
@@ -74,23 +76,41 @@ static int look(struct coat_session *s, const struct coat_record *record, int64_
     return 0;
 }
 
+/*
+ * A key that is gone does not come back. So a record that has no TTL any more ended between the two
+ * commands, and is gone when it is asked for again; if not, or if what is not there has a TTL, the
+ * replies are not ours. "No session" is never said after one reply alone.
+ */
+static int are_ours(const struct coat_session *s, const struct coat_reply *get,
+                    const struct coat_reply *pttl)
+{
+    if (pttl->kind != COAT_REPLY_INTEGER)
+        return 0;
+    if (get->kind == COAT_REPLY_NIL)
+        return pttl->integer == NO_KEY;
+    return get->kind == COAT_REPLY_BULK &&
+           (pttl->integer != NO_KEY || s->work.phase != READING_AGAIN);
+}
+
 static void record_came(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
                         struct coat_step *step, struct coat_error *err)
 {
-    enum { NO_KEY = -2, NO_TTL = -1 }; /* replies of PTTL */
     const struct coat_reply *get = &event->replies[0], *pttl = &event->replies[1];
-    if ((get->kind != COAT_REPLY_BULK && get->kind != COAT_REPLY_NIL) ||
-        pttl->kind != COAT_REPLY_INTEGER) {
+    if (!are_ours(s, get, pttl)) {
         coat_session_done(s, step, coat_attempt_foreign(err));
         return;
     }
-    if (get->kind == COAT_REPLY_NIL || pttl->integer == NO_KEY) {
+    if (get->kind == COAT_REPLY_NIL) {
         coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
         coat_session_done(s, step, 0);
         return;
     }
     struct coat_record record;
     int rc = coat_session_read_record(s, get, &record, err);
+    if (pttl->integer == NO_KEY && rc != COAT_EFOREIGN) {
+        read_record(s, READING_AGAIN, step);
+        return;
+    }
     if (rc == 0) {
         coat_stats_record(&s->store->stats, COAT_KIND_LOAD, get->len);
         rc = look(s, &record, now_ms, err);
@@ -127,7 +147,7 @@ static void start(struct coat_session *s, struct coat_step *step, struct coat_er
     if (rc < 0)
         coat_session_done(s, step, rc);
     else
-        read_record(s, step);
+        read_record(s, READING, step);
 }
 
 void coat_load_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,

@@ -15,7 +15,7 @@ from itertools import product
 import pytest
 from coatcheck import ForeignReply, Uncertain
 from conftest import RedisServer, wait_for
-from drivers import DRIVERS
+from drivers import DRIVERS, Held
 from faults import Fault, Loop, Transport
 from test_faults import (
     CALLS,
@@ -57,6 +57,22 @@ def place(
     place.close()
 
 
+class LoadNothing(Call):
+    """By an id that might be one."""
+
+    def prepare(self) -> None:
+        self.connect()
+
+    def make(self) -> Held | None:
+        return self.place.client.load("A" * 43)
+
+    def judge(self, result: Held | None, failure: Exception | None) -> None:
+        assert result is None
+
+
+ALL_CALLS: dict[str, type[Call]] = {**CALLS, "load nothing": LoadNothing}
+
+
 def two_connections(place: Place, other: Place) -> bool:
     """Two calls that overlap leave two connections to be used, whoever has them."""
     place.proxy.arm(Fault("delay", seconds=0.02, times=2))
@@ -87,7 +103,7 @@ def outcomes(place: Place, fault: Fault, *names: str) -> list[tuple[Call, object
 
 def one_try(place: Place, fault: Fault, *names: str) -> list[tuple[Call, object, object]]:
     with neighbour(place) as other:
-        calls = [CALLS[name](at) for name, at in zip(names, (place, other), strict=False)]
+        calls = [ALL_CALLS[name](at) for name, at in zip(names, (place, other), strict=False)]
         for call in calls:
             call.prepare()
         wait_for(lambda: two_connections(place, other), "two connections")
@@ -138,6 +154,16 @@ def test_req_61_replies_that_moved_up_by_one_are_noticed_wherever_it_begins(
 def test_req_61_a_record_in_the_place_of_another_is_noticed_by_its_tag(place: Place) -> None:
     for _, _, failure in outcomes(place, Fault("swap", times=2, part=(0, 1)), "load", "load"):
         assert isinstance(failure, ForeignReply)
+
+
+@pytest.mark.parametrize("part", [(0, 1), (1, 2)], ids=["GET", "PTTL"])
+def test_req_61_69_one_reply_in_the_place_of_another_is_never_no_session(
+    place: Place, part: tuple[int, int]
+) -> None:
+    for _ in range(3):
+        stored, nothing = outcomes(place, Fault("swap", times=2, part=part), "load", "load nothing")
+        assert isinstance(nothing[2], ForeignReply)
+        assert isinstance(stored[2], ForeignReply) if part == (0, 1) else stored[1] is not None
 
 
 def test_a_reply_that_is_no_record_is_not_noticed_if_it_alone_is_replaced(place: Place) -> None:

@@ -105,13 +105,37 @@ static void req_04_an_id_that_opens_nothing_is_no_session(void **state)
     script_release(&l.t);
 }
 
-static void a_record_that_ends_between_the_two_commands_is_no_session(void **state)
+static void a_record_that_ends_between_the_two_commands_is_asked_for_again(void **state)
 {
     (void)state;
     struct loading l;
     begin(&l);
     answer(&l, STORED(&l.rec), -2);
+    assert_int_equal(l.t.step.kind, COAT_STEP_SEND);
+    answer(&l, NIL, -2);
     script_done(&l.t, 0);
+    assert_int_equal(count(&l, COAT_COUNT_UNKNOWN_ID), 1);
+    script_release(&l.t);
+}
+
+static void req_61_69_no_session_is_never_said_after_one_reply_alone(void **state)
+{
+    (void)state;
+    struct loading l;
+    begin(&l);
+    answer(&l, NIL, 1800000);
+    script_done(&l.t, COAT_EFOREIGN);
+    script_release(&l.t);
+
+    begin(&l);
+    answer(&l, NIL, -1);
+    script_done(&l.t, COAT_EFOREIGN);
+    script_release(&l.t);
+
+    begin(&l);
+    answer(&l, STORED(&l.rec), -2);
+    answer(&l, STORED(&l.rec), -2);
+    script_done(&l.t, COAT_EFOREIGN);
     script_release(&l.t);
 }
 
@@ -467,7 +491,8 @@ int main(void)
         cmocka_unit_test(a_principal_is_loaded),
         cmocka_unit_test(req_03_a_malformed_id_is_no_session_and_sends_nothing),
         cmocka_unit_test(req_04_an_id_that_opens_nothing_is_no_session),
-        cmocka_unit_test(a_record_that_ends_between_the_two_commands_is_no_session),
+        cmocka_unit_test(a_record_that_ends_between_the_two_commands_is_asked_for_again),
+        cmocka_unit_test(req_61_69_no_session_is_never_said_after_one_reply_alone),
         cmocka_unit_test(req_18_a_record_beyond_its_deadline_is_no_session),
         cmocka_unit_test(req_09_a_known_selector_with_another_verifier_opens_nothing),
         cmocka_unit_test(an_id_replaced_moments_ago_gives_an_empty_session),
