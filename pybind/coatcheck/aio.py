@@ -296,7 +296,7 @@ class _Connection(asyncio.Protocol):
     async def _connect(self, target: dict[str, Any]) -> None:
         """The channel has the deadline for this, and calls abort()."""
         try:
-            await _connect(self._loop, self._names, target, lambda: self)
+            await self._open(target)
             await self._greet(target["credentials"])
         except Exception as error:
             # In a loop that is closed, giving up fails too, which says nothing of the server.
@@ -313,6 +313,22 @@ class _Connection(asyncio.Protocol):
         else:  # such as a host's name that has no form as a domain
             text = f"{target['name']}: it cannot be connected to: {type(error).__name__}"
             self._channel.refuse("u", "io", text)
+
+    async def _open(self, target: dict[str, Any]) -> None:
+        tls: dict[str, Any] = {}
+        if target["tls"]:
+            tls["ssl"] = _tls_context(target)
+            tls["server_hostname"] = target["server_name"] or target["host"]
+        sock = await _socket(self._loop, self._names, target)
+        try:
+            await self._loop.create_connection(lambda: self, sock=sock, **tls)
+        except BaseException:
+            # What was just opened would say goodbye, and wait for the other side to do so, too.
+            if self._transport is not None:
+                self._transport.abort()
+            # A loop that watches a descriptor must be the first to know that it is closed.
+            sock.close() if self._loop.is_closed() else self._loop.call_soon(sock.close)
+            raise
 
     async def _greet(self, credentials: Callable[[], Any] | None) -> None:
         try:
@@ -331,24 +347,6 @@ async def _ask(credentials: Callable[[], Any] | None) -> object:
     except Exception as error:
         text = f"the option credentials raised {type(error).__name__}"
         raise _Refused("d", "credentials", text, error) from error
-
-
-async def _connect(
-    loop: asyncio.AbstractEventLoop,
-    names: _Names,
-    target: dict[str, Any],
-    protocol: Callable[[], asyncio.Protocol],
-) -> None:
-    tls: dict[str, Any] = {}
-    if target["tls"]:
-        tls["ssl"] = _tls_context(target)
-        tls["server_hostname"] = target["server_name"] or target["host"]
-    sock = await _socket(loop, names, target)
-    try:
-        await loop.create_connection(protocol, sock=sock, **tls)
-    except BaseException:
-        sock.close()
-        raise
 
 
 async def _socket(
