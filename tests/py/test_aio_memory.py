@@ -228,6 +228,6 @@ def test_any_allocation_of_a_driver_may_fail(
         [sys.executable, "-X", "faulthandler", "-c", script],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]

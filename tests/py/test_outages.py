@@ -193,7 +193,7 @@ def test_a_port_on_which_nobody_listens_fails_at_once(driver: Open) -> None:
 
 
 def test_req_69_a_host_without_an_address_is_unavailable(driver: Open) -> None:
-    """That a resolver which hangs ends in time is in tests/live/test_names.c."""
+    """One that hangs is in tests/live/test_names.c, and in test_aio_names.py."""
     with opened(driver, "redis://no-such-host.invalid", timeout="5") as client:
         for call in each_call(client, "A" * 43):
             assert fails_in_time(call, 5.0).code in ("resolve", "timeout")
