@@ -133,16 +133,16 @@ static void one_that_is_closed_makes_room_for_who_waits(void **state)
 static void who_waits_in_vain_is_told_to_raise_max_connections(void **state)
 {
     (void)state;
-    struct coat_store *store =
-        live_store_new(server.url, "timeout", "0.3", "max_connections", "2", NULL);
-    struct coat_conn *one = live_take(store, LONG_MS), *two = live_take(store, LONG_MS);
-    struct simple_op s;
+    struct coat_store *store = live_store_new(server.url, "max_connections", "2", NULL);
+    struct coat_conn *one = live_take(store, LONG_MS), *two = live_take(store, LONG_MS), *three;
+    struct coat_error err;
     int64_t start = coat_monotonic_ms();
-    assert_int_equal(live_ask(store, "PING", &s), COAT_ETIMEOUT);
+    assert_int_equal(live_try_take(store, 300, &three, &err), COAT_ETIMEOUT);
     assert_in_range(coat_monotonic_ms() - start, 300, 300 + MARGIN_MS);
-    assert_string_equal(s.loss.reason, "pool");
-    assert_string_equal(s.loss.text,
+    assert_string_equal(err.reason, "pool");
+    assert_string_equal(err.text,
                         "all 2 connections of the store stayed in use; raise max_connections");
+    assert_null(three);
     live_give(store, one, 0);
     live_give(store, two, 1);
     live_store_free(store);
