@@ -61,6 +61,23 @@ COAT_API int coat_store_load(struct coat_store *store, const char *id, struct co
                              struct coat_error *err);
 
 /*
+ * Changes a session: 0, or one of COAT_E..., described in *err, and nothing is written. It must
+ * not save, destroy or close the session, and is to do the same each time that it is called.
+ */
+typedef int coat_update_fn(void *context, struct coat_session *s, struct coat_error *err);
+
+/*
+ * Read, change, write, of which nothing that others do meanwhile is lost: load the session that an
+ * id opens, call fn on it, save it. Where another request has saved in between, nothing is merged:
+ * fn is called again, on what that one has stored, for as long as the `timeout` option says.
+ * 1: it landed; *out (to be closed; `out` may be NULL) is the session. 0: the id opens none. What
+ * fn has returned; a failure of coat_store_load or coat_session_save; COAT_ETIMEOUT: others have
+ * saved at each try. fn may have been called all the same.
+ */
+COAT_API int coat_store_update(struct coat_store *store, const char *id, coat_update_fn *fn,
+                               void *context, struct coat_session **out, struct coat_error *err);
+
+/*
  * End the session that an id opens: 1 if it did, 0 if it opens none. COAT_EUNCERTAIN: the reply
  * was lost, and whether it was ended cannot be told. Or a shared failure.
  */

@@ -280,6 +280,29 @@ static int merge(struct coat_session *s, const struct coat_record *theirs, struc
     return rc;
 }
 
+/* The session becomes theirs, and whoever has changed mine changes that: COAT_ECONFLICT. */
+static int start_over(struct coat_session *s, const struct coat_record *theirs,
+                      const struct coat_event *event, struct coat_error *err)
+{
+    int64_t now_ms = coat_ms_add(event->now_ms, 0);
+    struct coat_doc *doc;
+    int rc = coat_session_read_fields(s, theirs, &doc, err);
+    if (rc < 0)
+        return rc;
+    coat_session_adopt(s, &theirs->head, theirs->principal ? theirs->principal : "",
+                       theirs->principal_len, doc);
+    coat_session_note_ttl(s, coat_head_ttl_ms(&s->head, now_ms), now_ms);
+    if (!s->contended_ms)
+        s->contended_ms = event->monotonic_ms;
+    if (event->monotonic_ms - s->contended_ms >= s->store->options->timeout_ms)
+        return coat_error_because(err, COAT_ETIMEOUT, "timeout",
+                                  "other requests have saved session %s at each try of an update, "
+                                  "until its time was over",
+                                  s->keys.public_id);
+    return coat_error_set(err, COAT_ECONFLICT,
+                          "another request has saved the session meanwhile; make the change again");
+}
+
 /*
  * Points 3 to 6: a record came back, saved by somebody else or by an earlier send of mine. How
  * often this may happen is for the deadline of the call to say: whenever I lose, another has won,
@@ -310,7 +333,10 @@ static void theirs_came(struct coat_session *s, const struct coat_event *event, 
         coat_session_done(s, step, replaced(s, err));
         return;
     }
-    rc = same_principal(s, &theirs) ? merge(s, &theirs, err) : gone(s, err);
+    if (!same_principal(s, &theirs))
+        rc = gone(s, err);
+    else
+        rc = work->starts_over ? start_over(s, &theirs, event, err) : merge(s, &theirs, err);
     if (rc < 0) {
         coat_session_done(s, step, rc);
         return;
@@ -441,6 +467,10 @@ void coat_save_step(struct coat_op *op, const struct coat_event *event, struct c
         create_answered(s, event, now_ms, step, err);
     else
         write_answered(s, event, now_ms, step, err);
-    if (step->kind == COAT_STEP_DONE && step->rc != COAT_EUNCERTAIN && step->rc != COAT_EFOREIGN)
+    if (step->kind != COAT_STEP_DONE)
+        return;
+    if (step->rc != COAT_EUNCERTAIN && step->rc != COAT_EFOREIGN)
         s->unsure = 0;
+    if (step->rc != COAT_ECONFLICT)
+        s->contended_ms = 0;
 }

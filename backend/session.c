@@ -200,10 +200,12 @@ struct coat_op *coat_session_op(struct coat_session *s, enum coat_session_op whi
     static const struct coat_op ops[] = {
         [COAT_OP_LOAD] = {coat_load_step, COAT_KIND_LOAD},
         [COAT_OP_SAVE] = {coat_save_step, COAT_KIND_SAVE},
+        [COAT_OP_UPDATE] = {coat_save_step, COAT_KIND_SAVE},
         [COAT_OP_DESTROY] = {coat_destroy_step, COAT_KIND_DESTROY},
     };
     release_work(&s->work); /* of one that was abandoned */
     s->op = ops[which];
+    s->work.starts_over = which == COAT_OP_UPDATE;
     return &s->op;
 }
 

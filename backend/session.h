@@ -51,6 +51,7 @@ struct coat_work {
     unsigned char mine[COAT_REVISIONS][COAT_REVISION_LEN]; /* my newest revisions */
     size_t tries;
     struct coat_conflicts conflicts;
+    int starts_over; /* where another has saved meanwhile, in place of merging: COAT_OP_UPDATE */
 };
 
 struct coat_session {
@@ -72,6 +73,7 @@ struct coat_session {
     struct coat_doc *doc; /* all but UNLOADED */
     struct coat_pending pending;
     int merged;
+    int64_t contended_ms; /* when an update first had to start over, of the monotonic clock; or 0 */
     int unsure; /* a save was sent, and it is not known whether it landed, nor surely not */
 };
 

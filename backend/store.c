@@ -153,6 +153,40 @@ int coat_store_load(struct coat_store *store, const char *id, struct coat_sessio
     return rc;
 }
 
+/* Until it has landed, or something is wrong. */
+static int update(struct coat_store *store, struct coat_session *s, coat_update_fn *fn,
+                  void *context, struct coat_error *err)
+{
+    for (;;) {
+        int rc = fn(context, s, err);
+        if (rc != 0)
+            return rc < 0 ? rc
+                          : coat_error_set(err, COAT_EUSAGE,
+                                           "the function for an update answered %d, not 0 or a "
+                                           "failure",
+                                           rc);
+        rc = coat_store_run(store, coat_session_op(s, COAT_OP_UPDATE), err);
+        if (rc != COAT_ECONFLICT)
+            return rc < 0 ? rc : 1;
+    }
+}
+
+int coat_store_update(struct coat_store *store, const char *id, coat_update_fn *fn, void *context,
+                      struct coat_session **out, struct coat_error *err)
+{
+    struct coat_session *s;
+    int rc = coat_store_load(store, id, &s, err);
+    if (rc == 1)
+        rc = update(store, s, fn, context, err);
+    else if (rc == 2) /* its id was replaced: there is nothing to change */
+        rc = 0;
+    if (out)
+        *out = rc == 1 ? s : NULL;
+    if (!out || rc != 1)
+        coat_session_close(s);
+    return rc;
+}
+
 int coat_store_destroy(struct coat_store *store, const char *id, struct coat_error *err)
 {
     struct coat_session *s;

@@ -86,6 +86,12 @@ enum coat_session_op {
     COAT_OP_LOAD, /* a session from coat_session_for_id. rc: as coat_store_load (0, 1, 2) */
     COAT_OP_SAVE, /* rc: as coat_session_save */
     /*
+     * A save that does not merge. COAT_ECONFLICT: another request has saved meanwhile, and the
+     * session is now what that one stored; make the change again, then this. Once the store's
+     * timeout has passed over that: COAT_ETIMEOUT.
+     */
+    COAT_OP_UPDATE,
+    /*
      * rc: as coat_session_destroy. A session that was not loaded, by a dead id: 0, and from then
      * on it is stale, so that no cookie is set: the id may have been replaced a moment ago.
      */

@@ -46,6 +46,15 @@ class Session(Fields):
         self._saved(session_id, creates)
         return session_id
 
+    async def _saved_alone(self) -> bool:
+        """Save without a merge; False: the session is now what another request has stored."""
+        creates = self._may_save()
+        if not await _result(_driver(self._store).try_save(self)):
+            self._new_id = False
+            return False
+        self._saved(self.id, creates)
+        return True
+
     async def destroy(self) -> bool:
         """End it at once, for every request that holds its id; False if it was gone already.
 
@@ -87,6 +96,16 @@ class Store(_core.BaseStore):
         """The session that an id opens, or None."""
         return cast("Session | None", await _result(_driver(self).load(self, id)))
 
+    async def update(self, id: str, fn: Callable[[Session], object]) -> Session | None:
+        """As that of `coatcheck.Store`; ``fn`` may be a coroutine function."""
+        session = await self.load(id)
+        if session is None or session.stale:
+            return None
+        await _called(fn, session)
+        while not await session._saved_alone():
+            await _called(fn, session)
+        return session
+
     async def destroy(self, id: str) -> bool:
         """End the session that an id opens; False if there was none."""
         return cast(bool, await _result(_driver(self).destroy_id(self, id)))
@@ -110,6 +129,12 @@ class Store(_core.BaseStore):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+async def _called(fn: Callable[[Session], object], session: Session) -> None:
+    result = fn(session)
+    if isawaitable(result):
+        await result
 
 
 # ---- Calls --------------------------------------------------------------------------------------

@@ -142,6 +142,15 @@ class Session(Fields, _core.Session):
         self._saved(session_id, creates)
         return session_id
 
+    def _saved_alone(self) -> bool:
+        """Save without a merge; False: the session is now what another request has stored."""
+        creates = self._may_save()
+        if not self._try_save():
+            self._new_id = False
+            return False
+        self._saved(self.id, creates)
+        return True
+
     def destroy(self) -> bool:
         """End it at once, for every request that holds its id; False if it was gone already.
 

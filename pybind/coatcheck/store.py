@@ -148,12 +148,30 @@ class Store(_core.Store):
     if TYPE_CHECKING:
 
         def new(self) -> Session: ...
+        def load(self, id: str, /) -> Session | None: ...
         def close(self) -> None: ...
 
     def __init__(self, url: str | None = None, **options: Unpack[StoreOptions]) -> None:
         pairs, callables = core_arguments(url, cast("dict[str, Any]", options))
         _warn_of_patched_sockets()
         super().__init__(pairs, True, self.session_type, *callables)
+
+    def update(self, id: str, fn: Callable[[Session], object]) -> Session | None:
+        """Load the session that an id opens, call ``fn`` with it, and save it.
+
+        Where another request has saved in between, nothing is merged: ``fn`` is called again, with
+        what that one has stored, so that whatever it computes from the fields is right. It must do
+        the same each time, and leave saving to this method. Returns the session as it was saved, or
+        None where the id opens none. What ``fn`` raises ends it, and nothing is written; StoreTimeout
+        says that others have saved at each try.
+        """
+        session = self.load(id)
+        if session is None or session.stale:
+            return None
+        fn(session)
+        while not session._saved_alone():
+            fn(session)
+        return session
 
     def __enter__(self) -> Self:
         return self

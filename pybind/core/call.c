@@ -13,6 +13,8 @@ static struct coat_op *operation(struct core_call *call)
         return coat_session_op(call->session, COAT_OP_LOAD);
     case CORE_CALL_SAVE:
         return coat_session_op(call->session, COAT_OP_SAVE);
+    case CORE_CALL_UPDATE:
+        return coat_session_op(call->session, COAT_OP_UPDATE);
     case CORE_CALL_END:
     case CORE_CALL_DESTROY:
         return coat_session_op(call->session, COAT_OP_DESTROY);
@@ -98,6 +100,12 @@ static PyObject *destroyed(struct core_call *call)
     return core_session_destroyed(call->object, session, call->hop.rc);
 }
 
+/* It is no failure: the change has to be made again. */
+static int starts_over(const struct core_call *call)
+{
+    return call->kind == CORE_CALL_UPDATE && call->hop.rc == COAT_ECONFLICT;
+}
+
 /* The result of a success, or NULL with an exception. */
 static PyObject *result(struct core_call *call)
 {
@@ -106,6 +114,8 @@ static PyObject *result(struct core_call *call)
         return call->hop.rc > 0 ? loaded(call) : Py_NewRef(Py_None);
     case CORE_CALL_SAVE:
         return core_session_saved(call->object);
+    case CORE_CALL_UPDATE:
+        return PyBool_FromLong(!starts_over(call));
     case CORE_CALL_END:
         return PyBool_FromLong(call->hop.rc);
     case CORE_CALL_DESTROY:
@@ -156,7 +166,9 @@ void core_call_finish(struct core_call *call, const struct coat_error *err)
     if (call->object != NULL)
         call->object->busy = false;
     core_log_notices(call->store->store);
-    if (call->hop.rc >= 0)
+    if (starts_over(call))
+        core_session_started_over(call->object);
+    if (call->hop.rc >= 0 || starts_over(call))
         what = result(call);
     else
         raise_failure(call, err);

@@ -16,6 +16,7 @@ enum core_call_kind {
     CORE_CALL_LOAD,
     CORE_CALL_END,
     CORE_CALL_SAVE,
+    CORE_CALL_UPDATE,
     CORE_CALL_DESTROY,
     CORE_CALL_PING
 };

@@ -189,7 +189,7 @@ static struct core_session *session_from(struct core_driver *driver, PyObject *o
     return NULL;
 }
 
-static PyObject *save(PyObject *object, PyObject *argument)
+static PyObject *save_as(PyObject *object, PyObject *argument, enum core_call_kind kind)
 {
     struct core_driver *driver = (struct core_driver *)object;
     struct core_session *s = session_from(driver, argument);
@@ -199,7 +199,17 @@ static PyObject *save(PyObject *object, PyObject *argument)
         return NULL;
     if (rc == 0)
         Py_RETURN_NONE;
-    return start(core_call_new(driver, CORE_CALL_SAVE, s->store, s, s->session, 0));
+    return start(core_call_new(driver, kind, s->store, s, s->session, 0));
+}
+
+static PyObject *save(PyObject *object, PyObject *argument)
+{
+    return save_as(object, argument, CORE_CALL_SAVE);
+}
+
+static PyObject *try_save(PyObject *object, PyObject *argument)
+{
+    return save_as(object, argument, CORE_CALL_UPDATE);
 }
 
 static PyObject *destroy(PyObject *object, PyObject *argument)
@@ -432,6 +442,9 @@ static PyMethodDef methods[] = {
      "destroy_id($self, store, id, /)\n--\n\nA Call; its result is a bool. Or None, as load."},
     {"save", save, METH_O,
      "save($self, session, /)\n--\n\nA Call; its result is an id. Or None: there is nothing to store."},
+    {"try_save", try_save, METH_O,
+     "try_save($self, session, /)\n--\n\nA Call; its result is a bool, as that of _try_save of a "
+     "session that blocks. Or None, as save."},
     {"destroy", destroy, METH_O, "destroy($self, session, /)\n--\n\nA Call; its result is a bool."},
     {"ping", CORE_METHOD(ping), METH_FASTCALL,
      "ping($self, store, timeout, /)\n--\n\nA Call; its result is None."},

@@ -402,6 +402,28 @@ static PyObject *save(PyObject *object, PyObject *Py_UNUSED(ignored))
     return core_session_saved(s);
 }
 
+void core_session_started_over(struct core_session *s)
+{
+    s->names_version++;
+    PyDict_Clear(s->fields);
+}
+
+static PyObject *try_save(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_session *s = (struct core_session *)object;
+    int rc = core_session_before_save(s);
+
+    if (rc > 0)
+        rc = run(s, s->session, COAT_OP_UPDATE);
+    if (rc >= 0)
+        Py_RETURN_TRUE;
+    if (!PyErr_ExceptionMatches(s->state->exceptions[CORE_CONFLICT]))
+        return NULL;
+    PyErr_Clear();
+    core_session_started_over(s);
+    Py_RETURN_FALSE;
+}
+
 /* The session of the id that was presented, not loaded; a new one where that is none. Or NULL. */
 static struct coat_session *presented(struct core_session *s)
 {
@@ -810,6 +832,9 @@ static void dealloc(PyObject *object)
 static PyMethodDef blocking_methods[] = {
     {"save", save, METH_NOARGS,
      "save($self)\n--\n\nWrite what was changed. The id, or None while there is nothing to store."},
+    {"_try_save", try_save, METH_NOARGS,
+     "_try_save($self)\n--\n\nSave it without a merge. False: another request has saved meanwhile, and the\n"
+     "session is what that one stored."},
     {"destroy", destroy, METH_NOARGS,
      "destroy($self)\n--\n\nEnd it at once; False if it was gone already. Then it is a new one."},
     {NULL, NULL, 0, NULL},

@@ -44,6 +44,9 @@ PyObject *core_session_make(struct core_store *store, struct coat_session *sessi
 int core_session_before_save(struct core_session *s);
 PyObject *core_session_saved(struct core_session *s); /* the id, or None */
 
+/* After a COAT_OP_UPDATE that has to be repeated: what was handed out is of no use any more. */
+void core_session_started_over(struct core_session *s);
+
 /* What is to be destroyed; taken over by core_session_destroyed if s does not hold it already. */
 struct coat_session *core_session_before_destroy(struct core_session *s);
 PyObject *core_session_destroyed(struct core_session *s, struct coat_session *session, int rc);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "api/call.h"
+#include "api/error.h"
 #include "clock.h"
 #include "coatcheck.h"
 #include "live/server.h"
@@ -675,6 +676,140 @@ static void req_24_a_logout_in_the_middle_ends_them_all(void **state)
     coat_store_close(store);
 }
 
+/* ---- Update --------------------------------------------------------------------------------- */
+
+/* Adds one by reading and setting; another request comes in between the first `others` times. */
+struct update {
+    struct coat_store *store;
+    const char *id;
+    int others, calls, rc;
+};
+
+static int count_one(void *context, struct coat_session *s, struct coat_error *err)
+{
+    struct update *u = context;
+    int number = get(s, "n");
+    if (u->calls++ < u->others) {
+        struct coat_session *other;
+        assert_int_equal(coat_store_load(u->store, u->id, &other, NULL), 1);
+        assert_int_equal(coat_doc_add(coat_session_doc(other), "n", 1, 10, NULL), 0);
+        assert_int_equal(coat_session_save(other, NULL), 0);
+        coat_session_close(other);
+    }
+    set(s, "n", number + 1);
+    if (u->rc < 0)
+        coat_error_set(err, u->rc, "the counter is out of order");
+    return u->rc;
+}
+
+static struct coat_session *make_number(struct coat_store *store)
+{
+    struct coat_session *s;
+    assert_int_equal(coat_session_new(store, &s, NULL), 0);
+    set(s, "n", 0);
+    assert_int_equal(coat_session_save(s, NULL), 0);
+    return s;
+}
+
+static void an_update_starts_over_until_it_lands(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL);
+    struct coat_session *s = make_number(store), *out, *again;
+    struct update u = {.store = store, .id = coat_session_id(s), .others = 3};
+    assert_int_equal(coat_store_update(store, u.id, count_one, &u, &out, NULL), 1);
+    assert_int_equal(u.calls, 4);
+    assert_int_equal(get(out, "n"), 31);
+    assert_int_equal(coat_store_update(store, u.id, count_one, &u, NULL, NULL), 1);
+    assert_int_equal(coat_store_load(store, u.id, &again, NULL), 1);
+    assert_int_equal(get(again, "n"), 32);
+    coat_session_close(s);
+    coat_session_close(out);
+    coat_session_close(again);
+    coat_store_close(store);
+}
+
+static void an_update_of_no_session_calls_nothing(void **state)
+{
+    (void)state;
+    struct coat_store *store = open_store(NULL);
+    struct coat_session *s = make_number(store), *out = s;
+    char old_id[COAT_SID_LEN + 1];
+    struct update u = {.store = store};
+    memcpy(old_id, coat_session_id(s), sizeof old_id);
+    assert_int_equal(coat_session_rotate(s, NULL), 0);
+    assert_int_equal(coat_session_save(s, NULL), 0);
+    assert_int_equal(coat_store_update(store, old_id, count_one, &u, &out, NULL), 0);
+    assert_null(out);
+    assert_int_equal(coat_store_update(store, "no id", count_one, &u, &out, NULL), 0);
+    assert_int_equal(u.calls, 0);
+    coat_session_close(s);
+    coat_store_close(store);
+}
+
+static void what_the_function_of_an_update_fails_with_is_returned(void **state)
+{
+    (void)state;
+    static const struct {
+        int answer, rc;
+    } ROW[] = {
+        {COAT_ENOTSTORABLE, COAT_ENOTSTORABLE}, {COAT_ECONFLICT, COAT_ECONFLICT}, {1, COAT_EUSAGE}};
+    struct coat_store *store = open_store(NULL);
+    struct coat_session *s = make_number(store), *out, *again;
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
+        struct update u = {.store = store, .rc = ROW[i].answer};
+        struct coat_error err;
+        assert_int_equal(coat_store_update(store, coat_session_id(s), count_one, &u, &out, &err),
+                         ROW[i].rc);
+        assert_int_equal(err.code, ROW[i].rc);
+        assert_null(out);
+        assert_int_equal(u.calls, 1);
+    }
+    assert_int_equal(coat_store_load(store, coat_session_id(s), &again, NULL), 1);
+    assert_int_equal(get(again, "n"), 0);
+    coat_session_close(s);
+    coat_session_close(again);
+    coat_store_close(store);
+}
+
+/* ---- A function for conflicts --------------------------------------------------------------- */
+
+static int add_them_up(void *context, const struct coat_conflict *c, struct coat_doc *merged,
+                       struct coat_error *err)
+{
+    const unsigned char *mine = c->mine, *theirs = c->theirs;
+    unsigned char sum = (unsigned char)(*mine + *theirs);
+    ++*(int *)context;
+    return coat_doc_set(merged, c->field, c->field_len, &sum, 1, err) < 0 ? err->code
+                                                                          : COAT_CONFLICT_MERGED;
+}
+
+static void a_function_decides_between_two_requests(void **state)
+{
+    (void)state;
+    int asked = 0;
+    struct coat_options *o;
+    struct coat_store *store;
+    struct coat_session *one, *two;
+    assert_int_equal(coat_options_new(&o, NULL), 0);
+    coat_options_on_conflict(o, add_them_up, &asked);
+    assert_int_equal(coat_options_set(o, "url", server.url, NULL), 0);
+    assert_int_equal(coat_options_set(o, "prefix", "shop:", NULL), 0);
+    assert_int_equal(coat_store_open(&store, o, NULL), 0);
+    coat_options_free(o);
+    one = make_number(store);
+    assert_int_equal(coat_store_load(store, coat_session_id(one), &two, NULL), 1);
+    set(one, "n", 30);
+    set(two, "n", 12);
+    assert_int_equal(coat_session_save(one, NULL), 0);
+    assert_int_equal(coat_session_save(two, NULL), 0);
+    assert_int_equal(get(two, "n"), 42);
+    assert_int_equal(asked, 1);
+    coat_session_close(one);
+    coat_session_close(two);
+    coat_store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -699,6 +834,10 @@ int main(void)
         cmocka_unit_test(enter_keeps_the_cap_and_the_highest_score),
         cmocka_unit_test(unlock_wants_the_token),
         cmocka_unit_test(no_save_is_lost_among_many),
+        cmocka_unit_test(an_update_starts_over_until_it_lands),
+        cmocka_unit_test(an_update_of_no_session_calls_nothing),
+        cmocka_unit_test(what_the_function_of_an_update_fails_with_is_returned),
+        cmocka_unit_test(a_function_decides_between_two_requests),
         cmocka_unit_test(req_24_a_logout_in_the_middle_ends_them_all),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);

@@ -11,7 +11,17 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from coatcheck import MISSING, ConfigError, Conflict, LimitExceeded, NotStorable, Store, aio
+from coatcheck import (
+    MISSING,
+    ConfigError,
+    Conflict,
+    LimitExceeded,
+    NotStorable,
+    SessionGone,
+    Store,
+    StoreTimeout,
+    aio,
+)
 from conftest import RedisServer
 
 
@@ -20,12 +30,12 @@ class Face:
 
     def __init__(self, kind: type[Any], url: str, loop: asyncio.AbstractEventLoop) -> None:
         self._kind = kind
-        self._url = url
+        self.url = url
         self._loop = loop
         self._stores: list[Any] = []
 
     def open(self, **options: Any) -> Any:
-        self._stores.append(self._kind(self._url, prefix="test:", **options))
+        self._stores.append(self._kind(self.url, prefix="test:", **options))
         return self._stores[-1]
 
     def call(self, result: Any) -> Any:
@@ -198,6 +208,165 @@ def test_many_tasks_count_exactly(redis_server: RedisServer) -> None:
             again = await store.load(session_id)
             assert again is not None
             assert again["n"] == 200
+
+    asyncio.run(main())
+
+
+# ---- update ---------------------------------------------------------------------------------
+
+
+def test_update_changes_a_session_and_returns_it(face: Face) -> None:
+    store = face.open()
+    session_id = face.stored(store, words=["a"])
+    session = face.call(store.update(session_id, lambda s: s["words"].append("b")))
+    assert session == {"words": ["a", "b"]}
+    assert not session.modified
+    assert face.fields(store, session_id) == {"words": ["a", "b"]}
+
+
+def test_update_runs_again_on_what_another_request_has_stored(face: Face) -> None:
+    def longer(session: Any) -> None:
+        seen.append(session.copy())
+        session["text"] += "!"
+        session["mine"] = len(seen)
+        if len(seen) < 3:
+            other["text"], other["other"] = f"other {len(seen)}", True
+            other_store_save(other)
+
+    def other_store_save(session: Any) -> None:
+        with Store(face.url, prefix="test:") as blocking:
+            again = blocking.load(session_id)
+            assert again is not None
+            again.update(session)
+            again.save()
+
+    store = face.open(on_conflict=lambda *_: pytest.fail("merged"))
+    session_id = face.stored(store, text="first")
+    other: dict[str, Any] = {}
+    seen: list[dict[str, Any]] = []
+    session = face.call(store.update(session_id, longer))
+    assert seen == [
+        {"text": "first"},
+        {"text": "other 1", "other": True},
+        {"text": "other 2", "other": True},
+    ]
+    stored = {"text": "other 2!", "other": True, "mine": 3}
+    assert session == face.fields(store, session_id) == stored
+    assert store.stats()["coatcheck_conflicts_total"] == 0
+
+
+def test_update_of_no_session_is_none(face: Face) -> None:
+    store = face.open()
+    session_id = face.stored(store, n=1)
+    face.call(store.destroy(session_id))
+    for no_id in (session_id, "malformed"):
+        assert face.call(store.update(no_id, lambda _: pytest.fail("called"))) is None
+
+
+def test_update_of_a_replaced_id_is_none(face: Face) -> None:
+    store = face.open()
+    session_id = face.stored(store, n=1)
+    session = face.load(store, session_id)
+    session.rotate()
+    face.call(session.save())
+    assert face.call(store.update(session_id, lambda _: pytest.fail("called"))) is None
+
+
+def test_what_fn_raises_ends_an_update_with_nothing_written(face: Face) -> None:
+    def fail(session: Any) -> None:
+        session["n"] = 2
+        raise failure
+
+    failure = LookupError()
+    store = face.open()
+    session_id = face.stored(store, n=1)
+    with pytest.raises(LookupError) as caught:
+        face.call(store.update(session_id, fail))
+    assert caught.value is failure
+    assert face.fields(store, session_id) == {"n": 1}
+
+
+def test_an_update_of_a_session_that_ends_meanwhile_says_so(face: Face) -> None:
+    def end(session: Any) -> None:
+        session["n"] = 2
+        with Store(face.url, prefix="test:") as blocking:
+            assert blocking.destroy(session_id)
+
+    store = face.open()
+    session_id = face.stored(store, n=1)
+    with pytest.raises(SessionGone):
+        face.call(store.update(session_id, end))
+
+
+def test_an_update_may_log_in_and_count(face: Face) -> None:
+    def log_in(session: Any) -> None:
+        session.login("user:1", carry=["n"])
+        session.incr("n")
+        if not interrupted:
+            interrupted.append(True)
+            with Store(face.url, prefix="test:") as blocking:
+                other = blocking.load(session_id)
+                assert other is not None
+                other.incr("n", 10)
+                other.save()
+
+    interrupted: list[bool] = []
+    store = face.open()
+    session_id = face.stored(store, n=1)
+    session = face.call(store.update(session_id, log_in))
+    assert (session.principal, session["n"]) == ("user:1", 12)
+    assert session.id != session_id
+    assert face.load(store, session.id)["n"] == 12
+
+
+def test_an_update_against_endless_others_ends_with_the_timeout(face: Face) -> None:
+    def touch(session: Any) -> None:
+        session["mine"] = 1
+        other = blocking.load(session_id)
+        assert other is not None
+        other.incr("n")
+        other.save()
+
+    with Store(face.url, prefix="test:") as blocking:
+        store = face.open(timeout=0.2)
+        session_id = face.stored(store, n=1)
+        with pytest.raises(StoreTimeout, match="each try"):
+            face.call(store.update(session_id, touch))
+        assert face.call(store.update(session_id, lambda s: s.incr("n", 1000)))["n"] > 1000
+
+
+def test_threads_that_update_lose_nothing(redis_server: RedisServer) -> None:
+    def work() -> None:
+        for _ in range(20):
+            store.update(session_id, lambda s: s["list"].append(len(s["list"])))
+
+    with Store(redis_server.url, prefix="test:", timeout=30) as store:
+        session = store.new()
+        session["list"] = []
+        session_id = session.save() or ""
+        at_once(*[work] * 8)
+        again = store.load(session_id)
+        assert again is not None
+        assert again["list"] == list(range(160))
+
+
+def test_the_function_of_an_asynchronous_update_may_be_a_coroutine(
+    redis_server: RedisServer,
+) -> None:
+    async def grow(session: aio.Session) -> None:
+        length = len(session["list"])
+        await asyncio.sleep(0)
+        session["list"].append(length)
+
+    async def main() -> None:
+        async with aio.Store(redis_server.url, prefix="test:", timeout=30) as store:
+            session = store.new()
+            session["list"] = []
+            session_id = await session.save() or ""
+            await asyncio.gather(*[store.update(session_id, grow) for _ in range(20)])
+            again = await store.load(session_id)
+            assert again is not None
+            assert again["list"] == list(range(20))
 
     asyncio.run(main())
 

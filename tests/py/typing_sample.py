@@ -64,6 +64,8 @@ def stores() -> None:
         store.ping(timeout=1.5)
         figures: dict[str, float] = store.stats()
         print(figures, store.destroy("x"))
+        updated: Session | None = store.update("x", lambda session: session.incr("n"))
+        print(updated)
     Store().close()
     Store(on_conflict=lambda base, mine, theirs: theirs or mine or base).close()
     Store(on_conflict={"cart": merge, "*": "raise"}).close()
@@ -71,6 +73,10 @@ def stores() -> None:
 
 def merge(base: Any, mine: list[str], theirs: list[str]) -> list[str] | coatcheck.Missing:
     return coatcheck.MISSING if base is coatcheck.MISSING else mine + theirs
+
+
+async def count(session: aio.Session) -> None:
+    session.incr("n")
 
 
 async def with_asyncio() -> None:
@@ -85,6 +91,8 @@ async def with_asyncio() -> None:
         made.login("user:1", carry="all")
         ended: bool = await made.destroy() and await store.destroy(session_id or "")
         print(session, ended, store.stats())
+        updated: aio.Session | None = await store.update("x", count)
+        print(updated)
         await store.ping(timeout=1.5)
 
 

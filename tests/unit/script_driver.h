@@ -46,6 +46,7 @@ struct script {
     struct coat_step step;
     struct coat_error err;
     int64_t now_ms;
+    int64_t monotonic_ms;
 };
 
 /* ---- Set up and tear down ------------------------------------------------------------------- */
@@ -57,11 +58,13 @@ static inline void script_init(struct script *t)
     t->options = (struct coat_options){.prefix = (char *)PREFIX,
                                        .idle_s = 1800,
                                        .lifetime_s = 43200,
+                                       .timeout_ms = 1000,
                                        .stale_ms = 30000,
                                        .touch_below = 0.9,
                                        .limits = LIMITS};
     t->store.options = &t->options;
     t->now_ms = NOW_MS;
+    t->monotonic_ms = 5000;
 }
 
 static inline void script_new(struct script *t)
@@ -81,6 +84,7 @@ static inline void script_release(struct script *t)
 static inline void script_event(struct script *t, struct coat_event event)
 {
     event.now_ms = t->now_ms;
+    event.monotonic_ms = t->monotonic_ms;
     memset(&t->step, 0xee, sizeof t->step);
     memset(&t->err, 0, sizeof t->err);
     t->op->step(t->op, &event, &t->step, &t->err);

@@ -567,6 +567,69 @@ static void on_conflict_raise_names_the_field_and_changes_nothing(void **state)
     script_release(&t);
 }
 
+static void an_update_starts_over_on_what_another_has_stored(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec, theirs;
+    begin_changed(&t, &rec);
+    assert_int_equal(coat_session_rotate(t.s, NULL), 0);
+    script_start(&t, COAT_OP_UPDATE);
+    theirs = STORED_SAVED(&rec, "x", "", THEIRS_SET_B);
+    script_answer(&t, STORED(&theirs));
+    script_done(&t, COAT_ECONFLICT);
+    assert_field(t.s, "a", "1");
+    assert_field(t.s, "b", "9");
+    assert_int_equal(coat_session_modified(t.s), 0);
+    assert_int_equal(conflicts(&t), 0);
+
+    set_field(t.s, "a", "3");
+    script_start(&t, COAT_OP_UPDATE);
+    assert_memory_equal(script_arg(&t, 0, SAVE_REVISION).bytes, revision('x'), COAT_REVISION_LEN);
+    script_answer(&t, INTEGER(1));
+    script_done(&t, 0);
+    assert_field(t.s, "a", "3");
+    script_release(&t);
+}
+
+static void an_update_that_always_loses_ends_with_the_timeout(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec;
+    begin_changed(&t, &rec);
+    for (int i = 0; i < 3; i++) {
+        char revision[2] = {(char)('x' + i), 0};
+        set_field(t.s, "a", "2");
+        script_start(&t, COAT_OP_UPDATE);
+        rec = STORED_SAVED(&rec, revision, "", THEIRS_SET_B);
+        script_answer(&t, STORED(&rec));
+        script_done(&t, i < 2 ? COAT_ECONFLICT : COAT_ETIMEOUT);
+        t.monotonic_ms += 500;
+    }
+    /* the next one has all its time */
+    set_field(t.s, "a", "2");
+    script_start(&t, COAT_OP_UPDATE);
+    rec = STORED_SAVED(&rec, "p", "", THEIRS_SET_B);
+    script_answer(&t, STORED(&rec));
+    script_done(&t, COAT_ECONFLICT);
+    script_release(&t);
+}
+
+static void an_update_knows_its_own_write_again(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec, mine;
+    begin_changed(&t, &rec);
+    script_start(&t, COAT_OP_UPDATE);
+    mine = saved_record(&t);
+    script_lost(&t, MAYBE_SENT);
+    script_answer(&t, STORED(&mine));
+    script_done(&t, 0);
+    script_release(&t);
+}
+
 /* A stored session with a = "1" to which n = 2 was added and not saved. */
 static void begin_added(struct script *t, struct stored *rec)
 {
@@ -1239,6 +1302,9 @@ int main(void)
         cmocka_unit_test(an_addition_meets_what_others_have_added_and_counts_once),
         cmocka_unit_test(after_a_doubtful_save_nothing_is_added_again),
         cmocka_unit_test(an_addition_that_surely_did_not_land_may_be_repeated),
+        cmocka_unit_test(an_update_starts_over_on_what_another_has_stored),
+        cmocka_unit_test(an_update_that_always_loses_ends_with_the_timeout),
+        cmocka_unit_test(an_update_knows_its_own_write_again),
         cmocka_unit_test(on_conflict_theirs_leaves_theirs),
         cmocka_unit_test(on_conflict_raise_names_the_field_and_changes_nothing),
         cmocka_unit_test(their_idle_timeout_stays_unless_i_set_mine),
