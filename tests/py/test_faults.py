@@ -98,6 +98,7 @@ class Place:
         self._options = {
             "prefix": "faults:",
             "timeout": str(timeout),
+            "connect_timeout": str(timeout / 2),  # by default 0.5, which a busy machine may meet
             "touch_below": "1",
             "max_connections": "2",
             "max_idle": str(WARM_S),
@@ -105,7 +106,11 @@ class Place:
         }
         self.client = self.open()
         self.truth = DRIVERS["Python"](
-            server.url, prefix="faults:", timeout=GENEROUS_S, max_idle=WARM_S
+            server.url,
+            prefix="faults:",
+            timeout=GENEROUS_S,
+            connect_timeout=GENEROUS_S / 2,
+            max_idle=WARM_S,
         )
         self.own_note = self.new_note()
         self.own_id = self.store(self.own_note)
@@ -372,14 +377,13 @@ def one_try(case: Case, place: Place) -> float:
     hits = place.proxy.hits
     place.proxy.disarm()
     call.judge(result, failure)
-    starved = case.must_succeed and took > place.timeout  # nothing else takes it so long
-    if case.must_succeed and failure is not None and not starved:
+    if case.must_succeed and failure is not None:
         raise AssertionError(f"it could have been repeated, but failed: {failure!r}")
     assert hits <= case.fault.times
     place.hits += hits > 0
     del call
     place.recovers()
-    return took - place.timeout - (0 if starved else max(MARGIN_S, place.timeout / 10))
+    return took - place.timeout - max(MARGIN_S, place.timeout / 10)
 
 
 def run_case(case: Case, place: Place) -> str | None:
