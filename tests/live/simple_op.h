@@ -10,7 +10,7 @@
 #define SIMPLE_COMMANDS_MAX 4
 #define SIMPLE_ARGS_MAX     4
 
-enum { SIMPLE_ERROR_REPLY = -100 };
+enum { SIMPLE_ERROR_REPLY = -31 }; /* none of the library's, but one that its figures can count */
 
 struct simple_op {
     struct coat_op op;
