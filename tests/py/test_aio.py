@@ -32,6 +32,7 @@ from conftest import RedisError, RedisServer, wait_for
 
 Main = Callable[..., Coroutine[Any, Any, None]]
 
+RUN_S = 60  # far more than any test takes, under AddressSanitizer on a busy machine too
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -43,7 +44,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Coroutine[Any, Any
     loop.set_exception_handler(lambda _, context: complaints.append(context))
 
     def run(main: Coroutine[Any, Any, Any]) -> Any:
-        result = loop.run_until_complete(asyncio.wait_for(main, 15))
+        result = loop.run_until_complete(asyncio.wait_for(main, RUN_S))
         loop.run_until_complete(asyncio.sleep(0))
         assert asyncio.all_tasks(loop) == set()
         return result
