@@ -1,0 +1,290 @@
+"""Random programs: what browsers ask for, several requests at a time, drawn from a seed.
+
+A request is a generator that stops wherever another one may come between: before it loads, before
+it saves, and, as a slow response does, before its cookie arrives. A `Player` has several of them
+under way and draws which one goes on. One player alone, in one thread, plays the same game each
+time; many of them, in threads and processes, race as well.
+
+An operation is a function of a visit, entered in `OPERATIONS` with how often it is drawn.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from backends import Backend, Loaded, Request
+from browsers import KEPT, Jars
+from events import COUNTER, LAST, REGISTERS, Event, gone
+
+PRINCIPALS = 6
+SLOWEST = 12  # turns for which a response may be under way
+
+PAUSE = 0.02  # seconds, after the store could not be reached: all calls may fail for a while
+
+now = time.monotonic_ns
+
+
+@dataclass
+class Visit:
+    """A request under way, and what it is going to save."""
+
+    name: str
+    token: str
+    browser: int
+    id: str | None
+    request: Request
+    random: random.Random
+    record: Callable[[Event], None]
+    backend: Backend
+    loaded: bool = False
+    base: dict[str, Any] = field(default_factory=dict)  # what was loaded
+    session: str | None = None
+    kind: str = "save"
+    principal: str | None = None
+    writes: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    increments: int = 0
+    over: bool = False  # a logout has ended it
+    failed: bool = False  # an operation raised: nothing is saved
+
+    def changes(self) -> bool:
+        return bool(self.writes or self.increments or self.kind != "save")
+
+    def write(self, name: str, value: Any, wrote: str) -> None:
+        self.request.fields[name] = value
+        self.writes[name] = (wrote, False)
+
+    def value(self, name: str) -> str:
+        return f"{self.token}{name}"
+
+    def delete(self, name: str, wrote: str) -> None:
+        """Says in the same save what became of the field."""
+        self.request.fields.pop(name, None)
+        self.request.fields[gone(name)] = wrote
+        self.writes[name] = (wrote, True)
+
+    def note(self, op: str, begin: int, **what: Any) -> None:
+        self.record({"op": op, "begin": begin, "end": now(), "visit": self.name, **what})
+
+
+# ---- Operations -----------------------------------------------------------------------------
+
+
+def set_field(visit: Visit) -> None:
+    name = visit.random.choice("abc")
+    visit.write(name, visit.value(name), visit.value(name))
+
+
+def delete_field(visit: Visit) -> None:
+    """Of what was there: what only this request has set would be no deletion for others."""
+    name = visit.random.choice(REGISTERS)
+    if name in visit.base and name in visit.request.fields:
+        visit.delete(name, visit.value(name))
+
+
+def change_nested(visit: Visit) -> None:
+    """In place, without an assignment, where there is a list already."""
+    wrote = visit.value("cart")
+    cart = visit.request.fields.get("cart")
+    if cart is None:
+        visit.write("cart", [wrote], wrote)
+        return
+    del cart[: len(cart) - 2]
+    cart.append(wrote)
+    visit.writes["cart"] = (wrote, False)
+
+
+def rotate(visit: Visit) -> None:
+    if visit.session is not None and visit.kind == "save":
+        visit.request.rotate()
+        visit.kind = "rotate"
+
+
+def login(visit: Visit) -> None:
+    if visit.kind == "login":
+        return
+    draw = visit.random
+    who = visit.principal or f"user{draw.randrange(PRINCIPALS)}"
+    carry = [name for name in (*REGISTERS, COUNTER) if draw.random() < 0.6]
+    everything = draw.random() < 0.3
+    kept = [text for name in carry for text in (name, gone(name))]
+    visit.request.login(who, "all" if everything else kept)
+    visit.principal, visit.kind = who, "login"
+    if everything:
+        return
+    for name in REGISTERS:
+        if name not in carry:
+            visit.delete(name, visit.token)
+    if COUNTER not in carry:
+        visit.increments = 0
+        visit.request.fields[gone(COUNTER)] = visit.token
+
+
+def logout(visit: Visit) -> None:
+    if visit.id is None or (visit.loaded and visit.session is None):
+        return
+    begin = now()
+    result = visit.request.logout()
+    visit.note("logout", begin, id=visit.id, session=visit.session, result=result)
+    again = result == "ended" and visit.loaded and visit.random.random() < 0.3
+    visit.over = not again
+    visit.failed = result in ("replaced", "unclear")
+    if again:  # the next one at the same browser
+        visit.session, visit.id, visit.principal, visit.kind = None, None, None, "save"
+        visit.base = {}
+        visit.writes, visit.increments = {}, 0
+        login(visit)
+
+
+class Operation(NamedTuple):
+    weight: int
+    run: Callable[[Visit], None]
+
+
+OPERATIONS = {
+    "set": Operation(30, set_field),
+    "delete": Operation(12, delete_field),
+    "nested": Operation(15, change_nested),
+    "rotate": Operation(4, rotate),
+    "login": Operation(6, login),
+    "logout": Operation(3, logout),
+}
+
+
+# ---- Players --------------------------------------------------------------------------------
+
+
+class Player:
+    """Plays requests of all browsers, `together` at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        seed: str,
+        backend: Backend,
+        jars: Jars,
+        *,
+        together: int,
+        named_saves: bool = True,
+        disturb: Callable[[random.Random], None] = lambda _: None,
+    ) -> None:
+        self.name = name
+        self.events: list[Event] = []
+        self.operations = 0
+        self._random = random.Random(seed)
+        self._backend = backend
+        self._jars = jars
+        self._together = together
+        self._named_saves = named_saves
+        self._disturb = disturb
+        self._visits = 0
+        chosen = [(op, name) for name, op in OPERATIONS.items() if name in backend.offers]
+        self._operations = [op for op, _ in chosen]
+        self._weights = [op.weight for op in self._operations]
+
+    def play(self, operations: int) -> None:
+        """At least so many operations, and whatever they have begun to its end."""
+        under_way: list[Iterator[None]] = []
+        while under_way or self.operations < operations:
+            if self.operations < operations and len(under_way) < self._together:
+                under_way.append(self._visit())
+            at = self._random.randrange(len(under_way))
+            if next(under_way[at], self) is self:
+                under_way.pop(at)
+
+    def look_at_all(self, ids: set[str]) -> None:
+        """After all others have ended: what each id leads to."""
+        for id in sorted(ids):
+            visit = self.begin(0, id)
+            self.load(visit)
+
+    def _record(self, event: Event) -> None:
+        self.events.append(event)
+        self.operations += event["op"] != "cookie"
+
+    def begin(self, browser: int, id: str | None) -> Visit:
+        self._visits += 1
+        name = f"{self.name}.{self._visits}"
+        request = self._backend.request(id)
+        return Visit(name, name, browser, id, request, self._random, self._record, self._backend)
+
+    def _visit(self) -> Iterator[None]:
+        draw = self._random
+        browser = draw.randrange(self._jars.count)
+        # Now and then somebody comes with an id that the browser had before.
+        age = draw.randrange(1, KEPT) if draw.random() < 0.06 else 0
+        visit = self.begin(browser, self._jars.get(browser, age))
+        yield
+        self._disturb(draw)
+        if visit.id is not None and draw.random() < 0.02:
+            logout(visit)
+        elif visit.id is None or self.load(visit):
+            yield
+            self._change(visit)
+            yield
+        if visit.loaded or visit.id is None or visit.over:
+            self.save(visit)
+        changes, id = visit.request.answer()
+        for _ in range(draw.randrange(SLOWEST) if changes else 0):
+            yield
+        if changes and not age:
+            self._jars.put(browser, id)
+            visit.note("cookie", now(), browser=browser, id=id, from_id=visit.id)
+
+    def load(self, visit: Visit) -> bool:
+        """False: the request ends here."""
+        begin = now()
+        loaded: Loaded = visit.request.load()
+        visit.note(
+            "load",
+            begin,
+            id=visit.id,
+            result=loaded.result,
+            session=loaded.session,
+            principal=loaded.principal,
+            fields=loaded.fields,
+        )
+        visit.session, visit.principal = loaded.session, loaded.principal
+        visit.base = loaded.fields
+        if loaded.result == "unclear":
+            time.sleep(PAUSE)
+            return False
+        visit.loaded = True
+        return True
+
+    def _change(self, visit: Visit) -> None:
+        for _ in range(self._random.choice((0, 1, 1, 2, 3))):
+            (operation,) = self._random.choices(self._operations, self._weights)
+            operation.run(visit)
+            if visit.over:
+                return
+        if self._named_saves and visit.changes():
+            visit.request.fields[LAST] = visit.token
+
+    def save(self, visit: Visit) -> None:
+        if visit.failed:
+            return
+        if visit.changes():
+            self._disturb(self._random)
+        begin = now()
+        result, session, id, fields = visit.request.save()
+        if visit.over or not visit.changes() or result == "nothing":
+            return
+        visit.note(
+            "save",
+            begin,
+            id=visit.id if visit.session else None,
+            session=visit.session,
+            token=visit.token,
+            kind=visit.kind,
+            principal=visit.principal,
+            writes=visit.writes,
+            increments=visit.increments,
+            result=result,
+            new_id=id,
+            saved_in=session,
+            fields=fields,
+        )

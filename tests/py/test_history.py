@@ -1,0 +1,217 @@
+"""Random programs against a real server, their histories checked; and stores that make mistakes,
+each of which the checker finds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import RedisServer
+from faults import Fault as Harm
+
+HISTORY = Path(__file__).resolve().parents[1] / "history"
+sys.path.insert(0, str(HISTORY))
+
+import checker  # noqa: E402
+import doubles  # noqa: E402
+import events  # noqa: E402
+import run  # noqa: E402
+from backends import Backend  # noqa: E402
+from browsers import Jars  # noqa: E402
+from programs import OPERATIONS, Player, Visit, logout  # noqa: E402
+
+RUN = HISTORY / "run.py"
+
+# ---- The store ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_req_24_a_game_in_turns_shows_no_fault(
+    redis_server: RedisServer, tmp_path: Path, seed: int
+) -> None:
+    plan = run.in_turns(seed, 1000)
+    verdict = run.play_and_judge(plan, redis_server, tmp_path)
+    assert verdict.operations >= 1000
+    assert not verdict.faults, f"python {RUN} --turns --ops 1000 --seed {seed}"
+
+
+def test_req_24_threads_and_processes_that_race_show_no_fault() -> None:
+    result = subprocess.run(
+        [sys.executable, RUN, "--ops", "3000", "--seed", "1", "--size", "1000"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "seeds 1 to 3: no fault" in result.stdout
+
+
+def test_one_thread_plays_the_same_each_time(redis_server: RedisServer, tmp_path: Path) -> None:
+    plan = replace(run.in_turns(7, 400), harm=0.0)
+
+    def game() -> list[Any]:
+        files = run.play(plan, redis_server, tmp_path)
+        # Ids, and so the order of the last look at them, are never the same.
+        played = [event for event in events.read(files) if event["visit"].startswith("0")]
+        return [(e["visit"], e["op"], e.get("result"), e.get("writes")) for e in played]
+
+    assert game() == game()
+
+
+def test_nothing_that_may_happen_is_left_out(redis_server: RedisServer, tmp_path: Path) -> None:
+    plan = replace(run.in_turns(11, 2000), harm=0.0)
+    verdict = run.play_and_judge(plan, redis_server, tmp_path)
+    assert not verdict.faults, verdict.faults
+    assert {
+        "load found",
+        "load none",
+        "load stale",
+        "login replaced",
+        "login saved",
+        "logout ended",
+        "logout replaced",
+        "rotate replaced",
+        "rotate saved",
+        "save gone",
+        "save replaced",
+        "save saved",
+    } <= verdict.summary.keys()
+
+
+@pytest.mark.parametrize(
+    ("harm", "found"),
+    [
+        (Harm("cut", "reply"), "saved"),
+        (Harm("cut", "request"), "saved"),
+        (Harm("stall", "reply"), "unclear"),
+        (Harm("stall", "request"), "unclear"),
+    ],
+    ids=str,
+)
+def test_what_is_lost_on_the_way_is_recorded_as_what_the_store_says(
+    redis_server: RedisServer, harm: Harm, found: str
+) -> None:
+    plan = replace(run.in_turns(1), harm=1.0)
+    with run.harmed(plan, redis_server) as (url, proxy):
+        store = run.Coatcheck(url, timeout=run.TIMEOUT)
+        scene = Scene(store)
+        visit = scene.request()
+        visit.write("a", visit.value("a"), visit.value("a"))
+        proxy.arm(harm)
+        scene.player.save(visit)
+        proxy.disarm()
+        scene.request()
+        store.close()
+    assert scene.player.events[-2]["result"] == found
+    assert scene.rules_broken() == set()
+
+
+def test_every_operation_is_played() -> None:
+    assert run.Coatcheck.offers == OPERATIONS.keys()
+
+
+# ---- Stores that make mistakes --------------------------------------------------------------
+
+
+class Scene:
+    """One player whose requests go as the test says."""
+
+    def __init__(self, store: Backend) -> None:
+        self.player = Player("0", "1", store, Jars(1), together=1)
+        visit = self.player.begin(0, None)
+        for name in ("a", "b"):
+            visit.write(name, visit.value(name), visit.value(name))
+        self.player.save(visit)
+        self.id: str = self.player.events[-1]["new_id"]
+
+    def request(self) -> Visit:
+        visit = self.player.begin(0, self.id)
+        assert self.player.load(visit)
+        return visit
+
+    def rules_broken(self) -> set[str]:
+        return {fault.rule for fault in checker.check(self.player.events)}
+
+
+def two_change_different_fields(scene: Scene) -> None:
+    one, two = scene.request(), scene.request()
+    one.write("a", one.value("a"), one.value("a"))
+    two.write("c", two.value("c"), two.value("c"))
+    scene.player.save(one)
+    scene.player.save(two)
+    scene.request()
+
+
+def one_deletes_while_another_sets(scene: Scene) -> None:
+    one, two = scene.request(), scene.request()
+    one.delete("a", one.value("a"))
+    two.write("c", two.value("c"), two.value("c"))
+    scene.player.save(one)
+    scene.player.save(two)
+    scene.request()
+
+
+def one_saves_after_a_logout(scene: Scene) -> None:
+    one, two = scene.request(), scene.request()
+    logout(two)
+    assert scene.player.events[-1]["result"] == "ended"
+    one.write("c", one.value("c"), one.value("c"))
+    scene.player.save(one)
+
+
+RACES = [two_change_different_fields, one_deletes_while_another_sets, one_saves_after_a_logout]
+
+MISTAKES = [
+    (doubles.PlainSet, two_change_different_fields, "lost-update"),
+    (doubles.TwoWayMerge, one_deletes_while_another_sets, "deletion-undone"),
+    (doubles.SaveThatCreates, one_saves_after_a_logout, "used-after-logout"),
+]
+
+
+@pytest.mark.parametrize(("kind", "race", "rule"), MISTAKES)
+def test_a_mistake_is_found_by_its_own_rule(
+    redis_server: RedisServer,
+    kind: type[doubles.Right],
+    race: Callable[[Scene], None],
+    rule: str,
+) -> None:
+    with closing(kind(redis_server.path)) as store:
+        scene = Scene(store)
+        race(scene)
+    assert scene.rules_broken() == {rule}
+
+
+@pytest.mark.parametrize("race", RACES)
+def test_a_store_without_the_mistakes_passes_the_same_races(
+    redis_server: RedisServer, race: Callable[[Scene], None]
+) -> None:
+    with closing(doubles.Right(redis_server.path)) as store:
+        scene = Scene(store)
+        race(scene)
+    assert scene.rules_broken() == set()
+
+
+def play_double(redis_server: RedisServer, kind: type[doubles.Right]) -> set[str]:
+    jars = Jars(4)
+    with closing(kind(redis_server.path)) as store:
+        player = Player("0", "3", store, jars, together=6)
+        player.play(1500)
+        player.look_at_all(jars.all())
+    return {fault.rule for fault in checker.check(player.events)}
+
+
+@pytest.mark.parametrize(("kind", "race", "rule"), MISTAKES)
+def test_a_mistake_shows_in_random_games_too(
+    redis_server: RedisServer, kind: type[doubles.Right], race: object, rule: str
+) -> None:
+    assert rule in play_double(redis_server, kind)
+
+
+def test_random_games_with_the_right_store_show_nothing(redis_server: RedisServer) -> None:
+    assert play_double(redis_server, doubles.Right) == set()
