@@ -85,7 +85,8 @@ static void ended(struct coat_stats *stats, enum coat_op_kind kind, int end, int
 void coat_stats_ended(struct coat_stats *stats, enum coat_op_kind kind, int rc, int64_t took_us)
 {
     int may_miss = kind == COAT_KIND_LOAD || kind == COAT_KIND_DESTROY;
-    int end = rc < 0                              ? -rc
+    int end = rc <= -COAT_ENDED_OK                ? -COAT_EUSAGE /* a caller's own function */
+              : rc < 0                            ? -rc
               : rc == 0 && may_miss               ? COAT_ENDED_NONE
               : rc == 2 && kind == COAT_KIND_LOAD ? COAT_ENDED_STALE
                                                   : COAT_ENDED_OK;

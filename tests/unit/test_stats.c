@@ -77,6 +77,7 @@ static void each_end_is_counted_under_its_own_name(void **state)
         {COAT_KIND_LOAD, COAT_ETIMEOUT,
          "coatcheck_operations_total{op=\"load\",result=\"timeout\"}"},
         {COAT_KIND_SAVE, 0, "coatcheck_operations_total{op=\"save\",result=\"ok\"}"},
+        {COAT_KIND_SAVE, -32, "coatcheck_operations_total{op=\"save\",result=\"usage\"}"},
         {COAT_KIND_SAVE, COAT_EINTR, "coatcheck_operations_total{op=\"save\",result=\"intr\"}"},
         {COAT_KIND_DESTROY, 0, "coatcheck_operations_total{op=\"destroy\",result=\"none\"}"},
         {COAT_KIND_DESTROY, 1, "coatcheck_operations_total{op=\"destroy\",result=\"ok\"}"},
