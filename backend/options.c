@@ -198,6 +198,10 @@ static int check_variable(const char *variable, struct coat_error *err)
     size_t len = strcspn(name, "=");
     if (!name[len] || !name[len + 1])
         return 0;
+    /* Kubernetes tells every container of a service named "coatcheck" by variables of these names.
+     */
+    if (strncmp(name, "PORT", 4) == 0 || strncmp(name, "SERVICE_", 8) == 0)
+        return 0;
     char option[32] = "";
     for (size_t i = 0; len < sizeof option && i < len; i++)
         option[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] - 'A' + 'a')

@@ -99,7 +99,7 @@ def test_the_environment_is_read_when_the_store_is_made(
         ("COATCHECK_IDEL", "did you mean idle?"),
         ("COATCHECK_MAX_CONNECTION", "did you mean max_connections?"),
         ("COATCHECK_idle", "no such option.*COATCHECK_IDLE"),
-        ("COATCHECK_PORT_6379_TCP", "no such option"),
+        ("COATCHECK_ID_6379_TCP", "no such option"),
         ("COATCHECK_" + 200 * "A", "no such option"),
     ],
 )
@@ -119,4 +119,7 @@ def test_one_that_says_nothing_and_one_of_others_are_not(
 ) -> None:
     monkeypatch.setenv("COATCHECK_IDEL", "")
     monkeypatch.setenv("COATCHECKED_IDLE", "1")
+    monkeypatch.setenv("COATCHECK_SERVICE_HOST", "10.0.0.1")  # as Kubernetes does
+    monkeypatch.setenv("COATCHECK_PORT", "tcp://10.0.0.1:6379")
+    monkeypatch.setenv("COATCHECK_PORT_6379_TCP_ADDR", "10.0.0.1")
     Store().close()

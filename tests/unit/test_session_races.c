@@ -48,6 +48,9 @@ struct late {
     struct coat_sid held; /* of its sender */
 };
 
+/* What is counted: operations that went well, and sends that may have been carried out. */
+enum { UNCLEAR = COAT_OP_DESTROY + 1, DONE_KINDS };
+
 struct world {
     struct coat_options options;
     struct coat_store store;
@@ -66,8 +69,8 @@ struct world {
     struct late late[LATE];
     size_t late_count;
     unsigned char counter;
-    int changed;      /* a record, or what is known about it */
-    unsigned done[4]; /* loads, saves, destroys, unclear ones: to see that all of it happened */
+    int changed;               /* a record, or what is known about it */
+    unsigned done[DONE_KINDS]; /* to see that all of it happened */
 };
 
 static unsigned draw(struct world *w, unsigned below)
@@ -267,7 +270,7 @@ static struct coat_event transmit(struct world *w, struct client *client,
     struct coat_event event = {.kind = COAT_EVENT_LOST, .why = &WHY, .final = draw(w, 6) == 0};
     unsigned fate = draw(w, FATES);
     event.maybe_sent = fate != NOT_SENT;
-    w->done[3] += event.maybe_sent && fate > DELIVERED;
+    w->done[UNCLEAR] += event.maybe_sent && fate > DELIVERED;
     if (fate == DELAYED)
         delay(w, commands, &client->s->sid);
     if (fate <= DELIVERED || fate == NOT_ANSWERED)
@@ -482,7 +485,7 @@ static void promises_hold_under_every_schedule(void **state)
 {
     (void)state;
     static struct world w;
-    unsigned done[4] = {0};
+    unsigned done[DONE_KINDS] = {0};
     const char *wanted = getenv("COAT_TEST_SEEDS");
     unsigned seeds = wanted ? (unsigned)strtoul(wanted, NULL, 10) : SEEDS;
     for (unsigned seed = 1; seed <= seeds; seed++) {
@@ -501,11 +504,12 @@ static void promises_hold_under_every_schedule(void **state)
         run_schedule(&w);
         for (int c = 0; c < CLIENTS; c++)
             coat_session_close(w.clients[c].s);
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < DONE_KINDS; i++)
             done[i] += w.done[i];
     }
-    for (int i = 0; i < 4; i++)
-        assert_true(done[i] >= seeds); /* or the schedules prove nothing */
+    for (int i = 0; i < DONE_KINDS; i++)
+        if (i != COAT_OP_UPDATE)           /* which no client does here */
+            assert_true(done[i] >= seeds); /* or the schedules prove nothing */
 }
 
 int main(void)
