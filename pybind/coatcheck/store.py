@@ -162,8 +162,8 @@ class Store(_core.Store):
         Where another request has saved in between, nothing is merged: ``fn`` is called again, with
         what that one has stored, so that whatever it computes from the fields is right. It must do
         the same each time, and leave saving to this method. Returns the session as it was saved, or
-        None where the id opens none. What ``fn`` raises ends it, and nothing is written; StoreTimeout
-        says that others have saved at each try.
+        None where the id opens none. What ``fn`` raises ends it, and nothing is written;
+        StoreTimeout says that others have saved at each try.
         """
         session = self.load(id)
         if session is None or session.stale:
