@@ -7,6 +7,11 @@
  *     idle             seconds without a request after which a session ends; "none": not before
  *                      its deadline. 1800
  *     lifetime         seconds after creation or login at which a session ends. 43200
+ *     preset           idle and lifetime as in NIST SP 800-63, where these are not given: "aal1"
+ * (none and 30 days), "aal2" (1 hour and 24 hours), "aal3" (15 minutes and 12 hours) not_before
+ * seconds since 1970: sessions that were created earlier are over. After an incident, or a restored
+ * backup. "none" renew            seconds after which an id is renewed: a save gives the session
+ * another one, and the old one works until `grace` after that was first used. "none" grace 10
  *     timeout          seconds for a whole call, connecting and retries included. 1.0
  *     connect_timeout  seconds of these for connecting. Half of timeout, at most 0.5
  *     max_connections  per store. 8

@@ -41,6 +41,7 @@ static int open_session(struct coat_session *s, const struct coat_record *record
         return rc;
     coat_session_adopt(s, &record->head, record->principal ? record->principal : "",
                        record->principal_len, doc);
+    s->uses_offer = coat_head_offers(&record->head, s->work.hash);
     return 1;
 }
 
@@ -59,7 +60,7 @@ static int open_stale(struct coat_session *s, struct coat_error *err)
 static int look(struct coat_session *s, const struct coat_record *record, int64_t now_ms,
                 struct coat_error *err)
 {
-    if (coat_head_deadline_ms(&record->head) <= now_ms) {
+    if (coat_session_over(s->store, &record->head, now_ms)) {
         coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
         return 0;
     }

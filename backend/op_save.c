@@ -11,6 +11,28 @@ enum { TOUCHING, CREATING, WRITING };
 
 enum { CREATE_TRIES = 3 };
 
+/* ---- Ids ----------------------------------------------------------------------------------- */
+
+/* The old id is dead with this save. */
+static int replaces_id(const struct coat_session *s)
+{
+    return s->pending.login[0] || s->pending.rotate;
+}
+
+/* An update by an id has nobody whom it could tell another one. */
+static int may_renew(const struct coat_session *s, const struct coat_head *head, int64_t now_ms)
+{
+    int64_t period_s = s->store->options->renew_s;
+    return period_s > 0 && !s->work.starts_over &&
+           coat_head_may_offer(head, coat_ms_of_seconds(period_s), now_ms);
+}
+
+/* A save without changes writes all the same. */
+static int id_is_due(const struct coat_session *s, int64_t now_ms)
+{
+    return s->uses_offer || may_renew(s, &s->head, now_ms);
+}
+
 /* ---- Ends ---------------------------------------------------------------------------------- */
 
 static int gone(const struct coat_session *s, struct coat_error *err)
@@ -58,8 +80,9 @@ static void landed(struct coat_session *s, struct coat_step *step)
     const char *principal = principal_to_write(s);
     struct coat_doc *doc = doc_to_write(s);
 
-    if (work->phase == CREATING || s->pending.login[0] || s->pending.rotate)
+    if (work->phase == CREATING || replaces_id(s) || work->offers)
         coat_session_identify(s, &work->sid, &work->keys);
+    s->uses_offer = 0;
     s->merged = work->doc != NULL;
     work->doc = NULL;
     note_conflicts(s);
@@ -198,10 +221,19 @@ static void create_answered(struct coat_session *s, const struct coat_event *eve
 /* What the new record says of the id, when that is to change. */
 static void put_id(struct coat_session *s, int64_t now_ms)
 {
-    if (s->pending.login[0] || s->pending.rotate)
-        coat_head_rotate(&s->work.next, s->work.new_hash, now_ms);
+    struct coat_work *work = &s->work;
+    struct coat_head *next = &work->next;
+    work->offers = 0;
+    if (replaces_id(s)) {
+        coat_head_rotate(next, work->new_hash, now_ms);
+    } else if (s->uses_offer && coat_head_offers(next, work->hash)) {
+        coat_head_take_offer(next, coat_ms_add(now_ms, s->store->options->grace_ms));
+    } else if (work->draws && may_renew(s, next, now_ms)) {
+        coat_head_offer(next, work->new_hash, now_ms);
+        work->offers = 1;
+    }
     if (s->pending.login[0])
-        coat_head_set_deadline_ms(&s->work.next, deadline_from(s, now_ms));
+        coat_head_set_deadline_ms(next, deadline_from(s, now_ms));
 }
 
 /* The record is gone, or its time is over. A login then begins a session of its own. */
@@ -366,11 +398,12 @@ static void write_answered(struct coat_session *s, const struct coat_event *even
 }
 
 /* The ids for the loop: the one that I hold, and the one that a login or rotation will give. */
-static int prepare_ids(struct coat_session *s, struct coat_error *err)
+static int prepare_ids(struct coat_session *s, int64_t now_ms, struct coat_error *err)
 {
     struct coat_work *work = &s->work;
     int rc = coat_sid_hash(&s->sid, work->hash, err);
-    if (rc < 0 || (!s->pending.login[0] && !s->pending.rotate))
+    work->draws = replaces_id(s) || may_renew(s, &s->head, now_ms);
+    if (rc < 0 || !work->draws)
         return rc;
     work->sid = s->sid;
     work->keys = s->keys;
@@ -390,7 +423,7 @@ static int unsure(struct coat_error *err)
 static void begin_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
                         struct coat_error *err)
 {
-    int rc = s->unsure && coat_doc_adds(s->doc) ? unsure(err) : prepare_ids(s, err);
+    int rc = s->unsure && coat_doc_adds(s->doc) ? unsure(err) : prepare_ids(s, now_ms, err);
     if (rc < 0) {
         coat_session_done(s, step, rc);
         return;
@@ -444,7 +477,7 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
     if (s->state == COAT_SESSION_UNLOADED)
         coat_session_done(s, step,
                           coat_error_set(err, COAT_EUSAGE, "save: load the session first"));
-    else if (coat_session_modified(s) && stored)
+    else if (stored && (coat_session_modified(s) || id_is_due(s, now_ms)))
         begin_write(s, now_ms, step, err);
     else if (coat_session_modified(s))
         begin_create(s, now_ms, step, err);

@@ -124,6 +124,18 @@ int coat_parse_on_conflict(const struct coat_option *option, const char *text, v
     return 0;
 }
 
+int coat_parse_preset(const struct coat_option *option, const char *text, void *field)
+{
+    (void)option;
+    static const char *const names[] = {
+        [COAT_NO_PRESET] = "", [COAT_AAL1] = "aal1", [COAT_AAL2] = "aal2", [COAT_AAL3] = "aal3"};
+    int i = FIND_NAME(text, names);
+    if (i < COAT_AAL1)
+        return COAT_ECONFIG;
+    *(enum coat_preset *)field = (enum coat_preset)i;
+    return 0;
+}
+
 int coat_parse_text(const struct coat_option *option, const char *text, void *field)
 {
     (void)option;

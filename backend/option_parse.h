@@ -39,6 +39,7 @@ coat_parse_fn coat_parse_node_map;
 coat_parse_fn coat_parse_prefix; /* may not be empty */
 
 coat_parse_fn coat_parse_on_conflict; /* enum coat_on_conflict */
+coat_parse_fn coat_parse_preset;      /* enum coat_preset */
 coat_parse_fn coat_parse_tls_version; /* enum coat_tls_version */
 
 #endif

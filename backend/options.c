@@ -84,6 +84,21 @@ static void fit_connect_timeout(struct coat_options *o, const struct coat_url *u
         o->connect_timeout_ms = most;
 }
 
+/* What a preset says of the lifetimes, where nothing else was said of them. */
+static void take_preset(struct coat_options *o, const struct coat_url *url)
+{
+    static const struct {
+        int64_t idle_s, lifetime_s;
+    } PRESET[] = {
+        [COAT_AAL1] = {0, 30 * 86400}, [COAT_AAL2] = {3600, 86400}, [COAT_AAL3] = {900, 43200}};
+    if (o->preset == COAT_NO_PRESET)
+        return;
+    if (!is_given(o, url, "idle"))
+        o->idle_s = PRESET[o->preset].idle_s;
+    if (!is_given(o, url, "lifetime"))
+        o->lifetime_s = PRESET[o->preset].lifetime_s;
+}
+
 /*
  * The values that hold, from what was given; *o has none yet. Every value that was given is looked
  * at, also one that another source overrides, so that no mistake waits for the day that uncovers
@@ -105,6 +120,7 @@ static int settle(struct coat_options *o, struct coat_error *err)
             if (values[source])
                 rc = take(o, option, (enum source)source, values[source], err);
     }
+    take_preset(o, &url);
     fit_connect_timeout(o, &url);
     coat_url_release(&url);
     return rc;

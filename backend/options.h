@@ -16,12 +16,19 @@ struct coat_conflict_policy {
     void *context;
 };
 
+/* The authenticator assurance levels of NIST SP 800-63. */
+enum coat_preset { COAT_NO_PRESET, COAT_AAL1, COAT_AAL2, COAT_AAL3 };
+
 /* The values that hold, and what they come from. */
 struct coat_options {
     struct coat_connect connect;
     char *prefix;   /* NULL: none yet */
     int64_t idle_s; /* 0: none */
     int64_t lifetime_s;
+    enum coat_preset preset;
+    int64_t not_before_ms; /* what was created earlier is dead */
+    int64_t renew_s;       /* how often an id is renewed; 0: never */
+    int64_t grace_ms;      /* how long one works beside the one that was offered and is in use */
     int64_t timeout_ms;
     int64_t connect_timeout_ms; /* never more than timeout_ms, once they are complete */
     int64_t stale_ms;

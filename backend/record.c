@@ -107,6 +107,38 @@ void coat_head_rotate(struct coat_head *head, const unsigned char hash[COAT_HASH
     put_be(head->until, sizeof head->until, UNTIL_DEAD | (uint64_t)coat_ms_add(now_ms, 0));
 }
 
+int coat_head_may_offer(const struct coat_head *head, int64_t period_ms, int64_t now_ms)
+{
+    uint64_t until = get_be(head->until, sizeof head->until);
+    uint64_t kind = until & UNTIL_KIND;
+    int64_t since_ms = until ? (int64_t)(until & ~UNTIL_KIND) : coat_head_created_ms(head);
+    if (until && kind == UNTIL_GRACE && since_ms > now_ms)
+        return 0;
+    return now_ms - since_ms >= period_ms;
+}
+
+void coat_head_offer(struct coat_head *head, const unsigned char hash[COAT_HASH_LEN],
+                     int64_t now_ms)
+{
+    memcpy(head->other, hash, COAT_HASH_LEN);
+    put_be(head->until, sizeof head->until, UNTIL_OFFERED | (uint64_t)coat_ms_add(now_ms, 0));
+}
+
+int coat_head_offers(const struct coat_head *head, const unsigned char hash[COAT_HASH_LEN])
+{
+    uint64_t kind = get_be(head->until, sizeof head->until) & UNTIL_KIND;
+    return kind == UNTIL_OFFERED && CRYPTO_memcmp(head->other, hash, COAT_HASH_LEN) == 0;
+}
+
+void coat_head_take_offer(struct coat_head *head, int64_t until_ms)
+{
+    unsigned char former[COAT_HASH_LEN];
+    memcpy(former, head->current, COAT_HASH_LEN);
+    memcpy(head->current, head->other, COAT_HASH_LEN);
+    memcpy(head->other, former, COAT_HASH_LEN);
+    put_be(head->until, sizeof head->until, UNTIL_GRACE | (uint64_t)coat_ms_add(until_ms, 0));
+}
+
 enum coat_opening coat_head_opening(const struct coat_head *head,
                                     const unsigned char hash[COAT_HASH_LEN], int64_t now_ms,
                                     int64_t stale_ms)

@@ -103,6 +103,22 @@ int coat_head_knows(const struct coat_head *head, const unsigned char revision[C
 void coat_head_rotate(struct coat_head *head, const unsigned char hash[COAT_HASH_LEN],
                       int64_t now_ms);
 
+/* The other verifier, and what is known of it, for a renewal without any risk of a lost answer. */
+
+/* 1 if a renewal may offer a verifier: no other one works, or it is an offer of a period ago; and
+ * a period has passed since the record was created or its verifier last changed. */
+int coat_head_may_offer(const struct coat_head *head, int64_t period_ms, int64_t now_ms);
+
+/* Offer a verifier beside the current one, since now. */
+void coat_head_offer(struct coat_head *head, const unsigned char hash[COAT_HASH_LEN],
+                     int64_t now_ms);
+
+/* 1 if this verifier is offered. */
+int coat_head_offers(const struct coat_head *head, const unsigned char hash[COAT_HASH_LEN]);
+
+/* It was used: it is the current one, and the one that was works until then. */
+void coat_head_take_offer(struct coat_head *head, int64_t until_ms);
+
 enum coat_opening {
     COAT_OPENS, /* the current verifier, or the other one while it is offered or in its grace */
     COAT_STALE, /* the other one, and it ended less than stale_ms ago (or, here, is yet to end) */

@@ -89,6 +89,12 @@ void coat_session_identify(struct coat_session *s, const struct coat_sid *sid,
     coat_sid_write(sid, s->id);
 }
 
+int coat_session_over(const struct coat_store *store, const struct coat_head *head, int64_t now_ms)
+{
+    return coat_head_deadline_ms(head) <= now_ms ||
+           coat_head_created_ms(head) < store->options->not_before_ms;
+}
+
 int coat_session_empty_doc(const struct coat_session *s, struct coat_doc **doc,
                            struct coat_error *err)
 {

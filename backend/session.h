@@ -51,6 +51,8 @@ struct coat_work {
     unsigned char mine[COAT_REVISIONS][COAT_REVISION_LEN]; /* my newest revisions */
     size_t tries;
     struct coat_conflicts conflicts;
+    int draws;       /* a new id was drawn, for a login, a rotation or an offer */
+    int offers;      /* the attempt offers it */
     int starts_over; /* where another has saved meanwhile, in place of merging: COAT_OP_UPDATE */
 };
 
@@ -72,6 +74,7 @@ struct coat_session {
 
     struct coat_doc *doc; /* all but UNLOADED */
     struct coat_pending pending;
+    int uses_offer; /* loaded with an id that a renewal has offered: its first use */
     int merged;
     int64_t contended_ms; /* when an update first had to start over, of the monotonic clock; or 0 */
     int unsure; /* a save was sent, and it is not known whether it landed, nor surely not */
@@ -114,6 +117,9 @@ void coat_session_note_ttl(struct coat_session *s, int64_t ttl_ms, int64_t at_ms
 /* From now on it has this id. */
 void coat_session_identify(struct coat_session *s, const struct coat_sid *sid,
                            const struct coat_keys *keys);
+
+/* 1 if the session of a record has ended, whatever the TTL of its key says. */
+int coat_session_over(const struct coat_store *store, const struct coat_head *head, int64_t now_ms);
 
 /* An empty document within the limits of the store, owned by the caller. */
 int coat_session_empty_doc(const struct coat_session *s, struct coat_doc **doc,

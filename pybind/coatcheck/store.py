@@ -15,7 +15,7 @@ from .session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from typing_extensions import Self, Unpack
 
@@ -32,7 +32,17 @@ Seconds: TypeAlias = "float | timedelta"
 
 # Options for which None is a setting of its own: no such limit.
 _NONE_LIFTS = frozenset(
-    {"idle", "max_bytes", "max_depth", "max_fields", "max_items", "max_idle", "max_age"}
+    {
+        "idle",
+        "max_bytes",
+        "max_depth",
+        "max_fields",
+        "max_items",
+        "max_idle",
+        "max_age",
+        "not_before",
+        "renew",
+    }
 )
 
 # What no C string of UTF-8 can hold.
@@ -45,6 +55,10 @@ class _Options(TypedDict, total=False):
     prefix: str | None
     idle: Seconds | None
     lifetime: Seconds
+    preset: Literal["aal1", "aal2", "aal3"] | None
+    not_before: float | datetime | None
+    renew: Seconds | None
+    grace: Seconds
     timeout: Seconds
     connect_timeout: Seconds
     max_connections: int
@@ -103,6 +117,13 @@ class Store(_core.Store):
     idle                time without a request after which a session ends; None: not before its
                         deadline (1800)
     lifetime            time after creation or login at which a session ends (43200)
+    preset              idle and lifetime where they are not given, by NIST's assurance levels:
+                        ``"aal1"`` (None, 30 days), ``"aal2"`` (1 h, 24 h) or ``"aal3"`` (15 min,
+                        12 h)
+    not_before          seconds since 1970, or an aware datetime: what was created earlier is over,
+                        as after an incident or a restored backup (None)
+    renew               how often an id is renewed (None: never)
+    grace               for how long the old id works beside the new one, once that is used (10)
     timeout             for a whole call, connecting and retries included (1.0)
     connect_timeout     for connecting, out of these (half of timeout, at most 0.5)
     max_connections     to the server, from this process (8)
@@ -232,10 +253,14 @@ def _text(name: str, value: Any) -> str | None:
 
 
 def _total_seconds(name: str, value: object) -> float:
-    from datetime import timedelta  # here, as in session.py
+    from datetime import datetime, timedelta  # here, as in session.py
 
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, datetime) and name == "not_before":
+        if value.tzinfo is None:
+            raise ConfigError("option not_before: a datetime must have a time zone")
+        return value.timestamp()
     raise ConfigError(
         f"option {name}: {type(value).__name__} is not a setting;"
         " give text, a number, True or False, or a timedelta"

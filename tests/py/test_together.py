@@ -1,4 +1,4 @@
-"""Requests at the same time, through both faces: who wins, what is counted, what is exact."""
+"""The rules of a session through both faces: who wins, what counts exactly, how long ids live."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ from coatcheck import (
     StoreTimeout,
     aio,
 )
-from conftest import RedisServer
+from coatcheck.wsgi import SessionMiddleware
+from conftest import Browser, RedisServer, wait_for
 
 
 class Face:
@@ -543,3 +545,77 @@ def test_every_conflict_is_logged_by_the_name_of_its_field(
 def test_what_is_no_policy_is_refused(face: Face, on_conflict: Any) -> None:
     with pytest.raises(ConfigError, match="on_conflict"):
         face.open(on_conflict=on_conflict)
+
+
+# ---- Lifetimes and renewal ------------------------------------------------------------------
+
+
+def test_not_before_ends_what_was_created_earlier(face: Face) -> None:
+    store = face.open()
+    session_id = face.stored(store, n=1)
+    created = face.load(store, session_id).created
+    for earlier in (created, created.timestamp(), created - timedelta(days=1), None, 0):
+        assert face.load(face.open(not_before=earlier), session_id) is not None
+    after = face.open(not_before=created + timedelta(milliseconds=1))
+    assert face.load(after, session_id) is None
+    assert after.stats()["coatcheck_unknown_ids_total"] == 1
+    assert face.load(after, face.stored(after, n=1)) is not None
+
+
+@pytest.mark.parametrize("value", [datetime(2026, 1, 1), "yesterday", -1])
+def test_not_before_is_a_time_in_a_zone(face: Face, value: Any) -> None:
+    with pytest.raises(ConfigError, match="not_before"):
+        face.open(not_before=value)
+
+
+@pytest.mark.parametrize(
+    ("options", "idle", "lifetime"),
+    [
+        ({"preset": "aal1"}, None, 30 * 86400),
+        ({"preset": "aal2"}, 3600, 86400),
+        ({"preset": "aal3"}, 900, 43200),
+        ({"preset": "aal3", "idle": 60}, 60, 43200),
+        ({"preset": "aal3", "lifetime": timedelta(hours=1)}, 900, 3600),
+    ],
+)
+def test_a_preset_says_how_long_sessions_live(
+    face: Face, options: Any, idle: int | None, lifetime: int
+) -> None:
+    store = face.open(**options)
+    session = face.load(store, face.stored(store, n=1))
+    assert session.idle == idle
+    assert session.deadline - session.created == timedelta(seconds=lifetime)
+
+
+def test_an_id_is_renewed_and_the_old_one_works_until_the_new_one_was_used(face: Face) -> None:
+    def renewed() -> str | None:
+        new_id: str = face.call(face.load(store, old_id).save())
+        return new_id if new_id != old_id else None
+
+    store = face.open(renew=1, grace=0, stale=60)
+    old_id = face.stored(store, n=1)
+    new_id = wait_for(renewed, "a renewal")
+    assert face.fields(store, old_id) == {"n": 1}
+    assert face.call(face.load(store, new_id).save()) == new_id
+    assert face.load(store, old_id).stale
+    assert face.fields(store, new_id) == {"n": 1}
+
+
+def test_the_middleware_tells_the_browser_its_renewed_id(redis_server: RedisServer) -> None:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        environ["coatcheck.session"].setdefault("n", 1)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return []
+
+    def visit() -> str:
+        browser.get()
+        (session_id,) = browser.jar.values()
+        return session_id
+
+    with Store(redis_server.url, prefix="test:", renew=1, grace=600) as store:
+        browser = Browser(SessionMiddleware(application, store))
+        first = visit()
+        wait_for(lambda: visit() != first, "a renewal")
+        second = visit()
+        assert visit() == second != first
+        assert store.load(second) == store.load(first) == {"n": 1}

@@ -57,6 +57,29 @@ static void defaults_are_those_of_the_header(void **state)
     assert_int_equal(o->limits.max_fields, standard.max_fields);
     assert_int_equal(o->limits.max_items, standard.max_items);
     assert_int_equal(o->allow_root, 0);
+    assert_int_equal(o->preset, COAT_NO_PRESET);
+    assert_int_equal(o->not_before_ms, 0);
+    assert_int_equal(o->renew_s, 0);
+    assert_int_equal(o->grace_ms, 10000);
+}
+
+static void a_preset_says_what_else_was_not_said(void **state)
+{
+    struct coat_options *o = *state;
+    set(o, "preset", "aal1");
+    assert_int_equal(o->idle_s, 0);
+    assert_int_equal(o->lifetime_s, 30 * 86400);
+    set(o, "preset", "aal2");
+    assert_int_equal(o->idle_s, 3600);
+    assert_int_equal(o->lifetime_s, 86400);
+    set(o, "preset", "aal3");
+    assert_int_equal(o->idle_s, 900);
+    assert_int_equal(o->lifetime_s, 43200);
+    set(o, "idle", "60");
+    assert_int_equal(o->idle_s, 60);
+    assert_int_equal(o->lifetime_s, 43200);
+    set(o, "url", "redis://h?lifetime=120");
+    assert_int_equal(o->lifetime_s, 120);
 }
 
 static void numbers_are_read_in_their_units(void **state)
@@ -168,6 +191,14 @@ static void other_wrong_values_are_refused(void **state)
         {"max_bytes", "536870913"},
         {"on_conflict", "ours"},
         {"on_conflict", ""},
+        {"preset", ""},
+        {"preset", "aal4"},
+        {"not_before", "yesterday"},
+        {"not_before", "9007199254740.992"},
+        {"renew", "0"},
+        {"renew", "34560001"},
+        {"grace", "3600.001"},
+        {"grace", "none"},
         {"allow_root", "yes"},
         {"allow_root", "2"},
         {"stale", "3600.001"},
@@ -475,6 +506,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(defaults_are_those_of_the_header),
+        TEST(a_preset_says_what_else_was_not_said),
         TEST(numbers_are_read_in_their_units),
         TEST(req_23_lifetimes_and_numbers_out_of_bounds_are_refused),
         TEST(zero_is_refused_where_it_would_mean_never_or_nothing),
