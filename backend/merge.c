@@ -197,6 +197,23 @@ static int merge_pass(const struct merge *m, const struct coat_doc *mine, enum p
     return 0;
 }
 
+/*
+ * What a login has dropped and this request has set again is its own, also where the value is that
+ * of the base, so that nothing seems to have changed.
+ */
+static int keep_set_again(const struct merge *m, const struct coat_doc *mine,
+                          struct coat_error *err)
+{
+    const char *name;
+    const void *value;
+    size_t at = 0, len, value_len;
+    int rc = 0;
+    while (rc == 0 && coat_doc_next(mine, &at, &name, &len, &value, &value_len))
+        if (!is_carried(m->carry, name, len))
+            rc = coat_doc_set(m->theirs, name, len, value, value_len, err);
+    return rc;
+}
+
 int coat_merge(struct coat_doc *theirs, const struct coat_doc *mine, const struct coat_doc *carry,
                const struct coat_conflict_policy *policy, struct coat_conflicts *conflicts,
                struct coat_error *err)
@@ -206,5 +223,5 @@ int coat_merge(struct coat_doc *theirs, const struct coat_doc *mine, const struc
     int rc = carry ? coat_merge_drop(theirs, carry, err) : 0;
     for (int pass = TAKING; rc == 0 && pass <= ASKING; pass++)
         rc = merge_pass(&m, mine, (enum pass)pass, err);
-    return rc;
+    return rc == 0 && carry ? keep_set_again(&m, mine, err) : rc;
 }

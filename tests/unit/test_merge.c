@@ -169,6 +169,8 @@ static void req_16_a_login_lets_only_carried_fields_of_theirs_through(void **sta
         {"a=1 b=2", "a=5", "a=7 b=2", "a=5", 1},
         {"a=1 b=2", "a=1 b=3", "a=1 b=7", "a=1 b=3", 0}, /* set after the login */
         {"a=1", "a=1 n=3", "a=1 n=4", "a=1 n=3", 0},
+        {"a=1 b=2", "a=1 b=2", "a=1 b=2 z=9", "a=1 b=2", 0}, /* to what it was before */
+        {"a=1 b=2", "a=1 b=2", "a=1 b=7", "a=1 b=2", 0},
     };
     for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++)
         check(&ROW[i], COAT_CONFLICT_MINE, "a=0");
