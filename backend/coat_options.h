@@ -7,6 +7,8 @@
  *     idle             seconds without a request after which a session ends; "none": not before
  *                      its deadline. 1800
  *     lifetime         seconds after creation or login at which a session ends. 43200
+ *     anonymous_idle   the same until somebody logs in, so that visitors who do not come back take
+ *                      little room. "none": as idle
  *     preset           idle and lifetime as in NIST SP 800-63, where these are not given: "aal1"
  * (none and 30 days), "aal2" (1 hour and 24 hours), "aal3" (15 minutes and 12 hours) not_before
  * seconds since 1970: sessions that were created earlier are over. After an incident, or a restored

@@ -246,6 +246,12 @@ static void ended(struct coat_session *s, int64_t now_ms, struct coat_step *step
         coat_session_done(s, step, gone(s, err));
 }
 
+static int64_t idle_to_write(const struct coat_session *s)
+{
+    return s->pending.idle_s >= 0 ? s->pending.idle_s
+                                  : coat_session_idle_after(s, coat_head_idle_s(&s->work.base));
+}
+
 /* The next attempt, on work->base. */
 static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
                       struct coat_error *err)
@@ -258,8 +264,7 @@ static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *
     }
     work->next = work->base;
     put_id(s, now_ms);
-    if (s->pending.idle_s >= 0)
-        coat_head_set_idle_s(&work->next, s->pending.idle_s);
+    coat_head_set_idle_s(&work->next, idle_to_write(s));
     int rc = draw_revision(work, err);
     if (rc == 0)
         rc = write_record(s, err);

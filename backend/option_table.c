@@ -21,6 +21,8 @@ const struct coat_option coat_option_table[] = {
      "whole seconds from 1 to 2147483647, or none"},
     {"lifetime", "43200", coat_parse_whole, FIELD(lifetime_s), 1, 34560000, COAT_NO_NONE,
      "whole seconds from 1 to 34560000 (400 days)"},
+    {"anonymous_idle", NULL, coat_parse_whole, FIELD(anonymous_idle_s), 1, COAT_IDLE_MAX_S, 0,
+     "whole seconds from 1 to 2147483647, or none"},
     {"preset", NULL, coat_parse_preset, FIELD(preset), 0, 0, COAT_NO_NONE, "aal1, aal2 or aal3"},
     {"not_before", NULL, coat_parse_ms, FIELD(not_before_ms), 0, COAT_MS_MAX - 1, 0,
      "seconds since 1970, or none"},

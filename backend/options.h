@@ -22,8 +22,9 @@ enum coat_preset { COAT_NO_PRESET, COAT_AAL1, COAT_AAL2, COAT_AAL3 };
 /* The values that hold, and what they come from. */
 struct coat_options {
     struct coat_connect connect;
-    char *prefix;   /* NULL: none yet */
-    int64_t idle_s; /* 0: none */
+    char *prefix;             /* NULL: none yet */
+    int64_t idle_s;           /* 0: none */
+    int64_t anonymous_idle_s; /* in place of idle_s until somebody logs in; 0: no difference */
     int64_t lifetime_s;
     enum coat_preset preset;
     int64_t not_before_ms; /* what was created earlier is dead */

@@ -336,11 +336,21 @@ int64_t coat_session_deadline_ms(const struct coat_session *s)
     return is_stored(s) ? coat_head_deadline_ms(&s->head) : 0;
 }
 
+int64_t coat_session_idle_after(const struct coat_session *s, int64_t idle_s)
+{
+    const struct coat_options *o = s->store->options;
+    int logs_in = s->pending.login[0] && !s->principal[0];
+    return logs_in && o->anonymous_idle_s > 0 && idle_s == o->anonymous_idle_s ? o->idle_s : idle_s;
+}
+
 int64_t coat_session_idle_s(const struct coat_session *s)
 {
+    const struct coat_options *o = s->store->options;
     if (s->pending.idle_s >= 0)
         return s->pending.idle_s;
-    return is_stored(s) ? coat_head_idle_s(&s->head) : s->store->options->idle_s;
+    if (is_stored(s))
+        return coat_session_idle_after(s, coat_head_idle_s(&s->head));
+    return o->anonymous_idle_s > 0 && !s->pending.login[0] ? o->anonymous_idle_s : o->idle_s;
 }
 
 int coat_session_is_new(const struct coat_session *s)

@@ -118,6 +118,12 @@ void coat_session_note_ttl(struct coat_session *s, int64_t ttl_ms, int64_t at_ms
 void coat_session_identify(struct coat_session *s, const struct coat_sid *sid,
                            const struct coat_keys *keys);
 
+/*
+ * The idle timeout that a record with this one gets: another one where somebody logs in to a
+ * session that had that of visitors.
+ */
+int64_t coat_session_idle_after(const struct coat_session *s, int64_t idle_s);
+
 /* 1 if the session of a record has ended, whatever the TTL of its key says. */
 int coat_session_over(const struct coat_store *store, const struct coat_head *head, int64_t now_ms);
 

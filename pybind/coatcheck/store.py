@@ -33,6 +33,7 @@ Seconds: TypeAlias = "float | timedelta"
 # Options for which None is a setting of its own: no such limit.
 _NONE_LIFTS = frozenset(
     {
+        "anonymous_idle",
         "idle",
         "max_bytes",
         "max_depth",
@@ -55,6 +56,7 @@ class _Options(TypedDict, total=False):
     prefix: str | None
     idle: Seconds | None
     lifetime: Seconds
+    anonymous_idle: Seconds | None
     preset: Literal["aal1", "aal2", "aal3"] | None
     not_before: float | datetime | None
     renew: Seconds | None
@@ -117,6 +119,7 @@ class Store(_core.Store):
     idle                time without a request after which a session ends; None: not before its
                         deadline (1800)
     lifetime            time after creation or login at which a session ends (43200)
+    anonymous_idle      the same until somebody logs in (None: no difference)
     preset              idle and lifetime where they are not given, by NIST's assurance levels:
                         ``"aal1"`` (None, 30 days), ``"aal2"`` (1 h, 24 h) or ``"aal3"`` (15 min,
                         12 h)

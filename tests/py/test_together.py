@@ -587,6 +587,15 @@ def test_a_preset_says_how_long_sessions_live(
     assert session.deadline - session.created == timedelta(seconds=lifetime)
 
 
+def test_visitors_may_have_a_shorter_idle_timeout_until_they_log_in(face: Face) -> None:
+    store = face.open(anonymous_idle=60, idle=600)
+    session = face.load(store, face.stored(store, n=1))
+    assert session.idle == 60
+    session.login("user:1", carry="all")
+    face.call(session.save())
+    assert session.idle == face.load(store, session.id).idle == 600
+
+
 def test_an_id_is_renewed_and_the_old_one_works_until_the_new_one_was_used(face: Face) -> None:
     def renewed() -> str | None:
         new_id: str = face.call(face.load(store, old_id).save())

@@ -57,6 +57,7 @@ static void defaults_are_those_of_the_header(void **state)
     assert_int_equal(o->limits.max_fields, standard.max_fields);
     assert_int_equal(o->limits.max_items, standard.max_items);
     assert_int_equal(o->allow_root, 0);
+    assert_int_equal(o->anonymous_idle_s, 0);
     assert_int_equal(o->preset, COAT_NO_PRESET);
     assert_int_equal(o->not_before_ms, 0);
     assert_int_equal(o->renew_s, 0);
@@ -192,6 +193,7 @@ static void other_wrong_values_are_refused(void **state)
         {"on_conflict", "ours"},
         {"on_conflict", ""},
         {"preset", ""},
+        {"anonymous_idle", "0"},
         {"preset", "aal4"},
         {"not_before", "yesterday"},
         {"not_before", "9007199254740.992"},

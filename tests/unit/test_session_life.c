@@ -1,4 +1,4 @@
-/* Periodic renewal: an id is offered, works beside the old one, and takes its place when used. */
+/* How long ids and sessions live; the renewal of an id, which works beside the old one at first. */
 #include "script_driver.h"
 
 enum { SAVE_RECORD = 6, PERIOD_S = 600, GRACE_MS = 10000 };
@@ -259,6 +259,68 @@ static void what_was_created_before_the_time_given_is_over(void **state)
     script_release(&r.t);
 }
 
+/* ---- Visitors ---------------------------------------------------------------------------------
+ */
+
+static int64_t stored_idle_s(const struct script *t, size_t arg)
+{
+    struct stored rec = stored_copy(script_arg(t, 0, arg));
+    return coat_head_idle_s(stored_head(&rec));
+}
+
+enum { SET_RECORD = 2 };
+
+static void a_visitor_has_an_idle_timeout_of_its_own_until_the_login(void **state)
+{
+    (void)state;
+    struct script t;
+    script_new(&t);
+    t.options.anonymous_idle_s = 60;
+    set_field(t.s, "a", "1");
+    assert_int_equal(coat_session_idle_s(t.s), 60);
+    script_start(&t, COAT_OP_SAVE);
+    assert_int_equal(stored_idle_s(&t, SET_RECORD), 60);
+    script_answer(&t, OK);
+    script_done(&t, 0);
+
+    set_field(t.s, "a", "2");
+    script_start(&t, COAT_OP_SAVE);
+    assert_int_equal(stored_idle_s(&t, SAVE_RECORD), 60);
+    script_answer(&t, INTEGER(1));
+
+    assert_int_equal(coat_session_login(t.s, "user:1", NULL, 0, NULL), 0);
+    assert_int_equal(coat_session_idle_s(t.s), 1800);
+    script_release(&t);
+}
+
+static void an_idle_timeout_of_its_own_stays_at_the_login(void **state)
+{
+    (void)state;
+    struct script t;
+    script_new(&t);
+    t.options.anonymous_idle_s = 60;
+    set_field(t.s, "a", "1");
+    assert_int_equal(coat_session_set_idle(t.s, 90, NULL), 0);
+    script_start(&t, COAT_OP_SAVE);
+    assert_int_equal(stored_idle_s(&t, SET_RECORD), 90);
+    script_answer(&t, OK);
+    assert_int_equal(coat_session_login(t.s, "user:1", NULL, 0, NULL), 0);
+    assert_int_equal(coat_session_idle_s(t.s), 90);
+    script_release(&t);
+}
+
+static void who_logs_in_at_once_is_no_visitor(void **state)
+{
+    (void)state;
+    struct script t;
+    script_new(&t);
+    t.options.anonymous_idle_s = 60;
+    assert_int_equal(coat_session_login(t.s, "user:1", NULL, 0, NULL), 0);
+    script_start(&t, COAT_OP_SAVE);
+    assert_int_equal(stored_idle_s(&t, SET_RECORD), 1800);
+    script_release(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +336,9 @@ int main(void)
         cmocka_unit_test(an_update_by_an_id_renews_nothing),
         cmocka_unit_test(a_renewal_whose_reply_was_lost_leaves_the_old_id),
         cmocka_unit_test(what_was_created_before_the_time_given_is_over),
+        cmocka_unit_test(a_visitor_has_an_idle_timeout_of_its_own_until_the_login),
+        cmocka_unit_test(an_idle_timeout_of_its_own_stays_at_the_login),
+        cmocka_unit_test(who_logs_in_at_once_is_no_visitor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
