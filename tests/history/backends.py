@@ -6,7 +6,7 @@ wrong on purpose.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from coatcheck import Cookie, SessionGone, Store, StoreUnavailable, Uncertain
@@ -50,6 +50,7 @@ class Request(Protocol):
     fields: Any
 
     def load(self) -> Loaded: ...
+    def increment(self, name: str, by: int) -> None: ...
     def rotate(self) -> None: ...
     def login(self, principal: str, carry: Iterable[str] | str) -> None: ...
     def logout(self) -> str: ...
@@ -62,10 +63,15 @@ class Backend(Protocol):
     offers: frozenset[str]
 
     def request(self, id: str | None) -> Request: ...
+    def update(self, id: str, change: Callable[[Any], None]) -> Saved: ...
+    def sessions(self, principal: str) -> list[str] | None: ...
+    def destroy_one(self, principal: str, session: str) -> str: ...
+    def destroy_all(self, principal: str, keep: str | None) -> bool | None: ...
     def close(self) -> None: ...
 
 
-BASIC = frozenset(["set", "delete", "nested", "rotate", "login", "logout"])
+BY_PRINCIPAL = frozenset(["list", "destroy-one", "destroy-all"])
+BASIC = frozenset(["set", "delete", "nested", "rotate", "login", "logout", "logout-unseen"])
 
 
 class Watched(CoatSession):
@@ -95,7 +101,9 @@ class WatchedStore(Store):
 
 
 class Coatcheck:
-    offers = BASIC
+    offers = BASIC | {"increment", "update"}
+    if hasattr(Store, "destroy_all"):
+        offers |= BY_PRINCIPAL
 
     def __init__(self, url: str, **options: Any) -> None:
         self.store = WatchedStore(url, prefix="history:", **options)
@@ -111,6 +119,48 @@ class Coatcheck:
 
     def request(self, id: str | None) -> Request:
         return CoatRequest(self.rules, id)
+
+    def update(self, id: str, change: Callable[[Any], None]) -> Saved:
+        """Its result may also be "none"."""
+        seen: str | None = None
+
+        def watched(session: CoatSession) -> None:
+            nonlocal seen
+            seen = session.public_id
+            change(session)
+
+        try:
+            session = self.store.update(id, watched)
+        except SessionGone as exc:
+            return Saved("replaced" if exc.replaced else "gone", seen)
+        except Uncertain:
+            return Saved("unclear", seen)
+        except StoreUnavailable:
+            return Saved("refused", seen)
+        if session is None:
+            return Saved("none")
+        return Saved("saved", session.public_id, session.id, snapshot(session))
+
+    def sessions(self, principal: str) -> list[str] | None:
+        """Their public ids; None: nobody knows."""
+        try:
+            return [info.public_id for info in self.store.sessions(principal)]
+        except StoreUnavailable:
+            return None
+
+    def destroy_one(self, principal: str, session: str) -> str:
+        try:
+            return "ended" if self.store.destroy_one(principal, session) else "none"
+        except StoreUnavailable:
+            return "unclear"
+
+    def destroy_all(self, principal: str, keep: str | None) -> bool | None:
+        """Whether the one to be kept was listed; None: nobody knows what was ended."""
+        try:
+            _, index_lost = self.store.destroy_all(principal, keep=keep)
+        except StoreUnavailable:
+            return None
+        return not index_lost
 
     def close(self) -> None:
         self.store.close()
@@ -136,6 +186,9 @@ class CoatRequest:
         if session.new:
             return Loaded("none")
         return Loaded("found", session.public_id, session.principal, snapshot(fields))
+
+    def increment(self, name: str, by: int) -> None:
+        self.fields.incr(name, by)
 
     def rotate(self) -> None:
         self.fields.rotate()

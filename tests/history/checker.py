@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from math import inf
 from typing import NamedTuple
 
-from events import COUNTER, LAST, REGISTERS, Event, Fields, gone, written_by
+from events import COUNTERS, LAST, REGISTERS, Event, Fields, gone, written_by
 from history import History, Session, landing_in
 from registers import NOTHING, Counter, Register
 
@@ -71,8 +71,17 @@ def _values(session: Session) -> Found:
             _note_save(register, save, session, name)
         for load in session.loads:
             register.read(written_by(load["fields"], name), load["begin"], load["end"])
-        for rule, what in register.faults():
+        for rule, what in [*_own_writes(session, name), *register.faults()]:
             yield rule, f"field {name}: {what}"
+
+
+def _own_writes(session: Session, name: str) -> Found:
+    """A save leaves what it wrote, unless others win."""
+    for save in session.saves:
+        if name in save["writes"] and save["saved_in"] == session.name and not save["yields"]:
+            wrote, shown = save["writes"][name][0], written_by(save["fields"], name)
+            if shown != wrote:
+                yield "lost-update", f"save {save['token']} wrote {wrote!r} and left {shown!r}"
 
 
 def _note_save(register: Register, save: Event, session: Session, name: str) -> None:
@@ -90,42 +99,46 @@ def _note_save(register: Register, save: Event, session: Session, name: str) -> 
         if shown != NOTHING:
             register.write(shown, begin, landing, deletes=name not in save["fields"])
         return
-    if written is not None:
+    # Where others win, a write of which nothing is seen at once has not been made.
+    if written is not None and not (save["yields"] and shown != written[0]):
         register.write(written[0], begin, landing, deletes=written[1])
     register.read(shown, begin, landing)
 
 
 def _counts(session: Session) -> Found:
+    for name in COUNTERS:
+        for counter in _counters(session, name):
+            for rule, what in counter.faults():
+                yield rule, f"field {name}: {what}"
+
+
+def _counters(session: Session, name: str) -> Iterable[Counter]:
     """By epoch: a login that does not carry the counter begins another one."""
     counters: dict[str, Counter] = defaultdict(Counter)
-
-    def epoch(fields: Fields) -> Counter:
-        return counters[str(fields.get(gone(COUNTER), NOTHING))]
-
-    def value(fields: Fields) -> int:
-        return int(fields.get(COUNTER, 0))
-
     unclear = []
+
+    def read(fields: Fields) -> tuple[Counter, int]:
+        return counters[str(fields.get(gone(name), NOTHING))], int(fields.get(name, 0))
+
     for save in session.saves:
-        by, begin, landing = save["increments"], save["begin"], landing_in(save, session.name)
-        if landing is None:
-            continue
+        begin, landing = save["begin"], landing_in(save, session.name)
+        by = save["increments"].get(name, 0)
         if landing == inf:
             unclear.append((begin, by))
-            continue
-        counter, after = epoch(save["fields"]), value(save["fields"])
-        if save["session"] != session.name:
-            by = after
-        if by:
-            counter.landed.append((begin, landing, by, after))
-        else:
-            counter.reads.append((begin, landing, after))
+        elif landing is not None:
+            counter, after = read(save["fields"])
+            if save["session"] != session.name:
+                by = after
+            if by:
+                counter.landed.append((begin, landing, by, after))
+            else:
+                counter.reads.append((begin, landing, after))
     for load in session.loads:
-        epoch(load["fields"]).reads.append((load["begin"], load["end"], value(load["fields"])))
+        counter, value = read(load["fields"])
+        counter.reads.append((load["begin"], load["end"], value))
     for counter in counters.values():
         counter.unclear = unclear
-        for rule, what in counter.faults():
-            yield rule, f"field {COUNTER}: {what}"
+    return counters.values()
 
 
 def _whole_saves(session: Session) -> Found:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from backends import BASIC, Answer, Fields, Loaded, Request, Saved, snapshot
@@ -51,6 +51,18 @@ class Right:
 
     def request(self, id: str | None) -> Request:
         return cast(Request, DoubleRequest(self, id))
+
+    def update(self, id: str, change: Callable[[Any], None]) -> Saved:
+        raise NotImplementedError
+
+    def sessions(self, principal: str) -> list[str] | None:
+        raise NotImplementedError
+
+    def destroy_one(self, principal: str, session: str) -> str:
+        raise NotImplementedError
+
+    def destroy_all(self, principal: str, keep: str | None) -> bool | None:
+        raise NotImplementedError
 
     def get(self, selector: str) -> bytes | None:
         return cast("bytes | None", self.redis("GET", f"double:{selector}"))

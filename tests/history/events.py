@@ -4,9 +4,12 @@ Every event has `op`, `begin` and `end` (nanoseconds of the monotonic clock, whi
 a machine share) and `visit`, the request that it belongs to. Sessions go by their public id, ids by
 their text.
 
+Events of the store, one a call:
+
 load     id; result: found, none, stale, unclear. found: session, principal, fields
-save     id, session (None: a new one); token; kind: save, rotate, login; principal; writes,
-         increments, carry; result:
+save     id, session (None: a new one); token; kind: save, rotate, login; principal; yields (where
+         others have changed a field meanwhile, they win); writes: for each register the name of the
+         write and whether it deletes; increments: of each counter; result:
          saved      now under `new_id`, in session `saved_in`, whose fields were then `fields`
          gone, replaced, refused
                     surely not landed
@@ -16,14 +19,15 @@ cookie   browser, id (None: cleared), from_id: what the request had come with; a
 list     principal; result: listed, unclear. listed: sessions
 destroy  principal, session: one of his sessions; result: ended, none, unclear
 destroy-all
-         principal, keep; result: ended, unclear
+         principal, keep; result: ended, unclear. ended: listed, whether the one to keep was
 key      a key of Redis, found by the harness after all had ended, that has no TTL
 
 The fields of a session, as the programs use them:
 
 a, b, c  text; each value is written once in a history
 cart     a list, changed in place; its last item is a text that is written once
-n        a counter
+n        a counter, for `incr`
+m        a counter that is read, increased and written, which only `update` does
 a.gone   names the deletion or the login after which `a` was not there; likewise for the others
 last     the token of the last save (left out in every other history, so that there are saves that
          touch no field of each other)
@@ -42,7 +46,7 @@ Event = dict[str, Any]
 Fields = dict[str, Any]
 
 REGISTERS = ("a", "b", "c", "cart")
-COUNTER = "n"
+COUNTERS = ("n", "m")
 LAST = "last"
 
 

@@ -70,6 +70,9 @@ class History:
         self.keys: list[Event] = []
         self.visits: dict[str, list[Event]] = defaultdict(list)
         self.by_principal: dict[str, list[Session]] = defaultdict(list)
+        self._logins: dict[str, list[Event]] = defaultdict(
+            list
+        )  # by principal, whatever came of it
         self._late: list[Event] = []
         self.count = 0
         for event in events:
@@ -86,6 +89,8 @@ class History:
     def _save(self, event: Event) -> None:
         self.visits[event["visit"]].append(event)
         source = event["session"]
+        if event["kind"] == "login":
+            self._logins[event["principal"]].append(event)
         if event["result"] == "saved":
             session = self.session(event["saved_in"])
             session.saves.append(event)
@@ -173,6 +178,9 @@ class History:
         """It ends for sure those whose login it came after; others perhaps."""
         for session in self.by_principal[event["principal"]]:
             if session.name == event["keep"]:
+                names = [session.name] if event.get("listed") else []
+                result = "listed" if event["result"] == "ended" else "unclear"
+                session.listed.append({**event, "result": result, "sessions": names})
                 continue
             login = session.login or {}
             certain = session.owner() == event["principal"] and login["end"] < event["begin"]
@@ -180,8 +188,8 @@ class History:
 
     def _attach_evictions(self) -> None:
         """A login of a principal who has as many sessions as may be may end another of them."""
-        for sessions in self.by_principal.values():
-            logins = [e for s in sessions for e in s.saves if e["kind"] == "login"]
+        for principal, sessions in self.by_principal.items():
+            logins = self._logins[principal]
             for session in sessions:
                 begins = [e["begin"] for e in logins if e["saved_in"] != session.name]
                 if begins:

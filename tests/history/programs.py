@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from backends import Backend, Loaded, Request
+from backends import Backend, Loaded, Request, Saved
 from browsers import KEPT, Jars
-from events import COUNTER, LAST, REGISTERS, Event, gone
+from events import COUNTERS, LAST, REGISTERS, Event, gone
 
 PRINCIPALS = 6
 SLOWEST = 12  # turns for which a response may be under way
@@ -41,12 +41,15 @@ class Visit:
     record: Callable[[Event], None]
     backend: Backend
     loaded: bool = False
+    named: bool = True  # saves have their name in `last`
+    yields: bool = False
     base: dict[str, Any] = field(default_factory=dict)  # what was loaded
+    base_principal: str | None = None
     session: str | None = None
     kind: str = "save"
     principal: str | None = None
     writes: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    increments: int = 0
+    increments: dict[str, int] = field(default_factory=dict)
     over: bool = False  # a logout has ended it
     failed: bool = False  # an operation raised: nothing is saved
 
@@ -68,6 +71,24 @@ class Visit:
 
     def note(self, op: str, begin: int, **what: Any) -> None:
         self.record({"op": op, "begin": begin, "end": now(), "visit": self.name, **what})
+
+    def saved(self, begin: int, saved: Saved, *, yields: bool) -> None:
+        self.note(
+            "save",
+            begin,
+            id=self.id if self.session else None,
+            session=self.session,
+            token=self.token,
+            kind=self.kind,
+            principal=self.principal,
+            yields=yields,
+            writes=self.writes,
+            increments=self.increments,
+            result=saved.result,
+            new_id=saved.id,
+            saved_in=saved.session,
+            fields=saved.fields,
+        )
 
 
 # ---- Operations -----------------------------------------------------------------------------
@@ -97,6 +118,12 @@ def change_nested(visit: Visit) -> None:
     visit.writes["cart"] = (wrote, False)
 
 
+def increment(visit: Visit) -> None:
+    by = visit.random.choice((1, 1, 2, 5))
+    visit.request.increment("n", by)
+    visit.increments["n"] = visit.increments.get("n", 0) + by
+
+
 def rotate(visit: Visit) -> None:
     if visit.session is not None and visit.kind == "save":
         visit.request.rotate()
@@ -108,7 +135,7 @@ def login(visit: Visit) -> None:
         return
     draw = visit.random
     who = visit.principal or f"user{draw.randrange(PRINCIPALS)}"
-    carry = [name for name in (*REGISTERS, COUNTER) if draw.random() < 0.6]
+    carry = [name for name in (*REGISTERS, *COUNTERS) if draw.random() < 0.6]
     everything = draw.random() < 0.3
     kept = [text for name in carry for text in (name, gone(name))]
     visit.request.login(who, "all" if everything else kept)
@@ -118,9 +145,10 @@ def login(visit: Visit) -> None:
     for name in REGISTERS:
         if name not in carry:
             visit.delete(name, visit.token)
-    if COUNTER not in carry:
-        visit.increments = 0
-        visit.request.fields[gone(COUNTER)] = visit.token
+    for name in COUNTERS:
+        if name not in carry:
+            visit.increments.pop(name, None)
+            visit.request.fields[gone(name)] = visit.token
 
 
 def logout(visit: Visit) -> None:
@@ -134,9 +162,73 @@ def logout(visit: Visit) -> None:
     visit.failed = result in ("replaced", "unclear")
     if again:  # the next one at the same browser
         visit.session, visit.id, visit.principal, visit.kind = None, None, None, "save"
-        visit.base = {}
-        visit.writes, visit.increments = {}, 0
+        visit.base, visit.base_principal = {}, None
+        visit.writes, visit.increments = {}, {}
         login(visit)
+
+
+def update(visit: Visit) -> None:
+    """Without a request: the store calls a function until nobody else has saved meanwhile."""
+    assert visit.id is not None
+
+    def change(session: Any) -> None:
+        session["a"] = visit.value("a")
+        session["m"] = session.get("m", 0) + 1
+        if visit.named:
+            session[LAST] = visit.token
+
+    begin = now()
+    result, session, id, fields = visit.backend.update(visit.id, change)
+    if result == "none":
+        visit.note("load", begin, id=visit.id, result="none", session=None, fields={})
+        return
+    visit.writes, visit.increments = {"a": (visit.value("a"), False)}, {"m": 1}
+    visit.session = session
+    visit.saved(begin, Saved(result, session, id, fields), yields=False)
+
+
+def logout_unseen(visit: Visit) -> None:
+    """By a request that looks at nothing."""
+    logout(visit)
+
+
+# ---- Of a principal -------------------------------------------------------------------------
+
+
+def list_sessions(visit: Visit) -> None:
+    who = somebody(visit)
+    begin = now()
+    sessions = visit.backend.sessions(who)
+    result = "unclear" if sessions is None else "listed"
+    visit.note("list", begin, principal=who, result=result, sessions=sessions)
+
+
+def destroy_one(visit: Visit) -> None:
+    who = somebody(visit)
+    begin = now()
+    sessions = visit.backend.sessions(who)
+    result = "unclear" if sessions is None else "listed"
+    visit.note("list", begin, principal=who, result=result, sessions=sessions)
+    if sessions:
+        one = visit.random.choice(sorted(sessions))
+        begin = now()
+        result = visit.backend.destroy_one(who, one)
+        visit.note("destroy", begin, principal=who, session=one, result=result)
+
+
+def destroy_all(visit: Visit) -> None:
+    """But the own one, perhaps."""
+    who = somebody(visit)
+    mine = visit.session if who == visit.base_principal else None
+    keep = mine if visit.random.random() < 0.6 else None
+    begin = now()
+    listed = visit.backend.destroy_all(who, keep)
+    result = "unclear" if listed is None else "ended"
+    visit.note("destroy-all", begin, principal=who, keep=keep, listed=listed, result=result)
+
+
+def somebody(visit: Visit) -> str:
+    return visit.base_principal or f"user{visit.random.randrange(PRINCIPALS)}"
 
 
 class Operation(NamedTuple):
@@ -144,14 +236,26 @@ class Operation(NamedTuple):
     run: Callable[[Visit], None]
 
 
+#: Within a request, when it has loaded its session.
 OPERATIONS = {
     "set": Operation(30, set_field),
     "delete": Operation(12, delete_field),
     "nested": Operation(15, change_nested),
+    "increment": Operation(12, increment),
     "rotate": Operation(4, rotate),
     "login": Operation(6, login),
     "logout": Operation(3, logout),
+    "list": Operation(2, list_sessions),
+    "destroy-one": Operation(1, destroy_one),
+    "destroy-all": Operation(1, destroy_all),
 }
+
+#: In place of all that, with an id alone.
+CALLS = {
+    "logout-unseen": Operation(1, logout_unseen),
+    "update": Operation(3, update),
+}
+CALLED = 0.08  # of all requests
 
 
 # ---- Players --------------------------------------------------------------------------------
@@ -168,7 +272,8 @@ class Player:
         jars: Jars,
         *,
         together: int,
-        named_saves: bool = True,
+        named: bool = True,
+        yields: bool = False,
         disturb: Callable[[random.Random], None] = lambda _: None,
     ) -> None:
         self.name = name
@@ -178,11 +283,13 @@ class Player:
         self._backend = backend
         self._jars = jars
         self._together = together
-        self._named_saves = named_saves
+        self._named = named
+        self._yields = yields
         self._disturb = disturb
         self._visits = 0
         chosen = [(op, name) for name, op in OPERATIONS.items() if name in backend.offers]
         self._operations = [op for op, _ in chosen]
+        self._calls = [op for name, op in CALLS.items() if name in backend.offers]
         self._weights = [op.weight for op in self._operations]
 
     def play(self, operations: int) -> None:
@@ -209,7 +316,18 @@ class Player:
         self._visits += 1
         name = f"{self.name}.{self._visits}"
         request = self._backend.request(id)
-        return Visit(name, name, browser, id, request, self._random, self._record, self._backend)
+        return Visit(
+            name,
+            name,
+            browser,
+            id,
+            request,
+            self._random,
+            self._record,
+            self._backend,
+            named=self._named,
+            yields=self._yields,
+        )
 
     def _visit(self) -> Iterator[None]:
         draw = self._random
@@ -219,8 +337,8 @@ class Player:
         visit = self.begin(browser, self._jars.get(browser, age))
         yield
         self._disturb(draw)
-        if visit.id is not None and draw.random() < 0.02:
-            logout(visit)
+        if visit.id is not None and self._calls and draw.random() < CALLED:
+            draw.choices(self._calls, [call.weight for call in self._calls])[0].run(visit)
         elif visit.id is None or self.load(visit):
             yield
             self._change(visit)
@@ -248,7 +366,7 @@ class Player:
             fields=loaded.fields,
         )
         visit.session, visit.principal = loaded.session, loaded.principal
-        visit.base = loaded.fields
+        visit.base, visit.base_principal = loaded.fields, loaded.principal
         if loaded.result == "unclear":
             time.sleep(PAUSE)
             return False
@@ -261,7 +379,7 @@ class Player:
             operation.run(visit)
             if visit.over:
                 return
-        if self._named_saves and visit.changes():
+        if visit.named and visit.changes():
             visit.request.fields[LAST] = visit.token
 
     def save(self, visit: Visit) -> None:
@@ -270,21 +388,6 @@ class Player:
         if visit.changes():
             self._disturb(self._random)
         begin = now()
-        result, session, id, fields = visit.request.save()
-        if visit.over or not visit.changes() or result == "nothing":
-            return
-        visit.note(
-            "save",
-            begin,
-            id=visit.id if visit.session else None,
-            session=visit.session,
-            token=visit.token,
-            kind=visit.kind,
-            principal=visit.principal,
-            writes=visit.writes,
-            increments=visit.increments,
-            result=result,
-            new_id=id,
-            saved_in=session,
-            fields=fields,
-        )
+        saved = visit.request.save()
+        if not visit.over and visit.changes() and saved.result != "nothing":
+            visit.saved(begin, saved, yields=visit.yields)

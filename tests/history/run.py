@@ -9,6 +9,7 @@ checked as soon as it is complete. A history with a fault is kept, and its seed 
 from __future__ import annotations
 
 import argparse
+import logging
 import multiprocessing
 import random
 import sys
@@ -20,16 +21,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.context import ForkProcess
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "py")]
 
 import events  # noqa: E402
-from backends import Coatcheck  # noqa: E402
+from backends import BY_PRINCIPAL, Coatcheck  # noqa: E402
 from browsers import Jars  # noqa: E402
 from checker import RULES, Fault, faults  # noqa: E402
 from conftest import RedisServer, a_redis_server, wait_for  # noqa: E402
-from events import Event  # noqa: E402
+from events import LAST, Event  # noqa: E402
 from faults import Fault as Harm  # noqa: E402
 from faults import Kind, Loop, Proxy, Side  # noqa: E402
 from history import History  # noqa: E402
@@ -38,6 +40,30 @@ from programs import Player  # noqa: E402
 TIMEOUT = 0.5
 
 fork = multiprocessing.get_context("fork")
+
+
+def add_to(base: Any, mine: Any, theirs: Any) -> Any:
+    """What another request has put into the cart stays there."""
+    if not isinstance(mine, list) or not isinstance(theirs, list):
+        return mine
+    return [*theirs[-2:], mine[-1]]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Who wins a field that two requests changed, in one history."""
+
+    by_field: Any
+    named: bool = False
+    yields: bool = False
+
+
+POLICIES = [
+    Policy("mine", named=True),
+    Policy({"cart": add_to, "*": "mine"}),
+    Policy({LAST: "mine", "*": "raise"}, named=True),
+    Policy("theirs", yields=True),
+]
 
 
 @dataclass(frozen=True)
@@ -51,6 +77,19 @@ class Plan:
     together: int = 2  # requests under way in each thread
     browsers: int = 12
     harm: float = 0.02  # how often a connection is cut before a call
+
+    def policy(self) -> Policy:
+        return POLICIES[self.seed % len(POLICIES)]
+
+    def cap(self) -> int | None:
+        """On the sessions of a principal: in every other history, if the store knows caps."""
+        capped = Coatcheck.offers >= BY_PRINCIPAL and self.seed // len(POLICIES) % 2
+        return 2 if capped else None
+
+    def at_most(self) -> dict[str, Any]:
+        if self.cap() is None:
+            return {}
+        return {"max_sessions": self.cap(), "on_max": ("evict", "refuse")[self.seed // 8 % 2]}
 
     def players(self) -> int:
         return self.processes * self.threads
@@ -100,7 +139,13 @@ def play_process(
             if proxy is not None and draw.random() < plan.harm:
                 proxy.arm(a_harm(draw))
 
-        backend = Coatcheck(url, timeout=TIMEOUT, connect_timeout=TIMEOUT)
+        backend = Coatcheck(
+            url,
+            timeout=TIMEOUT,
+            connect_timeout=TIMEOUT,
+            on_conflict=plan.policy().by_field,
+            **plan.at_most(),
+        )
         players = [
             Player(
                 f"{number}.{n}",
@@ -108,7 +153,8 @@ def play_process(
                 backend,
                 jars,
                 together=plan.together,
-                named_saves=plan.seed % 2 == 0,
+                named=plan.policy().named,
+                yields=plan.policy().yields,
                 disturb=disturb,
             )
             for n in range(plan.threads)
@@ -200,7 +246,7 @@ class Verdict:
     summary: dict[str, int]
 
 
-def judge(files: list[Path]) -> Verdict:
+def judge(files: list[Path], cap: int | None = None) -> Verdict:
     happened: dict[str, int] = {}
 
     def counted() -> Iterator[Event]:
@@ -211,18 +257,19 @@ def judge(files: list[Path]) -> Verdict:
                 happened[name] = happened.get(name, 0) + 1
             yield event
 
-    history = History(counted())
+    history = History(counted(), cap)
     return Verdict(list(faults(history)), history.count, happened)
 
 
 def play_and_judge(plan: Plan, server: RedisServer, folder: Path) -> Verdict:
-    return judge(play(plan, server, folder))
+    return judge(play(plan, server, folder), plan.cap())
 
 
 def main() -> int:
     args = arguments()
+    logging.getLogger("coatcheck").setLevel(logging.CRITICAL)  # what it has to say is expected here
     if args.check:
-        return report(judge(args.check))
+        return report(judge(args.check, args.cap))
     total: dict[str, int] = {}
     done = 0
     begin = time.monotonic()
@@ -231,7 +278,8 @@ def main() -> int:
         seed = args.seed
         while done < args.ops:
             folder = Path(tempfile.mkdtemp(prefix="coat-history-"))
-            verdict = play_and_judge(plan_of(args, seed, args.ops - done), server, folder)
+            plan = plan_of(args, seed, args.ops - done)
+            verdict = play_and_judge(plan, server, folder)
             done += verdict.operations
             for name, count in verdict.summary.items():
                 total[name] = total.get(name, 0) + count
@@ -239,7 +287,11 @@ def main() -> int:
                 report(verdict)
                 again = f"{Path(sys.argv[0])} --seed {seed} --ops {verdict.operations}"
                 print(f"seed {seed}; play it again: {again}{' --turns' * args.turns}")
-                print(f"its history: {sys.argv[0]} --check {folder}/*.jsonl")
+                cap = plan.cap()
+                print(
+                    f"its history: {sys.argv[0]} --check {folder}/*.jsonl"
+                    + f" --cap {cap}" * (cap is not None)
+                )
                 return 1
             for file in folder.iterdir():
                 file.unlink()
@@ -252,11 +304,10 @@ def main() -> int:
 
 
 def plan_of(args: argparse.Namespace, seed: int, left: int) -> Plan:
-    plan = in_turns(seed, args.size) if args.turns else Plan(seed, args.size, harm=args.harm)
+    plan = in_turns(seed, args.size) if args.turns else Plan(seed, args.size)
     # Every other history has no proxy in its way, and so races harder.
-    if not args.turns and seed // 2 % 2:
-        plan = replace(plan, harm=0.0)
-    return replace(plan, operations=min(plan.operations, left))
+    harm = args.harm if args.turns or seed // 2 % 2 == 0 else 0.0
+    return replace(plan, harm=harm, operations=min(plan.operations, left))
 
 
 def report(verdict: Verdict) -> int:
@@ -279,6 +330,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the first history (1)")
     parser.add_argument("--turns", action="store_true", help="one thread: plays the same each time")
     parser.add_argument("--harm", type=float, default=0.02, help="how often a call is cut (0.02)")
+    parser.add_argument("--cap", type=int, help="with --check: on the sessions of a principal")
     parser.add_argument("--check", type=Path, nargs="+", help="only check these files")
     return parser.parse_args()
 

@@ -3,6 +3,7 @@ each of which the checker finds."""
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from coatcheck import Store
 from conftest import RedisServer
 from faults import Fault as Harm
 
@@ -22,11 +24,18 @@ import checker  # noqa: E402
 import doubles  # noqa: E402
 import events  # noqa: E402
 import run  # noqa: E402
-from backends import Backend  # noqa: E402
+from backends import BY_PRINCIPAL, Backend  # noqa: E402
 from browsers import Jars  # noqa: E402
-from programs import OPERATIONS, Player, Visit, logout  # noqa: E402
+from programs import CALLS, OPERATIONS, Player, Visit, logout  # noqa: E402
 
 RUN = HISTORY / "run.py"
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Conflicts and failures are what happens here."""
+    caplog.set_level(logging.CRITICAL, logger="coatcheck")
+
 
 # ---- The store ------------------------------------------------------------------------------
 
@@ -65,10 +74,13 @@ def test_one_thread_plays_the_same_each_time(redis_server: RedisServer, tmp_path
 
 
 def test_nothing_that_may_happen_is_left_out(redis_server: RedisServer, tmp_path: Path) -> None:
-    plan = replace(run.in_turns(11, 2000), harm=0.0)
-    verdict = run.play_and_judge(plan, redis_server, tmp_path)
-    assert not verdict.faults, verdict.faults
-    assert {
+    happened: set[str] = set()
+    for seed in range(16, 20):
+        plan = replace(run.in_turns(seed, 2000), harm=0.0)
+        verdict = run.play_and_judge(plan, redis_server, tmp_path)
+        assert not verdict.faults, verdict.faults
+        happened |= verdict.summary.keys()
+    assert happened >= {
         "load found",
         "load none",
         "load stale",
@@ -81,7 +93,7 @@ def test_nothing_that_may_happen_is_left_out(redis_server: RedisServer, tmp_path
         "save gone",
         "save replaced",
         "save saved",
-    } <= verdict.summary.keys()
+    }
 
 
 @pytest.mark.parametrize(
@@ -113,7 +125,10 @@ def test_what_is_lost_on_the_way_is_recorded_as_what_the_store_says(
 
 
 def test_every_operation_is_played() -> None:
-    assert run.Coatcheck.offers == OPERATIONS.keys()
+    built = OPERATIONS.keys() | CALLS.keys()
+    if not hasattr(Store, "destroy_all"):
+        built -= BY_PRINCIPAL
+    assert run.Coatcheck.offers == built
 
 
 # ---- Stores that make mistakes --------------------------------------------------------------
