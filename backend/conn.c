@@ -77,10 +77,9 @@ static int receive_some(struct coat_conn *conn, int64_t deadline_ms, struct coat
 
 static int receive(struct coat_conn *conn, int64_t deadline_ms, struct coat_error *err)
 {
-    int rc;
-    do
+    int rc = receive_some(conn, deadline_ms, err);
+    while (rc == 0 && (rc = coat_net_in_time(&conn->net, deadline_ms, err)) == 0)
         rc = receive_some(conn, deadline_ms, err);
-    while (rc == 0);
     return rc < 0 ? rc : 0;
 }
 

@@ -1,6 +1,7 @@
 #include "net.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -108,8 +109,17 @@ static int wait_for(const struct coat_net *net, short events, int64_t deadline_m
 
 static int new_socket(struct coat_net *net, int family, struct coat_error *err)
 {
-    net->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    return net->fd < 0 ? failed(net, errno, err) : 0;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* In a program without stdin, stdout or stderr: what it prints must not go to the server. */
+    if (fd >= 0 && fd <= STDERR_FILENO) {
+        int low = fd;
+        fd = fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        int why = errno;
+        close(low);
+        errno = why;
+    }
+    net->fd = fd;
+    return fd < 0 ? failed(net, errno, err) : 0;
 }
 
 static void drop_socket(struct coat_net *net)
@@ -331,6 +341,11 @@ int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, i
                       : read_plain(net, bytes, size, got, err);
     while (must_repeat(net, &rc, deadline_ms, err));
     return rc;
+}
+
+int coat_net_in_time(const struct coat_net *net, int64_t deadline_ms, struct coat_error *err)
+{
+    return coat_monotonic_ms() < deadline_ms ? 0 : timed_out(net, err);
 }
 
 void coat_net_be_brief(struct coat_net *net, int64_t until_us)

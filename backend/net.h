@@ -45,6 +45,10 @@ int coat_net_write(struct coat_net *net, const void *bytes, size_t len, size_t *
 int coat_net_read(struct coat_net *net, void *bytes, size_t size, size_t *got, int64_t deadline_ms,
                   struct coat_error *err);
 
+/* For who reads on while bytes are always there: 0, or COAT_ETIMEOUT once the deadline has passed.
+ */
+int coat_net_in_time(const struct coat_net *net, int64_t deadline_ms, struct coat_error *err);
+
 /*
  * From now on no wait sleeps: it looks again and again until that time of the monotonic clock, and
  * returns COAT_EINTR then. 0: waits sleep until their deadlines again.

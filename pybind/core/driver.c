@@ -292,7 +292,10 @@ static void end_pauses(struct core_driver *driver, int64_t now_ms)
 
         due = call->next;
         call->next = NULL;
-        core_driver_step(call, &event);
+        if (call->store != NULL)
+            core_driver_step(call, &event);
+        else /* the step of one before it has run Python, which has given this one up */
+            Py_DECREF(call);
     }
 }
 

@@ -410,6 +410,31 @@ static void req_71_a_trickle_of_bytes_does_not_move_the_deadline(void **state)
     fake_stop(&f);
 }
 
+/* Faster than it can be read. */
+static void flood(struct fake_server *f, int fd, int nth)
+{
+    static const char bytes[1 << 16];
+    (void)nth;
+    fake_read_command(fd);
+    fake_say(fd, "$500000000\r\n");
+    while (!atomic_load(&f->stopping) && send(fd, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
+        ;
+}
+
+static void req_71_bytes_that_are_always_there_do_not_move_the_deadline(void **state)
+{
+    (void)state;
+    struct fake_server f = {.serve = flood};
+    struct simple_op s;
+    fake_start(&f);
+    struct coat_store *store = live_store_new(f.url, "timeout", "0.05", "max_bytes", "none", NULL);
+    int64_t start = coat_monotonic_ms();
+    assert_int_equal(live_ask(store, "PING", &s), COAT_ETIMEOUT);
+    assert_took(start, 45, 300);
+    live_store_free(store);
+    fake_stop(&f);
+}
+
 static void answer_for_ever(struct fake_server *f, int fd, int nth)
 {
     (void)f, (void)nth;
@@ -923,6 +948,7 @@ int main(void)
         cmocka_unit_test(req_71_a_full_backlog_is_no_trap_on_tcp),
         cmocka_unit_test(req_71_a_full_backlog_is_no_trap_on_a_unix_socket),
         cmocka_unit_test(req_71_a_trickle_of_bytes_does_not_move_the_deadline),
+        cmocka_unit_test(req_71_bytes_that_are_always_there_do_not_move_the_deadline),
         cmocka_unit_test(req_71_the_deadline_holds_for_all_steps_together),
         cmocka_unit_test(req_71_repeating_for_ever_ends_at_the_deadline),
         cmocka_unit_test(an_operation_that_goes_on_after_the_end_is_stopped),

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <malloc.h>
 #include <poll.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -175,6 +176,30 @@ static void no_descriptor_leaks_over_exec_or_at_all(void **state)
     assert_int_equal(live_descriptors(0), before);
 }
 
+/* What such a program prints would otherwise go to the server, as commands. */
+static void without_stdin_no_connection_takes_its_descriptor(void **state)
+{
+    (void)state;
+    struct simple_op s;
+    char socket[128];
+    snprintf(socket, sizeof socket, "unix:%s", server.socket);
+    int saved = dup(STDIN_FILENO);
+    close(STDIN_FILENO);
+    struct coat_store *tcp = live_store_new(server.url, NULL);
+    struct coat_store *local = live_store_new(socket, NULL);
+    int over_tcp = live_ask(tcp, "PING", &s), over_unix = live_ask(local, "PING", &s);
+    int is_free = fcntl(STDIN_FILENO, F_GETFD) < 0;
+    if (saved >= 0) {
+        dup2(saved, STDIN_FILENO);
+        close(saved);
+    }
+    assert_int_equal(over_tcp, 0);
+    assert_int_equal(over_unix, 0);
+    assert_true(is_free);
+    live_store_free(tcp);
+    live_store_free(local);
+}
+
 static void nothing_is_written_to_stdout_and_stderr(void **state)
 {
     (void)state;
@@ -301,6 +326,7 @@ int main(void)
         cmocka_unit_test(it_never_raises_sigpipe),
         cmocka_unit_test(signal_handlers_and_the_mask_stay_as_they_are),
         cmocka_unit_test(no_descriptor_leaks_over_exec_or_at_all),
+        cmocka_unit_test(without_stdin_no_connection_takes_its_descriptor),
         cmocka_unit_test(nothing_is_written_to_stdout_and_stderr),
         cmocka_unit_test(ten_thousand_stores_leave_nothing_behind),
         cmocka_unit_test(an_address_starts_no_thread),
