@@ -21,7 +21,7 @@
 #include "script.h"
 
 enum {
-    COAT_ATTEMPT_ARGS = 8,     /* without coat_attempt_reserve */
+    COAT_ATTEMPT_ARGS = 9,     /* without coat_attempt_reserve */
     COAT_ATTEMPT_COMMANDS = 2, /* likewise */
     COAT_ATTEMPT_NUMBERS = 2,
     COAT_ATTEMPT_SENDS = 3 /* of one attempt, a repeat of EVALSHA as EVAL not counted */

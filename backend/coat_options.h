@@ -14,6 +14,7 @@
  * seconds since 1970: sessions that were created earlier are over. After an incident, or a restored
  * backup. "none" renew            seconds after which an id is renewed: a save gives the session
  * another one, and the old one works until `grace` after that was first used. "none" grace 10
+ *     lock_ttl         seconds after which the lock of a session ends by itself. 30
  *     timeout          seconds for a whole call, connecting and retries included. 1.0
  *     connect_timeout  seconds of these for connecting. Half of timeout, at most 0.5
  *     max_connections  per store. 8

@@ -36,6 +36,7 @@ COAT_API struct coat_doc *coat_session_doc(struct coat_session *s);
  *   COAT_EUNCERTAIN   the reply was lost, and whether the save landed cannot be told. To repeat it
  *                     is safe, and where something was added, refused: load the session again
  *   COAT_ELIMIT       with the other side's fields it would be over a limit
+ *   COAT_ELOCKLOST    the lock of coat_store_lock ran out before; nothing was written
  *   COAT_ECORRUPT, COAT_EFORMAT    the record was overwritten meanwhile with something else
  * or a failure of coat_store.h; after COAT_EFOREIGN too it cannot be told whether the save landed.
  */
@@ -65,6 +66,12 @@ COAT_API int coat_session_rotate(struct coat_session *s, struct coat_error *err)
  * or a failure of coat_store.h.
  */
 COAT_API int coat_session_destroy(struct coat_session *s, struct coat_error *err);
+
+/*
+ * Give back the lock that coat_store_lock has taken. 1; 0: it was not held any more. On a failure
+ * it ends by itself. Closing the session does not give it back.
+ */
+COAT_API int coat_session_unlock(struct coat_session *s, struct coat_error *err);
 
 /* Its own idle timeout from the next save on; 0: until the deadline. 0, COAT_EUSAGE beyond 2^31-1.
  */

@@ -78,6 +78,16 @@ COAT_API int coat_store_update(struct coat_store *store, const char *id, coat_up
                                void *context, struct coat_session **out, struct coat_error *err);
 
 /*
+ * As coat_store_load, with the lock of the session: for work that can be done only once, while no
+ * other request does it. Waits while another one has the lock; COAT_ETIMEOUT with the reason
+ * "lock": for as long as the `timeout` option says. A save lands only while the lock is still held
+ * (it ends by itself after the option lock_ttl), otherwise it fails with COAT_ELOCKLOST. Requests
+ * without the lock save as ever. To be given back by coat_session_unlock.
+ */
+COAT_API int coat_store_lock(struct coat_store *store, const char *id, struct coat_session **out,
+                             struct coat_error *err);
+
+/*
  * End the session that an id opens: 1 if it did, 0 if it opens none. COAT_EUNCERTAIN: the reply
  * was lost, and whether it was ended cannot be told. Or a shared failure.
  */

@@ -26,7 +26,7 @@
 #define PAUSE_MAX_MS      160
 
 /* Whose turn it is: ours, or that of who has the last hop. */
-enum { NEW, OURS, ASKED, SENT, PAUSED, FINISHED };
+enum { NEW, OURS, ASKED, SENT, PAUSED, WAITS, FINISHED };
 
 /* ---- Init and release ----------------------------------------------------------------------- */
 
@@ -140,6 +140,24 @@ static void finish(struct coat_courier *c, int rc, struct coat_hop *hop)
         coat_stats_ended(c->stats, c->op->kind, rc, coat_monotonic_us() - c->begun_us);
 }
 
+static void tell(struct coat_courier *c, struct coat_event event, struct coat_hop *hop,
+                 struct coat_error *err);
+
+/* The operation itself wants to wait. */
+static void let_wait(struct coat_courier *c, struct coat_hop *hop, struct coat_error *err)
+{
+    struct coat_error why;
+    if (c->step.until_ms < c->deadline_ms) {
+        *hop = (struct coat_hop){
+            .kind = COAT_HOP_WAIT, .until_ms = c->step.until_ms, .close = c->close};
+        c->state = WAITS;
+        return;
+    }
+    coat_error_because(&why, COAT_ETIMEOUT, "timeout",
+                       "the time for the call is over before it could finish");
+    tell(c, (struct coat_event){.kind = COAT_EVENT_LOST, .final = 1, .why = &why}, hop, err);
+}
+
 /* Tell the operation what happened, and begin with what it wants next. */
 static void tell(struct coat_courier *c, struct coat_event event, struct coat_hop *hop,
                  struct coat_error *err)
@@ -149,7 +167,9 @@ static void tell(struct coat_courier *c, struct coat_event event, struct coat_ho
     event.monotonic_ms = c->monotonic_ms;
     c->op->step(c->op, &event, &c->step, err);
     drop_parcels(c);
-    if (c->step.kind == COAT_STEP_DONE) {
+    if (c->step.kind == COAT_STEP_WAIT && !event.final) {
+        let_wait(c, hop, err);
+    } else if (c->step.kind == COAT_STEP_DONE) {
         c->close |= c->step.close;
         finish(c, c->step.rc, hop);
     } else if (event.final) { /* it should not have asked: the answer is the same */
@@ -588,6 +608,9 @@ static void take(struct coat_courier *c, const struct coat_event *event, struct 
         break;
     case PAUSED:
         c->state = OURS;
+        break;
+    case WAITS:
+        tell(c, *event, hop, err);
         break;
     default: /* an event after the end */
         assert(0);

@@ -82,6 +82,8 @@ static void landed(struct coat_session *s, struct coat_step *step)
 
     if (work->phase == CREATING || replaces_id(s) || work->offers)
         coat_session_identify(s, &work->sid, &work->keys);
+    if (work->phase == CREATING)
+        s->lock.held = 0; /* that of another key */
     s->uses_offer = 0;
     s->merged = work->doc != NULL;
     work->doc = NULL;
@@ -281,6 +283,8 @@ static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *
     coat_attempt_arg(a, work->base.revisions[0], COAT_REVISION_LEN);
     coat_attempt_arg(a, work->record.bytes, work->record.len);
     coat_attempt_number(a, work->ttl_ms);
+    if (s->lock.held)
+        coat_attempt_arg(a, s->lock.token, sizeof s->lock.token);
     coat_attempt_send(a, step);
 }
 
@@ -382,10 +386,20 @@ static void theirs_came(struct coat_session *s, const struct coat_event *event, 
     try_write(s, now_ms, step, err);
 }
 
+static int lock_lost(struct coat_session *s, struct coat_error *err)
+{
+    if (s->work.attempt.unclear)
+        return coat_attempt_uncertain("the lock was lost meanwhile", err);
+    return coat_error_set(err, COAT_ELOCKLOST,
+                          "the lock of session %s ran out before it was saved, and nothing was "
+                          "written; make lock_ttl longer than the work under the lock",
+                          s->keys.public_id);
+}
+
 static void write_answered(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
                            struct coat_step *step, struct coat_error *err)
 {
-    enum { GONE = 0, DONE = 1 };
+    enum { LOCK_LOST = -1, GONE = 0, DONE = 1 };
     int rc = coat_attempt_take(&s->work.attempt, event, step, err); /* 1 */
     if (rc == 0)
         return;
@@ -398,6 +412,8 @@ static void write_answered(struct coat_session *s, const struct coat_event *even
         landed(s, step);
     else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == GONE)
         ended(s, now_ms, step, err);
+    else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == LOCK_LOST && s->lock.held)
+        coat_session_done(s, step, lock_lost(s, err));
     else
         coat_session_done(s, step, coat_attempt_foreign(err));
 }

@@ -30,6 +30,8 @@ const struct coat_option coat_option_table[] = {
      "whole seconds from 1 to 34560000 (400 days), or none"},
     {"grace", "10", coat_parse_ms, FIELD(grace_ms), 0, 3600000, COAT_NO_NONE,
      "seconds from 0 to 3600"},
+    {"lock_ttl", "30", coat_parse_ms, FIELD(lock_ttl_ms), 1, 3600000, COAT_NO_NONE,
+     "seconds from 0.001 to 3600"},
     {"timeout", "1", coat_parse_ms, FIELD(timeout_ms), 1, 3600000, COAT_NO_NONE,
      "seconds from 0.001 to 3600"},
     {"connect_timeout", "0.5", coat_parse_ms, FIELD(connect_timeout_ms), 1, 3600000, COAT_NO_NONE,

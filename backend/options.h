@@ -30,6 +30,7 @@ struct coat_options {
     int64_t not_before_ms; /* what was created earlier is dead */
     int64_t renew_s;       /* how often an id is renewed; 0: never */
     int64_t grace_ms;      /* how long one works beside the one that was offered and is in use */
+    int64_t lock_ttl_ms;
     int64_t timeout_ms;
     int64_t connect_timeout_ms; /* never more than timeout_ms, once they are complete */
     int64_t stale_ms;

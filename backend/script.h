@@ -25,8 +25,6 @@ extern const struct coat_script coat_script_save;
  */
 extern const struct coat_script coat_script_logout;
 
-/* ---- For the index by principal and for locks, which are not built yet ---------------------- */
-
 /*
  * KEYS record lock, ARGV principal (encoded): delete the record unless it belongs to another
  * principal. 1 or 2 deleted, 0 gone, -1 another principal.

@@ -47,6 +47,7 @@ void coat_session_reset(struct coat_session *s, enum coat_session_state state, s
     OPENSSL_cleanse(s->id, sizeof s->id);
     s->principal[0] = 0;
     s->state = state;
+    s->lock.held = 0; /* a logout ends it, too */
     clear_pending(s);
     set_doc(s, doc);
 }
@@ -207,6 +208,8 @@ struct coat_op *coat_session_op(struct coat_session *s, enum coat_session_op whi
         [COAT_OP_LOAD] = {coat_load_step, COAT_KIND_LOAD},
         [COAT_OP_SAVE] = {coat_save_step, COAT_KIND_SAVE},
         [COAT_OP_UPDATE] = {coat_save_step, COAT_KIND_SAVE},
+        [COAT_OP_LOCK] = {coat_lock_step, COAT_KIND_LOCK},
+        [COAT_OP_UNLOCK] = {coat_unlock_step, COAT_KIND_UNLOCK},
         [COAT_OP_DESTROY] = {coat_destroy_step, COAT_KIND_DESTROY},
     };
     release_work(&s->work); /* of one that was abandoned */
@@ -223,6 +226,11 @@ int coat_session_save(struct coat_session *s, struct coat_error *err)
 int coat_session_destroy(struct coat_session *s, struct coat_error *err)
 {
     return coat_store_run(s->store, coat_session_op(s, COAT_OP_DESTROY), err);
+}
+
+int coat_session_unlock(struct coat_session *s, struct coat_error *err)
+{
+    return coat_store_run(s->store, coat_session_op(s, COAT_OP_UNLOCK), err);
 }
 
 /* ---- What the next save is to do ----------------------------------------------------------- */

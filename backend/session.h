@@ -28,6 +28,14 @@ struct coat_pending {
     int64_t idle_s; /* or -1: as it is */
 };
 
+/* Its lock: op_lock.c. */
+struct coat_lock_of_session {
+    unsigned char token[16];
+    int held;
+    int phase, losses, rc;
+    int64_t wait_ms; /* that the last wait took at most */
+};
+
 /*
  * What an operation under way has of its own. The session changes only when it has succeeded, so
  * that a failed or abandoned one leaves it as it was.
@@ -74,6 +82,7 @@ struct coat_session {
 
     struct coat_doc *doc; /* all but UNLOADED */
     struct coat_pending pending;
+    struct coat_lock_of_session lock;
     int uses_offer; /* loaded with an id that a renewal has offered: its first use */
     int merged;
     int64_t contended_ms; /* when an update first had to start over, of the monotonic clock; or 0 */
@@ -93,6 +102,11 @@ void coat_save_step(struct coat_op *op, const struct coat_event *event, struct c
                     struct coat_error *err);
 void coat_destroy_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
                        struct coat_error *err);
+
+void coat_lock_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                    struct coat_error *err);
+void coat_unlock_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                      struct coat_error *err);
 
 /* ---- What they share ------------------------------------------------------------------------ */
 

@@ -48,10 +48,8 @@ static const struct measure {
 };
 
 static const char *const op_names[COAT_OP_KINDS] = {
-    [COAT_KIND_PING] = "ping",
-    [COAT_KIND_LOAD] = "load",
-    [COAT_KIND_SAVE] = "save",
-    [COAT_KIND_DESTROY] = "destroy",
+    [COAT_KIND_PING] = "ping",       [COAT_KIND_LOAD] = "load", [COAT_KIND_SAVE] = "save",
+    [COAT_KIND_DESTROY] = "destroy", [COAT_KIND_LOCK] = "lock", [COAT_KIND_UNLOCK] = "unlock",
 };
 
 /* ---- Counting ------------------------------------------------------------------------------- */
@@ -84,12 +82,12 @@ static void ended(struct coat_stats *stats, enum coat_op_kind kind, int end, int
 
 void coat_stats_ended(struct coat_stats *stats, enum coat_op_kind kind, int rc, int64_t took_us)
 {
-    int may_miss = kind == COAT_KIND_LOAD || kind == COAT_KIND_DESTROY;
-    int end = rc <= -COAT_ENDED_OK                ? -COAT_EUSAGE /* a caller's own function */
-              : rc < 0                            ? -rc
-              : rc == 0 && may_miss               ? COAT_ENDED_NONE
-              : rc == 2 && kind == COAT_KIND_LOAD ? COAT_ENDED_STALE
-                                                  : COAT_ENDED_OK;
+    int may_miss = kind == COAT_KIND_LOAD || kind == COAT_KIND_LOCK || kind == COAT_KIND_DESTROY;
+    int end = rc <= -COAT_ENDED_OK                   ? -COAT_EUSAGE /* a caller's own function */
+              : rc < 0                               ? -rc
+              : rc == 0 && may_miss                  ? COAT_ENDED_NONE
+              : rc == 2 && kind != COAT_KIND_DESTROY ? COAT_ENDED_STALE
+                                                     : COAT_ENDED_OK;
     ended(stats, kind, end, took_us);
 }
 

@@ -139,18 +139,30 @@ int coat_store_ping(struct coat_store *store, struct coat_error *err)
     return coat_store_run(store, coat_ping_op(&ping), err);
 }
 
-int coat_store_load(struct coat_store *store, const char *id, struct coat_session **out,
-                    struct coat_error *err)
+static int load_by(enum coat_session_op which, struct coat_store *store, const char *id,
+                   struct coat_session **out, struct coat_error *err)
 {
     int rc = coat_session_for_id(store, id, strlen(id), out, err);
     if (rc <= 0)
         return rc;
-    rc = coat_store_run(store, coat_session_op(*out, COAT_OP_LOAD), err);
+    rc = coat_store_run(store, coat_session_op(*out, which), err);
     if (rc <= 0) {
         coat_session_close(*out);
         *out = NULL;
     }
     return rc;
+}
+
+int coat_store_load(struct coat_store *store, const char *id, struct coat_session **out,
+                    struct coat_error *err)
+{
+    return load_by(COAT_OP_LOAD, store, id, out, err);
+}
+
+int coat_store_lock(struct coat_store *store, const char *id, struct coat_session **out,
+                    struct coat_error *err)
+{
+    return load_by(COAT_OP_LOCK, store, id, out, err);
 }
 
 /* Until it has landed, or something is wrong. */

@@ -36,7 +36,7 @@ struct coat_event {
         COAT_EVENT_START,   /* the first event */
         COAT_EVENT_REPLIES, /* one reply for each command of the last SEND */
         COAT_EVENT_LOST,    /* no, or not every, reply came to the last SEND */
-        COAT_EVENT_TIMER    /* a wait is over; for the courier only (courier.h) */
+        COAT_EVENT_TIMER    /* a wait is over */
     } kind;
     int64_t now_ms;                   /* wall clock, since 1970 */
     int64_t monotonic_ms;             /* the clock of deadlines */
@@ -52,12 +52,15 @@ struct coat_event {
 struct coat_step {
     enum {
         COAT_STEP_SEND, /* these commands; in a cluster perhaps split up, so in no certain order */
+        COAT_STEP_WAIT, /* COAT_EVENT_TIMER at until_ms; LOST, final, if that is after the deadline
+                         */
         COAT_STEP_DONE  /* `rc` is the result; on failure the driver's *err was filled in */
     } kind;
     const struct coat_command *commands; /* SEND: valid until the next step */
     size_t count;
-    int close; /* DONE: the connection is not in step with us, close it */
-    int rc;    /* DONE */
+    int64_t until_ms; /* WAIT: of the monotonic clock */
+    int close;        /* DONE: the connection is not in step with us, close it */
+    int rc;           /* DONE */
 };
 
 /* By which operations are counted (coat_stats.h). */
@@ -66,6 +69,8 @@ enum coat_op_kind {
     COAT_KIND_LOAD,
     COAT_KIND_SAVE,
     COAT_KIND_DESTROY,
+    COAT_KIND_LOCK,
+    COAT_KIND_UNLOCK,
     COAT_OP_KINDS
 };
 
@@ -91,6 +96,9 @@ enum coat_session_op {
      * timeout has passed over that: COAT_ETIMEOUT.
      */
     COAT_OP_UPDATE,
+    COAT_OP_LOCK,   /* a load under the lock of the session. COAT_ETIMEOUT, "lock": it was not to be
+                       had */
+    COAT_OP_UNLOCK, /* 1; 0: it was not held any more */
     /*
      * rc: as coat_session_destroy. A session that was not loaded, by a dead id: 0, and from then
      * on it is stale, so that no cookie is set: the id may have been replaced a moment ago.

@@ -10,10 +10,13 @@ import ssl
 import sys
 import weakref
 from asyncio import events
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from . import _core
+from .exceptions import StoreUnavailable
 from .session import Fields
 from .store import core_arguments
 
@@ -105,6 +108,17 @@ class Store(_core.BaseStore):
         while not await session._saved_alone():
             await _called(fn, session)
         return session
+
+    @asynccontextmanager
+    async def lock(self, id: str) -> AsyncIterator[Session | None]:
+        """As that of `coatcheck.Store`: ``async with store.lock(id) as session:``."""
+        session = cast("Session | None", await _result(_driver(self).load_locked(self, id)))
+        try:
+            yield session
+        finally:
+            if session is not None:
+                with suppress(StoreUnavailable):  # then it ends by itself
+                    await _result(_driver(self).unlock(session))
 
     async def destroy(self, id: str) -> bool:
         """End the session that an id opens; False if there was none."""

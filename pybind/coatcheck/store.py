@@ -6,11 +6,12 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict, cast
 
 from . import _core
-from .exceptions import ConfigError
+from .exceptions import ConfigError, StoreUnavailable
 from .session import Session
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class _Options(TypedDict, total=False):
     not_before: float | datetime | None
     renew: Seconds | None
     grace: Seconds
+    lock_ttl: Seconds
     timeout: Seconds
     connect_timeout: Seconds
     max_connections: int
@@ -127,6 +129,7 @@ class Store(_core.Store):
                         as after an incident or a restored backup (None)
     renew               how often an id is renewed (None: never)
     grace               for how long the old id works beside the new one, once that is used (10)
+    lock_ttl            the lock of a session ends by itself after that (30)
     timeout             for a whole call, connecting and retries included (1.0)
     connect_timeout     for connecting, out of these (half of timeout, at most 0.5)
     max_connections     to the server, from this process (8)
@@ -196,6 +199,22 @@ class Store(_core.Store):
         while not session._saved_alone():
             fn(session)
         return session
+
+    @contextmanager
+    def lock(self, id: str) -> Iterator[Session | None]:
+        """The session that an id opens, or None, while no other request has its lock.
+
+        ``with store.lock(id) as session:`` waits for the lock, for as long as ``timeout`` says, and
+        raises LockTimeout then. A save lands only while the lock is held; after ``lock_ttl`` it ends by
+        itself, and the save raises LockLost. Requests that do not lock save as ever.
+        """
+        session = self._load_locked(id)
+        try:
+            yield session
+        finally:
+            if session is not None:
+                with suppress(StoreUnavailable):  # then it ends by itself
+                    session._unlock()
 
     def __enter__(self) -> Self:
         return self

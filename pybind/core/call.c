@@ -11,6 +11,10 @@ static struct coat_op *operation(struct core_call *call)
     switch (call->kind) {
     case CORE_CALL_LOAD:
         return coat_session_op(call->session, COAT_OP_LOAD);
+    case CORE_CALL_LOCK:
+        return coat_session_op(call->session, COAT_OP_LOCK);
+    case CORE_CALL_UNLOCK:
+        return coat_session_op(call->session, COAT_OP_UNLOCK);
     case CORE_CALL_SAVE:
         return coat_session_op(call->session, COAT_OP_SAVE);
     case CORE_CALL_UPDATE:
@@ -111,6 +115,7 @@ static PyObject *result(struct core_call *call)
 {
     switch (call->kind) {
     case CORE_CALL_LOAD:
+    case CORE_CALL_LOCK:
         return call->hop.rc > 0 ? loaded(call) : Py_NewRef(Py_None);
     case CORE_CALL_SAVE:
         return core_session_saved(call->object);

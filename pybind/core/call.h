@@ -14,6 +14,8 @@ struct core_driver;
 
 enum core_call_kind {
     CORE_CALL_LOAD,
+    CORE_CALL_LOCK,
+    CORE_CALL_UNLOCK,
     CORE_CALL_END,
     CORE_CALL_SAVE,
     CORE_CALL_UPDATE,

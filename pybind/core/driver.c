@@ -176,6 +176,11 @@ static PyObject *load(PyObject *object, PyObject *const *args, Py_ssize_t count)
     return by_id(object, args, count, CORE_CALL_LOAD);
 }
 
+static PyObject *load_locked(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    return by_id(object, args, count, CORE_CALL_LOCK);
+}
+
 static PyObject *destroy_id(PyObject *object, PyObject *const *args, Py_ssize_t count)
 {
     return by_id(object, args, count, CORE_CALL_END);
@@ -210,6 +215,16 @@ static PyObject *save(PyObject *object, PyObject *argument)
 static PyObject *try_save(PyObject *object, PyObject *argument)
 {
     return save_as(object, argument, CORE_CALL_UPDATE);
+}
+
+static PyObject *unlock(PyObject *object, PyObject *argument)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    struct core_session *s = session_from(driver, argument);
+
+    if (s == NULL || core_session_before_unlock(s) < 0 || core_store_use(s->store) < 0)
+        return NULL;
+    return start(core_call_new(driver, CORE_CALL_UNLOCK, s->store, s, s->session, 0));
 }
 
 static PyObject *destroy(PyObject *object, PyObject *argument)
@@ -441,6 +456,9 @@ static PyMethodDef methods[] = {
     {"load", CORE_METHOD(load), METH_FASTCALL,
      "load($self, store, id, /)\n--\n\nA Call; its result is a session or None. Or None: no such "
      "id is possible."},
+    {"load_locked", CORE_METHOD(load_locked), METH_FASTCALL,
+     "load_locked($self, store, id, /)\n--\n\nAs load, with the lock of the session."},
+    {"unlock", unlock, METH_O, "unlock($self, session, /)\n--\n\nA Call; its result is None."},
     {"destroy_id", CORE_METHOD(destroy_id), METH_FASTCALL,
      "destroy_id($self, store, id, /)\n--\n\nA Call; its result is a bool. Or None, as load."},
     {"save", save, METH_O,

@@ -16,6 +16,8 @@ static const char *const names[CORE_EXCEPTIONS] = {
     [CORE_UNCERTAIN] = "Uncertain",
     [CORE_SESSION_GONE] = "SessionGone",
     [CORE_CONFLICT] = "Conflict",
+    [CORE_LOCK_LOST] = "LockLost",
+    [CORE_LOCK_TIMEOUT] = "LockTimeout",
 };
 
 int core_errors_init(struct core_state *state)
@@ -86,6 +88,7 @@ static const struct rule rules[] = {
     {COAT_EGONE, CORE_SESSION_GONE, REPLACED, NULL},
     {COAT_EREPLACED, CORE_SESSION_GONE, REPLACED, NULL},
     {COAT_ECONFLICT, CORE_CONFLICT, PATH, NULL},
+    {COAT_ELOCKLOST, CORE_LOCK_LOST, BARE, NULL},
 };
 
 static PyObject *exception_by(struct core_state *state, const struct rule *rule,
@@ -140,8 +143,12 @@ static void *raise_by(struct core_state *state, const struct rule *rule,
 
 void *core_raise(struct core_state *state, const struct coat_error *err, const char *root)
 {
+    static const struct rule lock_timeout = {COAT_ETIMEOUT, CORE_LOCK_TIMEOUT, REASON, "code"};
+
     if (err->code == COAT_ENOMEM)
         return PyErr_NoMemory();
+    if (err->code == COAT_ETIMEOUT && strcmp(err->reason, "lock") == 0)
+        return raise_by(state, &lock_timeout, err, root);
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (rules[i].code == err->code)
             return raise_by(state, &rules[i], err, root);

@@ -26,6 +26,8 @@ enum core_exception {
     CORE_UNCERTAIN,
     CORE_SESSION_GONE,
     CORE_CONFLICT,
+    CORE_LOCK_LOST,
+    CORE_LOCK_TIMEOUT,
     CORE_EXCEPTIONS
 };
 

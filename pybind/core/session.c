@@ -424,6 +424,20 @@ static PyObject *try_save(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_RETURN_FALSE;
 }
 
+int core_session_before_unlock(struct core_session *s)
+{
+    return ready(s) < 0 || s->session == NULL ? -1 : 0;
+}
+
+static PyObject *unlock(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct core_session *s = (struct core_session *)object;
+
+    if (core_session_before_unlock(s) < 0 || run(s, s->session, COAT_OP_UNLOCK) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 /* The session of the id that was presented, not loaded; a new one where that is none. Or NULL. */
 static struct coat_session *presented(struct core_session *s)
 {
@@ -835,6 +849,7 @@ static PyMethodDef blocking_methods[] = {
     {"_try_save", try_save, METH_NOARGS,
      "_try_save($self)\n--\n\nSave it without a merge. False: another request has saved meanwhile, and the\n"
      "session is what that one stored."},
+    {"_unlock", unlock, METH_NOARGS, "_unlock($self)\n--\n\nGive back the lock of _load_locked."},
     {"destroy", destroy, METH_NOARGS,
      "destroy($self)\n--\n\nEnd it at once; False if it was gone already. Then it is a new one."},
     {NULL, NULL, 0, NULL},

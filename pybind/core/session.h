@@ -47,6 +47,9 @@ PyObject *core_session_saved(struct core_session *s); /* the id, or None */
 /* After a COAT_OP_UPDATE that has to be repeated: what was handed out is of no use any more. */
 void core_session_started_over(struct core_session *s);
 
+/* 0 if there is something to unlock, or -1 with an exception. The operation is COAT_OP_UNLOCK. */
+int core_session_before_unlock(struct core_session *s);
+
 /* What is to be destroyed; taken over by core_session_destroyed if s does not hold it already. */
 struct coat_session *core_session_before_destroy(struct core_session *s);
 PyObject *core_session_destroyed(struct core_session *s, struct coat_session *session, int rc);

@@ -220,7 +220,7 @@ static int run_on_id(struct core_store *self, PyObject *id, enum coat_session_op
     return rc;
 }
 
-static PyObject *load(PyObject *object, PyObject *id)
+static PyObject *load_by(PyObject *object, PyObject *id, enum coat_session_op which)
 {
     struct core_store *self = (struct core_store *)object;
     struct coat_session *session = NULL;
@@ -228,7 +228,7 @@ static PyObject *load(PyObject *object, PyObject *id)
 
     if (core_store_use(self) < 0)
         return NULL;
-    rc = run_on_id(self, id, COAT_OP_LOAD, &session);
+    rc = run_on_id(self, id, which, &session);
     if (rc > 0)
         return core_session_make(self, session, NULL, NULL);
     coat_session_close(session);
@@ -236,6 +236,16 @@ static PyObject *load(PyObject *object, PyObject *id)
     if (rc < 0)
         return NULL;
     Py_RETURN_NONE;
+}
+
+static PyObject *load(PyObject *object, PyObject *id)
+{
+    return load_by(object, id, COAT_OP_LOAD);
+}
+
+static PyObject *load_locked(PyObject *object, PyObject *id)
+{
+    return load_by(object, id, COAT_OP_LOCK);
 }
 
 static PyObject *destroy(PyObject *object, PyObject *id)
@@ -402,6 +412,8 @@ static PyMethodDef blocking_methods[] = {
     {"stop_embedded", stop_embedded, METH_NOARGS,
      "stop_embedded($self)\n--\n\nStop the server of an embedded: store."},
     {"load", load, METH_O, "load($self, id, /)\n--\n\nThe session that an id opens, or None."},
+    {"_load_locked", load_locked, METH_O,
+     "_load_locked($self, id, /)\n--\n\nAs load, with the lock of the session."},
     {"session", CORE_METHOD(lazy_session), METH_VARARGS | METH_KEYWORDS,
      "session($self, id, on_error=None)\n--\n\n"
      "The session of a request, loaded when it is first looked at; a new one where the id opens "

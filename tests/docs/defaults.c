@@ -12,6 +12,7 @@ int main(void)
     printf("idle %lld\n", (long long)o->idle_s);
     printf("lifetime %lld\n", (long long)o->lifetime_s);
     printf("grace %lld\n", (long long)o->grace_ms / 1000);
+    printf("lock_ttl %lld\n", (long long)o->lock_ttl_ms / 1000);
     printf("timeout %.1f\n", (double)o->timeout_ms / 1000);
     printf("connect_timeout %.1f\n", (double)o->connect_timeout_ms / 1000);
     printf("max_connections %d\n", o->connect.max_connections);

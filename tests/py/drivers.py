@@ -165,6 +165,7 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     -13: exceptions.SessionGone,
     -14: exceptions.SessionGone,
     -15: exceptions.Conflict,
+    -19: exceptions.LockLost,
 }
 
 _FUNCTIONS: dict[str, list[Any]] = {

@@ -17,6 +17,8 @@ from coatcheck import (
     ConfigError,
     Conflict,
     LimitExceeded,
+    LockLost,
+    LockTimeout,
     NotStorable,
     SessionGone,
     Store,
@@ -371,6 +373,139 @@ def test_the_function_of_an_asynchronous_update_may_be_a_coroutine(
             assert again["list"] == list(range(20))
 
     asyncio.run(main())
+
+
+# ---- Locks ----------------------------------------------------------------------------------
+
+
+def locked(face: Face, store: Any, session_id: str, work: Callable[[Any], Any]) -> Any:
+    """What `work` makes of the session, under its lock."""
+    if isinstance(store, Store):
+        with store.lock(session_id) as session:
+            return work(session)
+
+    async def run() -> Any:
+        async with store.lock(session_id) as session:
+            result = work(session)
+            return await result if inspect.isawaitable(result) else result
+
+    return face.call(run())
+
+
+def test_under_a_lock_a_session_is_loaded_and_saved(face: Face, redis_server: RedisServer) -> None:
+    def work(session: Any) -> Any:
+        session["n"] += 1
+        (key,) = redis_server.cli("KEYS", "test:l:*")
+        assert 0 < redis_server.cli("PTTL", key) <= 30000
+        return session.save()
+
+    store = face.open()
+    session_id = face.stored(store, n=1)
+    assert locked(face, store, session_id, work) == session_id
+    assert face.fields(store, session_id) == {"n": 2}
+    assert redis_server.cli("KEYS", "test:l:*") == []
+
+
+def test_who_does_not_get_the_lock_in_time_is_told(face: Face) -> None:
+    def work(_: Any) -> None:
+        with pytest.raises(LockTimeout) as caught:
+            with other.lock(session_id):
+                pytest.fail("two have the lock")
+        assert caught.value.code == "lock"
+
+    store = face.open()
+    with Store(face.url, prefix="test:", timeout=0.2) as other:
+        session_id = face.stored(store, n=1)
+        locked(face, store, session_id, work)
+        with other.lock(session_id) as session:
+            assert session == {"n": 1}
+
+
+def test_the_lock_is_given_back_where_there_is_no_session(
+    face: Face, redis_server: RedisServer
+) -> None:
+    store = face.open()
+    session_id = face.stored(store, n=1)
+    rotated = face.load(store, session_id)
+    rotated.rotate()
+    face.call(rotated.save())
+    assert locked(face, store, session_id, lambda s: (s.stale, len(s))) == (True, 0)
+    face.call(store.destroy(rotated.id))
+    for no_id in (session_id, "malformed"):
+        assert locked(face, store, no_id, lambda s: s) is None
+    assert redis_server.cli("KEYS", "test:l:*") == []
+
+
+def test_a_save_after_the_lock_was_lost_writes_nothing(
+    face: Face, redis_server: RedisServer
+) -> None:
+    def work(session: Any) -> Any:
+        (key,) = redis_server.cli("KEYS", "test:l:*")
+        if how == "expired":
+            wait_for(lambda: not redis_server.cli("EXISTS", key), "the end of the lock")
+        else:
+            redis_server.cli("SET", key, "another's")
+        session["n"] = 2
+        return session.save()
+
+    for how, ttl in (("expired", 0.02), ("taken", 30)):
+        store = face.open(lock_ttl=ttl)
+        session_id = face.stored(store, n=1)
+        with pytest.raises(LockLost):
+            locked(face, store, session_id, work)
+        assert face.fields(store, session_id) == {"n": 1}
+        redis_server.cli("FLUSHALL")
+
+
+def test_who_has_no_lock_saves_as_ever(face: Face) -> None:
+    def work(session: Any) -> Any:
+        with Store(face.url, prefix="test:") as blocking:
+            other = blocking.load(session_id)
+            assert other is not None
+            other["other"] = True
+            other.save()
+        session["mine"] = True
+        return session.save()
+
+    store = face.open()
+    session_id = face.stored(store, n=1)
+    locked(face, store, session_id, work)
+    assert face.fields(store, session_id) == {"n": 1, "other": True, "mine": True}
+
+
+def test_under_a_lock_one_may_log_in_and_out(face: Face, redis_server: RedisServer) -> None:
+    def log_in(session: Any) -> Any:
+        session.login("user:1", carry="all")
+        return session.save()
+
+    store = face.open()
+    new_id = locked(face, store, face.stored(store, n=1), log_in)
+    assert face.load(store, new_id).principal == "user:1"
+    assert locked(face, store, new_id, lambda session: session.destroy()) is True
+    assert redis_server.cli("KEYS", "test:l:*") == []
+
+
+def test_of_many_threads_one_at_a_time_has_the_lock(redis_server: RedisServer) -> None:
+    def work() -> None:
+        for _ in range(5):
+            with store.lock(session_id) as session:
+                assert session is not None
+                inside.append(None)
+                assert len(inside) == 1
+                session["n"] += 1
+                session.save()
+                inside.pop()
+
+    inside: list[None] = []
+    with Store(redis_server.url, prefix="test:", timeout=30, lock_ttl=600) as store:
+        session = store.new()
+        session["n"] = 0
+        session_id = session.save() or ""
+        at_once(*[work] * 6)
+        again = store.load(session_id)
+        assert again is not None
+        assert again["n"] == 30
+        assert store.stats()["coatcheck_conflicts_total"] == 0
 
 
 # ---- on_conflict ----------------------------------------------------------------------------

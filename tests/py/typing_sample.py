@@ -66,6 +66,8 @@ def stores() -> None:
         print(figures, store.destroy("x"))
         updated: Session | None = store.update("x", lambda session: session.incr("n"))
         print(updated)
+        with store.lock("x") as locked:
+            print(locked.principal if locked else None)
     Store().close()
     Store(on_conflict=lambda base, mine, theirs: theirs or mine or base).close()
     Store(on_conflict={"cart": merge, "*": "raise"}).close()
@@ -93,6 +95,8 @@ async def with_asyncio() -> None:
         print(session, ended, store.stats())
         updated: aio.Session | None = await store.update("x", count)
         print(updated)
+        async with store.lock("x") as locked:
+            print(locked.principal if locked else None)
         await store.ping(timeout=1.5)
 
 

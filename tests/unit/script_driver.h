@@ -59,6 +59,7 @@ static inline void script_init(struct script *t)
                                        .idle_s = 1800,
                                        .lifetime_s = 43200,
                                        .timeout_ms = 1000,
+                                       .lock_ttl_ms = 30000,
                                        .stale_ms = 30000,
                                        .touch_below = 0.9,
                                        .limits = LIMITS};

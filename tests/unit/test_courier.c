@@ -874,9 +874,74 @@ static void each_pipeline_has_another_nonce(void **state)
 
 #define TEST(name) cmocka_unit_test(name)
 
+/* ---- Operations that wait ------------------------------------------------------------------- */
+
+/* Waits until a time, then is done: with 5, or with why it cannot be. */
+struct waiter {
+    struct coat_op op;
+    int64_t until_ms;
+};
+
+static void waiter_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                        struct coat_error *err)
+{
+    const struct waiter *w = (const struct waiter *)op;
+    int rc = 5;
+    if (event->kind == COAT_EVENT_START) {
+        *step = (struct coat_step){.kind = COAT_STEP_WAIT, .until_ms = w->until_ms};
+        return;
+    }
+    if (event->kind == COAT_EVENT_LOST) {
+        assert_int_equal(event->final, 1);
+        *err = *event->why;
+        rc = event->why->code;
+    }
+    *step = (struct coat_step){.kind = COAT_STEP_DONE, .rc = rc};
+}
+
+static void let_it_wait(struct ride *r, struct waiter *w)
+{
+    struct coat_courier_options options = {.deadline_ms = r->now_ms + DEADLINE_MS};
+    w->op.step = waiter_step;
+    w->op.kind = COAT_KIND_LOCK;
+    coat_courier_init(&r->courier, r->store->redis, &w->op, &options);
+    step(r, (struct coat_event){.kind = COAT_EVENT_START});
+}
+
+static void an_operation_may_wait(void **state)
+{
+    (void)state;
+    struct ride r;
+    open_store(&r, "redis://h", NULL, NULL);
+    struct waiter w = {.until_ms = r.now_ms + DEADLINE_MS - 1};
+    let_it_wait(&r, &w);
+    assert_int_equal(r.hop.kind, COAT_HOP_WAIT);
+    assert_int_equal(r.hop.until_ms, w.until_ms);
+    r.now_ms = w.until_ms;
+    step(&r, (struct coat_event){.kind = COAT_EVENT_TIMER});
+    assert_int_equal(r.hop.kind, COAT_HOP_DONE);
+    assert_int_equal(r.hop.rc, 5);
+    end(&r);
+}
+
+static void a_wait_of_an_operation_beyond_the_deadline_is_not_begun(void **state)
+{
+    (void)state;
+    struct ride r;
+    open_store(&r, "redis://h", NULL, NULL);
+    struct waiter w = {.until_ms = r.now_ms + DEADLINE_MS};
+    let_it_wait(&r, &w);
+    assert_int_equal(r.hop.kind, COAT_HOP_DONE);
+    assert_int_equal(r.hop.rc, COAT_ETIMEOUT);
+    assert_string_equal(r.err.reason, "timeout");
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(an_operation_may_wait),
+        TEST(a_wait_of_an_operation_beyond_the_deadline_is_not_begun),
         TEST(one_server_is_asked_at_once_and_its_refusals_are_the_operations),
         TEST(one_server_that_cannot_be_reached_is_no_use_to_ask_again),
         TEST(the_slots_are_asked_once_and_then_known),

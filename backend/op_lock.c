@@ -1,0 +1,168 @@
+/*
+ * Lock: take the lock of a session, wait while another request has it, and load the session only
+ * then. Unlock: give it back. What the lock is worth shows in a save, which sends its token along.
+ */
+#include <string.h>
+
+#include "api/error.h"
+#include "session.h"
+
+enum { TRYING, WAITING, LOADING, UNDOING };
+
+enum { LOSSES_MAX = 3, WAIT_MIN_MS = 5, WAIT_MAX_MS = 50 };
+
+/* ---- Unlock --------------------------------------------------------------------------------- */
+
+static void send_unlock(struct coat_session *s, struct coat_step *step)
+{
+    struct coat_attempt *a = &s->work.attempt;
+    coat_attempt_begin(a, COAT_READS, s->keys.lock, s->keys.len);
+    coat_attempt_run(a, &coat_script_unlock, 1);
+    coat_attempt_arg(a, s->keys.lock, s->keys.len);
+    coat_attempt_arg(a, s->lock.token, sizeof s->lock.token);
+    coat_attempt_send(a, step);
+}
+
+void coat_unlock_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                      struct coat_error *err)
+{
+    struct coat_session *s = coat_session_of(op);
+    if (event->kind == COAT_EVENT_START && s->lock.held) {
+        send_unlock(s, step);
+        return;
+    }
+    int rc =
+        event->kind == COAT_EVENT_START ? 0 : coat_attempt_take(&s->work.attempt, event, step, err);
+    if (rc == 0 && event->kind != COAT_EVENT_START)
+        return;
+    if (rc > 0)
+        rc = event->replies->kind == COAT_REPLY_INTEGER ? event->replies->integer > 0
+                                                        : coat_attempt_foreign(err);
+    s->lock.held = 0;
+    coat_session_done(s, step, rc);
+}
+
+/* ---- Lock ----------------------------------------------------------------------------------- */
+
+static void fail(struct coat_session *s, struct coat_step *step, int rc)
+{
+    s->lock.held = 0;
+    coat_session_done(s, step, rc);
+}
+
+/*
+ * Each try has a token of its own. With the same one, a try whose reply was lost could arrive late
+ * and bring back a lock that another request has had since.
+ */
+static void try_lock(struct coat_session *s, struct coat_step *step, struct coat_error *err)
+{
+    struct coat_attempt *a = &s->work.attempt;
+    int rc = coat_random(s->lock.token, sizeof s->lock.token, err);
+    if (rc < 0) {
+        fail(s, step, rc);
+        return;
+    }
+    s->lock.phase = TRYING;
+    coat_attempt_begin(a, COAT_READS, s->keys.lock, s->keys.len);
+    coat_attempt_command(a, "SET");
+    coat_attempt_arg(a, s->keys.lock, s->keys.len);
+    coat_attempt_arg(a, s->lock.token, sizeof s->lock.token);
+    coat_attempt_word(a, "NX");
+    coat_attempt_word(a, "PX");
+    coat_attempt_number(a, s->store->options->lock_ttl_ms);
+    coat_attempt_send(a, step);
+    a->sends = COAT_ATTEMPT_SENDS;
+}
+
+/* Longer each time, and by a part of it that is another one for each request. */
+static void wait(struct coat_session *s, int64_t monotonic_ms, struct coat_step *step)
+{
+    int64_t longest = s->lock.wait_ms * 2 < WAIT_MAX_MS ? s->lock.wait_ms * 2 : WAIT_MAX_MS;
+    s->lock.wait_ms = longest > WAIT_MIN_MS ? longest : WAIT_MIN_MS;
+    s->lock.phase = WAITING;
+    *step = (struct coat_step){.kind = COAT_STEP_WAIT,
+                               .until_ms = monotonic_ms + s->lock.wait_ms / 2 + 1 +
+                                           s->lock.token[0] % s->lock.wait_ms};
+}
+
+/* Where there is no session after all, the lock is given back; after a failure it ends by itself.
+ */
+static void load(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                 struct coat_error *err)
+{
+    s->lock.phase = LOADING;
+    coat_load_step(&s->op, event, step, err);
+    if (step->kind != COAT_STEP_DONE || step->rc == 1)
+        return;
+    s->lock.held = 0;
+    if (step->rc < 0)
+        return;
+    s->lock.rc = step->rc;
+    s->lock.phase = UNDOING;
+    send_unlock(s, step);
+}
+
+static void undone(struct coat_session *s, const struct coat_event *event, struct coat_step *step)
+{
+    if (coat_attempt_take(&s->work.attempt, event, step, NULL) != 0)
+        fail(s, step, s->lock.rc);
+}
+
+static void tried(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                  struct coat_error *err)
+{
+    if (event->kind == COAT_EVENT_LOST && !event->final && s->lock.losses++ < LOSSES_MAX) {
+        try_lock(s, step, err);
+        return;
+    }
+    int rc = coat_attempt_take(&s->work.attempt, event, step, err);
+    if (rc < 0) {
+        fail(s, step, rc);
+    } else if (event->replies->kind == COAT_REPLY_STATUS) {
+        s->lock.held = 1;
+        load(s, &(struct coat_event){.kind = COAT_EVENT_START, .now_ms = event->now_ms}, step, err);
+    } else if (event->replies->kind == COAT_REPLY_NIL) {
+        wait(s, event->monotonic_ms, step);
+    } else {
+        fail(s, step, coat_attempt_foreign(err));
+    }
+}
+
+static void waited(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                   struct coat_error *err)
+{
+    if (event->kind == COAT_EVENT_TIMER)
+        try_lock(s, step, err);
+    else
+        fail(s, step,
+             coat_error_because(err, COAT_ETIMEOUT, "lock",
+                                "another request has the lock of session %s, and the time for the "
+                                "call is over",
+                                s->keys.public_id));
+}
+
+static void start(struct coat_session *s, struct coat_step *step, struct coat_error *err)
+{
+    s->lock = (struct coat_lock_of_session){0};
+    if (s->state == COAT_SESSION_UNLOADED)
+        try_lock(s, step, err);
+    else
+        coat_session_done(s, step,
+                          coat_error_set(err, COAT_EUSAGE, "lock: the session is loaded already"));
+}
+
+void coat_lock_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                    struct coat_error *err)
+{
+    struct coat_session *s = coat_session_of(op);
+    if (event->kind == COAT_EVENT_START)
+        start(s, step, err);
+    else if (s->lock.phase == TRYING)
+        tried(s, event, step, err);
+    else if (s->lock.phase == WAITING)
+        waited(s, event, step, err);
+    else if (s->lock.phase == LOADING)
+        load(s, event, step, err);
+    else
+        undone(s, event, step);
+}
