@@ -184,7 +184,8 @@ def update(visit: Visit) -> None:
         return
     visit.writes, visit.increments = {"a": (visit.value("a"), False)}, {"m": 1}
     visit.session = session
-    visit.saved(begin, Saved(result, session, id, fields), yields=False)
+    saved_in = session if result == "saved" else None
+    visit.saved(begin, Saved(result, saved_in, id, fields), yields=False)
 
 
 def logout_unseen(visit: Visit) -> None:

@@ -83,13 +83,18 @@ class Plan:
 
     def cap(self) -> int | None:
         """On the sessions of a principal: in every other history, if the store knows caps."""
-        capped = Coatcheck.offers >= BY_PRINCIPAL and self.seed // len(POLICIES) % 2
+        turn = self.turn()
+        capped = Coatcheck.offers >= BY_PRINCIPAL and (turn + turn // 4) % 2
         return 2 if capped else None
 
     def at_most(self) -> dict[str, Any]:
         if self.cap() is None:
             return {}
-        return {"max_sessions": self.cap(), "on_max": ("evict", "refuse")[self.seed // 8 % 2]}
+        return {"max_sessions": self.cap(), "on_max": ("evict", "refuse")[self.turn() // 2 % 2]}
+
+    def turn(self) -> int:
+        """Each policy has its turn before anything else changes."""
+        return self.seed // len(POLICIES)
 
     def players(self) -> int:
         return self.processes * self.threads
@@ -305,8 +310,8 @@ def main() -> int:
 
 def plan_of(args: argparse.Namespace, seed: int, left: int) -> Plan:
     plan = in_turns(seed, args.size) if args.turns else Plan(seed, args.size)
-    # Every other history has no proxy in its way, and so races harder.
-    harm = args.harm if args.turns or seed // 2 % 2 == 0 else 0.0
+    # Most histories have no proxy in their way, and so race harder.
+    harm = args.harm if args.turns or plan.turn() % 4 == 0 else 0.0
     return replace(plan, harm=harm, operations=min(plan.operations, left))
 
 
