@@ -110,10 +110,8 @@ void coat_head_rotate(struct coat_head *head, const unsigned char hash[COAT_HASH
 int coat_head_may_offer(const struct coat_head *head, int64_t period_ms, int64_t now_ms)
 {
     uint64_t until = get_be(head->until, sizeof head->until);
-    uint64_t kind = until & UNTIL_KIND;
+    /* A grace has its end there, which is still to come while the other one works. */
     int64_t since_ms = until ? (int64_t)(until & ~UNTIL_KIND) : coat_head_created_ms(head);
-    if (until && kind == UNTIL_GRACE && since_ms > now_ms)
-        return 0;
     return now_ms - since_ms >= period_ms;
 }
 
