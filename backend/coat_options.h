@@ -23,6 +23,11 @@
  *                      one. 30
  *     on_conflict      when this request and another changed the same field: "mine", "theirs" or
  *                      "raise"; or see coat_options_on_conflict. mine
+ *     max_sessions     how many sessions a principal may have at once; "none": any number. none
+ *     on_max           a login beyond that: "evict" ends the session that would end first,
+ *                      "refuse" fails. evict
+ *     show             names of fields, with commas between, that a list of the sessions of a
+ *                      principal shows
  *     max_bytes, max_depth, max_fields, max_items    limits of a session; "none" lifts one
  *                      (max_bytes is for its fields; a record is at most 376 longer)
  *     username, password    as in the URL, without its escaping
@@ -48,9 +53,9 @@
  *
  * Times are decimal seconds: idle from 1 to 2147483647 and lifetime from 1 to 34560000 (400 days),
  * both whole; timeout and connect_timeout from 0.001 to 3600, stale from 0 to 3600.
- * max_connections goes to 4096, touch_below from 0.001 to 1, max_bytes to 512 MiB, max_depth to
- * 1024. A connect_timeout longer than timeout is cut down to it, unless both were set: then the
- * store is not opened.
+ * max_connections goes to 4096, max_sessions to 10000, touch_below from 0.001 to 1, max_bytes to
+ * 512 MiB, max_depth to 1024. A connect_timeout longer than timeout is cut down to it, unless both
+ * were set: then the store is not opened.
  *
  * The same names are URL parameters (?idle=600), and with the prefix COATCHECK_ and in capitals
  * environment variables (an empty one counts as not set; one that is no option's is an error). An

@@ -25,6 +25,7 @@
 extern "C" {
 #endif
 
+struct coat_doc;
 struct coat_store;
 struct coat_session;
 
@@ -94,6 +95,44 @@ COAT_API int coat_store_lock(struct coat_store *store, const char *id, struct co
 COAT_API int coat_store_destroy(struct coat_store *store, const char *id, struct coat_error *err);
 
 /*
+ * The sessions that a principal is logged in with, the first to end first. Nothing of it opens one.
+ */
+struct coat_session_info {
+    char public_id[13];
+    int64_t created_ms, deadline_ms; /* since 1970 */
+    const struct coat_doc *shown;    /* of its fields those that the option `show` names, or NULL */
+};
+struct coat_session_list;
+
+/*
+ * List them; the first 65535 of more. 0 and *out, to be freed. COAT_EUSAGE: no principal can be
+ * named so. COAT_EFORMAT: a session has a record of a newer format. Or a shared failure.
+ */
+COAT_API int coat_store_sessions(struct coat_store *store, const char *principal,
+                                 struct coat_session_list **out, struct coat_error *err);
+COAT_API size_t coat_session_list_count(const struct coat_session_list *list);
+/* The nth, from 0; borrowed. NULL: there is none. */
+COAT_API const struct coat_session_info *coat_session_list_get(const struct coat_session_list *list,
+                                                               size_t n);
+COAT_API void coat_session_list_free(struct coat_session_list *list); /* NULL allowed */
+
+/*
+ * End one of them: 1; 0: there is none (hostile input is welcome). COAT_EUNCERTAIN: the reply was
+ * lost, and whether it was ended cannot be told; do it again. Or COAT_EUSAGE, or a shared failure.
+ */
+COAT_API int coat_store_destroy_one(struct coat_store *store, const char *principal,
+                                    const char *public_id, struct coat_error *err);
+
+/*
+ * End all of them, or all but the one with the public id `keep` (NULL: none): how many were ended.
+ * Those of a login that has not yet been answered may be among them, or survive. *index_lost (NULL
+ * allowed): 1 if `keep` was not in the index, so that others may be missing from it, too. After a
+ * failure, COAT_EUNCERTAIN included, some may have been ended: do it again.
+ */
+COAT_API int coat_store_destroy_all(struct coat_store *store, const char *principal,
+                                    const char *keep, int *index_lost, struct coat_error *err);
+
+/*
  * What somebody should read about, in one line of a log: a server cannot be reached, or can be
  * again; one that may throw sessions away; fields that two requests changed at once. The oldest
  * line that was not read: 1 and *text, cut off at `size`; 0: there is none. Only the newest few are
@@ -109,6 +148,7 @@ enum coat_count {
     COAT_COUNT_CORRUPT,      /* records under our keys that are not records */
     COAT_COUNT_CONFLICT,     /* fields that two requests changed at once */
     COAT_COUNT_NO_TTL,       /* records found without a TTL, and repaired */
+    COAT_COUNT_EVICTED,      /* sessions ended by a login beyond max_sessions */
     COAT_COUNTS
 };
 COAT_API uint64_t coat_store_count(const struct coat_store *store, enum coat_count what);

@@ -165,6 +165,7 @@ static void tell(struct coat_courier *c, struct coat_event event, struct coat_ho
     struct coat_error nomem;
     event.now_ms = c->now_ms;
     event.monotonic_ms = c->monotonic_ms;
+    event.deadline_ms = c->deadline_ms;
     c->op->step(c->op, &event, &c->step, err);
     drop_parcels(c);
     if (c->step.kind == COAT_STEP_WAIT && !event.final) {

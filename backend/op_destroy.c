@@ -1,8 +1,13 @@
-/* Destroy: delete the record if the id opens it, whatever else it says. */
+/*
+ * Destroy: delete the record if the id opens it, whatever else it says; then take it out of the
+ * index. Not in one pipeline: the first may answer that the id opens nothing.
+ */
 #include <string.h>
 
 #include "api/error.h"
 #include "session.h"
+
+enum { DELETING, LEAVING };
 
 static int replaced(const struct coat_session *s, struct coat_error *err)
 {
@@ -59,6 +64,47 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
     coat_attempt_send(a, step);
 }
 
+/* Out of the index of its principal; what becomes of that changes no result: a login sees to it. */
+static void leave(struct coat_session *s, const char *principal, int rc, struct coat_step *step)
+{
+    struct coat_work *work = &s->work;
+    struct coat_attempt *a = &work->attempt;
+    if (!principal[0] ||
+        coat_index_key_make(&work->index, s->store->options->prefix, principal, NULL) < 0) {
+        ended(s, step, rc);
+        return;
+    }
+    work->phase = LEAVING;
+    work->rc = rc;
+    coat_attempt_begin(a, COAT_READS, work->index.bytes, work->index.len);
+    coat_attempt_command(a, "ZREM");
+    coat_attempt_arg(a, work->index.bytes, work->index.len);
+    coat_attempt_arg(a, coat_keys_member(&s->keys), COAT_H_LEN);
+    coat_attempt_send(a, step);
+}
+
+static void left(struct coat_session *s, const struct coat_event *event, struct coat_step *step)
+{
+    int rc = coat_attempt_take(&s->work.attempt, event, step, NULL);
+    if (rc == 0)
+        return;
+    int foreign = rc == COAT_EFOREIGN || (rc == 1 && event->replies->kind != COAT_REPLY_INTEGER);
+    ended(s, step, s->work.rc);
+    step->close = foreign;
+}
+
+/* Whose the record was, by its first bytes; "": nobody's, or not a record. */
+static void read_principal(const struct coat_reply *head, char principal[COAT_PRINCIPAL_MAX + 1])
+{
+    struct coat_record record = {0};
+    size_t len = 0;
+    if (coat_record_parse(&record, head->bytes, head->len, NULL) == 0 && record.principal) {
+        len = record.principal_len;
+        memcpy(principal, record.principal, len);
+    }
+    principal[len] = 0;
+}
+
 static int is_foreign(const struct coat_session *s, const struct coat_reply *head)
 {
     const size_t tag = offsetof(struct coat_head, tag);
@@ -69,13 +115,15 @@ static void answered(struct coat_session *s, const struct coat_reply *reply, str
                      struct coat_error *err)
 {
     enum { GONE = 0, NOT_OPENED = -1 };
+    char principal[COAT_PRINCIPAL_MAX + 1];
     int is_number = reply->kind == COAT_REPLY_INTEGER;
     if (reply->kind == COAT_REPLY_BULK && !is_foreign(s, reply)) {
-        ended(s, step, 1);
+        read_principal(reply, principal);
+        leave(s, principal, 1, step);
     } else if (is_number && reply->integer == GONE) {
         if (s->state == COAT_SESSION_UNLOADED)
             coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
-        ended(s, step, 0);
+        leave(s, s->principal, 0, step);
     } else if (is_number && reply->integer == NOT_OPENED) {
         not_opened(s, step, err);
     } else {
@@ -87,7 +135,9 @@ void coat_destroy_step(struct coat_op *op, const struct coat_event *event, struc
                        struct coat_error *err)
 {
     struct coat_session *s = coat_session_of(op);
-    if (event->kind != COAT_EVENT_START) {
+    if (event->kind != COAT_EVENT_START && s->work.phase == LEAVING) {
+        left(s, event, step);
+    } else if (event->kind != COAT_EVENT_START) {
         int rc = coat_attempt_take(&s->work.attempt, event, step, err);
         if (rc < 0)
             coat_session_done(s, step, rc);

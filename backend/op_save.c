@@ -7,7 +7,7 @@
 #include "api/error.h"
 #include "session.h"
 
-enum { TOUCHING, CREATING, WRITING };
+enum { TOUCHING, HEALING, CREATING, ENTERING, TIDYING, WRITING };
 
 enum { CREATE_TRIES = 3 };
 
@@ -80,7 +80,7 @@ static void landed(struct coat_session *s, struct coat_step *step)
     const char *principal = principal_to_write(s);
     struct coat_doc *doc = doc_to_write(s);
 
-    if (work->phase == CREATING || replaces_id(s) || work->offers)
+    if (work->created || replaces_id(s) || work->offers)
         coat_session_identify(s, &work->sid, &work->keys);
     if (work->phase == CREATING)
         s->lock.held = 0; /* that of another key */
@@ -134,6 +134,73 @@ static int64_t deadline_from(const struct coat_session *s, int64_t now_ms)
     return coat_ms_add(now_ms, coat_ms_of_seconds(s->store->options->lifetime_s));
 }
 
+/* ---- The index ----------------------------------------------------------------------------- */
+
+/* A place for the session with these keys in the index of its principal. */
+static void enter(struct coat_session *s, int phase, const struct coat_keys *keys,
+                  int64_t deadline_ms, struct coat_step *step, struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    coat_room_free(work->room);
+    int rc = coat_room_new(&work->room, s->store, principal_to_write(s), keys, deadline_ms,
+                           phase == ENTERING, err);
+    if (rc == 0)
+        rc = coat_room_enter(work->room, step, err);
+    work->phase = phase;
+    if (rc < 0)
+        coat_session_done(s, step, phase == HEALING ? 0 : rc);
+}
+
+/* Nobody will have the id of the new record, so it goes again. The command is that of the room. */
+static void tidy(struct coat_session *s, struct coat_step *step)
+{
+    struct coat_work *work = &s->work;
+    struct coat_attempt *a = &work->attempt;
+    work->phase = TIDYING;
+    coat_attempt_begin(a, COAT_READS, work->keys.record, work->keys.len);
+    coat_attempt_script(a, &coat_script_end, &work->keys);
+    coat_attempt_arg(a, work->room->index.principal, work->room->index.principal_len);
+    coat_attempt_send(a, step);
+}
+
+/* What it says is why there was no place. */
+static void tidied(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                   struct coat_error *err)
+{
+    int rc = coat_attempt_take(&s->work.attempt, event, step, NULL);
+    if (rc == 0)
+        return;
+    struct coat_error why = s->work.room->why;
+    if (err)
+        *err = why;
+    coat_session_done(s, step, why.code);
+    step->close |= rc == COAT_EFOREIGN;
+}
+
+static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
+                      struct coat_error *err);
+
+static void entered(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
+                    struct coat_step *step, struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    struct coat_error *why = &work->room->why;
+    int rc = coat_room_take(work->room, event, step, why);
+    if (rc == 0)
+        return;
+    if (rc < 0 && work->created && !event->final && rc != COAT_EFOREIGN) {
+        tidy(s, step);
+    } else if (rc < 0) {
+        if (err)
+            *err = *why;
+        coat_session_done(s, step, rc);
+    } else if (work->created) {
+        landed(s, step);
+    } else {
+        try_write(s, now_ms, step, err);
+    }
+}
+
 /* ---- Create -------------------------------------------------------------------------------- */
 
 /* An id that was never used, and a first record for it. */
@@ -182,6 +249,7 @@ static void begin_create(struct coat_session *s, int64_t now_ms, struct coat_ste
                          struct coat_error *err)
 {
     s->work.tries = 0;
+    s->work.created = 1;
     create(s, now_ms, step, err);
 }
 
@@ -203,6 +271,8 @@ static void create_answered(struct coat_session *s, const struct coat_event *eve
     int rc = coat_attempt_take(&work->attempt, event, step, err);
     if (rc < 0)
         coat_session_done(s, step, rc);
+    else if (event->replies->kind == COAT_REPLY_STATUS && principal_to_write(s)[0])
+        enter(s, ENTERING, &work->keys, coat_head_deadline_ms(&work->next), step, err);
     else if (event->replies->kind == COAT_REPLY_STATUS)
         landed(s, step);
     else if (event->replies->kind != COAT_REPLY_NIL)
@@ -235,7 +305,7 @@ static void put_id(struct coat_session *s, int64_t now_ms)
         work->offers = 1;
     }
     if (s->pending.login[0])
-        coat_head_set_deadline_ms(next, deadline_from(s, now_ms));
+        coat_head_set_deadline_ms(next, work->deadline_ms);
 }
 
 /* The record is gone, or its time is over. A login then begins a session of its own. */
@@ -450,7 +520,11 @@ static void begin_write(struct coat_session *s, int64_t now_ms, struct coat_step
         return;
     }
     s->work.base = s->head;
-    try_write(s, now_ms, step, err);
+    s->work.deadline_ms = deadline_from(s, now_ms);
+    if (s->pending.login[0] && coat_head_ttl_ms(&s->head, now_ms) > 0)
+        enter(s, ENTERING, &s->keys, s->work.deadline_ms, step, err);
+    else
+        try_write(s, now_ms, step, err);
 }
 
 /* ---- Touch --------------------------------------------------------------------------------- */
@@ -485,7 +559,20 @@ static void touch_answered(struct coat_session *s, const struct coat_event *even
         return;
     }
     coat_session_note_ttl(s, s->work.ttl_ms, s->work.asked_ms);
+    if (s->principal[0])
+        enter(s, HEALING, &s->keys, coat_head_deadline_ms(&s->head), step, err);
+    else
+        coat_session_done(s, step, 0);
+}
+
+/* It is in an index that was lost again; if not, the next touch sees to it. */
+static void healed(struct coat_session *s, const struct coat_event *event, struct coat_step *step)
+{
+    int rc = coat_room_take(s->work.room, event, step, NULL);
+    if (rc == 0)
+        return;
     coat_session_done(s, step, 0);
+    step->close = rc == COAT_EFOREIGN;
 }
 
 /* ---- The operation ------------------------------------------------------------------------- */
@@ -508,6 +595,30 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
         coat_session_done(s, step, 0);
 }
 
+static void take(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
+                 struct coat_step *step, struct coat_error *err)
+{
+    switch (s->work.phase) {
+    case TOUCHING:
+        touch_answered(s, event, step, err);
+        break;
+    case HEALING:
+        healed(s, event, step);
+        break;
+    case CREATING:
+        create_answered(s, event, now_ms, step, err);
+        break;
+    case ENTERING:
+        entered(s, event, now_ms, step, err);
+        break;
+    case TIDYING:
+        tidied(s, event, step, err);
+        break;
+    default:
+        write_answered(s, event, now_ms, step, err);
+    }
+}
+
 void coat_save_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
                     struct coat_error *err)
 {
@@ -515,12 +626,8 @@ void coat_save_step(struct coat_op *op, const struct coat_event *event, struct c
     int64_t now_ms = coat_ms_add(event->now_ms, 0);
     if (event->kind == COAT_EVENT_START)
         start(s, now_ms, step, err);
-    else if (s->work.phase == TOUCHING)
-        touch_answered(s, event, step, err);
-    else if (s->work.phase == CREATING)
-        create_answered(s, event, now_ms, step, err);
     else
-        write_answered(s, event, now_ms, step, err);
+        take(s, event, now_ms, step, err);
     if (step->kind != COAT_STEP_DONE)
         return;
     if (step->rc != COAT_EUNCERTAIN && step->rc != COAT_EFOREIGN)

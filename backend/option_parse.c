@@ -136,6 +136,25 @@ int coat_parse_preset(const struct coat_option *option, const char *text, void *
     return 0;
 }
 
+int coat_parse_on_max(const struct coat_option *option, const char *text, void *field)
+{
+    (void)option;
+    int refuse = strcmp(text, "refuse") == 0;
+    if (!refuse && strcmp(text, "evict") != 0)
+        return COAT_ECONFIG;
+    *(enum coat_on_max *)field = refuse ? COAT_MAX_REFUSE : COAT_MAX_EVICT;
+    return 0;
+}
+
+int coat_parse_show(const struct coat_option *option, const char *text, void *field)
+{
+    size_t len = strlen(text);
+    int has_empty = len > 0 && (text[0] == ',' || text[len - 1] == ',' || strstr(text, ",,"));
+    if (has_empty || coat_utf8_valid(text, len) != len)
+        return COAT_ECONFIG;
+    return coat_parse_text(option, text, field);
+}
+
 int coat_parse_text(const struct coat_option *option, const char *text, void *field)
 {
     (void)option;

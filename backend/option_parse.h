@@ -37,8 +37,10 @@ coat_parse_fn coat_parse_part;  /* double; its bounds are in millionths */
 coat_parse_fn coat_parse_text;
 coat_parse_fn coat_parse_node_map;
 coat_parse_fn coat_parse_prefix; /* may not be empty */
+coat_parse_fn coat_parse_show;
 
 coat_parse_fn coat_parse_on_conflict; /* enum coat_on_conflict */
+coat_parse_fn coat_parse_on_max;      /* enum coat_on_max */
 coat_parse_fn coat_parse_preset;      /* enum coat_preset */
 coat_parse_fn coat_parse_tls_version; /* enum coat_tls_version */
 

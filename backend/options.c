@@ -190,6 +190,7 @@ void coat_options_free(struct coat_options *o)
         coat_text_wipe(&o->by_env[i]);
     }
     free(o->prefix);
+    free(o->show);
     coat_connect_release(&o->connect);
     free(o->embedded_dir);
     free(o);

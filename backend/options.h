@@ -19,6 +19,8 @@ struct coat_conflict_policy {
 /* The authenticator assurance levels of NIST SP 800-63. */
 enum coat_preset { COAT_NO_PRESET, COAT_AAL1, COAT_AAL2, COAT_AAL3 };
 
+enum coat_on_max { COAT_MAX_EVICT, COAT_MAX_REFUSE };
+
 /* The values that hold, and what they come from. */
 struct coat_options {
     struct coat_connect connect;
@@ -36,6 +38,9 @@ struct coat_options {
     int64_t stale_ms;
     double touch_below;
     struct coat_conflict_policy on_conflict;
+    int64_t max_sessions; /* of a principal; 0: no matter how many */
+    enum coat_on_max on_max;
+    char *show; /* names of fields, with commas between; NULL: none */
     struct coat_limits limits;
     int verify;
     int64_t spin_us;

@@ -306,26 +306,27 @@ size_t coat_record_size(const char *principal, size_t fields_len)
     return COAT_HEAD_LEN + principal_item(item, len) + len + fields_len;
 }
 
+size_t coat_principal_write(unsigned char to[COAT_PRINCIPAL_ITEM_MAX], const char *principal)
+{
+    size_t len = strlen(principal), item_len = principal_item(to, len);
+    memcpy(to + item_len, principal, len);
+    return item_len + len;
+}
+
 unsigned char *coat_record_write(unsigned char *to, const struct coat_head *head,
                                  const char *principal)
 {
-    unsigned char item[2];
-    size_t len = strlen(principal), item_len = principal_item(item, len);
+    unsigned char item[COAT_PRINCIPAL_ITEM_MAX];
+    size_t len = coat_principal_write(item, principal);
     memcpy(to, head, COAT_HEAD_LEN);
-    to += COAT_HEAD_LEN;
-    memcpy(to, item, item_len);
-    to += item_len;
-    memcpy(to, principal, len);
-    return to + len;
+    memcpy(to + COAT_HEAD_LEN, item, len);
+    return to + COAT_HEAD_LEN + len;
 }
 
 int coat_principal_valid(const char *principal)
 {
-    unsigned char bytes[2 + COAT_PRINCIPAL_MAX];
+    unsigned char bytes[COAT_PRINCIPAL_ITEM_MAX];
     size_t len = strnlen(principal, COAT_PRINCIPAL_MAX + 1);
-    if (len < 1 || len > COAT_PRINCIPAL_MAX)
-        return 0;
-    size_t item_len = principal_item(bytes, len);
-    memcpy(bytes + item_len, principal, len);
-    return coat_check(bytes, item_len + len, NULL, 0, NULL, NULL) == 0;
+    return 1 <= len && len <= COAT_PRINCIPAL_MAX &&
+           coat_check(bytes, coat_principal_write(bytes, principal), NULL, 0, NULL, NULL) == 0;
 }

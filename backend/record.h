@@ -86,6 +86,10 @@ unsigned char *coat_record_write(unsigned char *to, const struct coat_head *head
 /* 1 if it can be a principal: UTF-8, 1 to 255 bytes. */
 int coat_principal_valid(const char *principal);
 
+/* A principal as it stands in records, which begins with its length: no other begins so. */
+enum { COAT_PRINCIPAL_ITEM_MAX = 2 + COAT_PRINCIPAL_MAX };
+size_t coat_principal_write(unsigned char to[COAT_PRINCIPAL_ITEM_MAX], const char *principal);
+
 /* ---- The head ------------------------------------------------------------------------------ */
 
 /* All but the revision: for a new record. */

@@ -14,6 +14,7 @@
 static void release_work(struct coat_work *work)
 {
     coat_attempt_release(&work->attempt);
+    coat_room_free(work->room);
     coat_doc_free(work->doc);
     coat_buf_release(&work->record);
     OPENSSL_cleanse(&work->sid, sizeof work->sid);

@@ -8,6 +8,7 @@
 #include "coat_session.h"
 #include "merge.h"
 #include "record.h"
+#include "room.h"
 #include "store.h"
 
 /* All hosts' clocks are assumed within this of true time. */
@@ -47,11 +48,15 @@ struct coat_work {
     struct coat_doc *doc;              /* what the session's document is to become, or NULL */
     int64_t ttl_ms;                    /* that the attempt gives the key */
     int64_t asked_ms;                  /* when it did: the earliest that this TTL counts from */
-    int rc;                            /* LOAD: the result, while a TTL is repaired */
+    int rc; /* the result, while LOAD repairs a TTL, DESTROY tidies the index */
+    struct coat_index_key index; /* DESTROY: what it tidies */
 
     /* SAVE */
     struct coat_sid sid; /* the id that this save gives it */
     struct coat_keys keys;
+    int created;            /* it is new, or that of a session to take the place of one gone */
+    int64_t deadline_ms;    /* that a login gives it */
+    struct coat_room *room; /* a login's place in the index, or NULL */
     unsigned char new_hash[COAT_HASH_LEN];
     struct coat_head base; /* what the attempt was computed from, and can only land on */
     struct coat_head next; /* what it writes */

@@ -48,8 +48,15 @@ static const struct measure {
 };
 
 static const char *const op_names[COAT_OP_KINDS] = {
-    [COAT_KIND_PING] = "ping",       [COAT_KIND_LOAD] = "load", [COAT_KIND_SAVE] = "save",
-    [COAT_KIND_DESTROY] = "destroy", [COAT_KIND_LOCK] = "lock", [COAT_KIND_UNLOCK] = "unlock",
+    [COAT_KIND_PING] = "ping",
+    [COAT_KIND_LOAD] = "load",
+    [COAT_KIND_SAVE] = "save",
+    [COAT_KIND_DESTROY] = "destroy",
+    [COAT_KIND_LIST] = "list",
+    [COAT_KIND_DESTROY_ONE] = "destroy_one",
+    [COAT_KIND_DESTROY_ALL] = "destroy_all",
+    [COAT_KIND_LOCK] = "lock",
+    [COAT_KIND_UNLOCK] = "unlock",
 };
 
 /* ---- Counting ------------------------------------------------------------------------------- */
@@ -82,12 +89,16 @@ static void ended(struct coat_stats *stats, enum coat_op_kind kind, int end, int
 
 void coat_stats_ended(struct coat_stats *stats, enum coat_op_kind kind, int rc, int64_t took_us)
 {
-    int may_miss = kind == COAT_KIND_LOAD || kind == COAT_KIND_LOCK || kind == COAT_KIND_DESTROY;
-    int end = rc <= -COAT_ENDED_OK                   ? -COAT_EUSAGE /* a caller's own function */
-              : rc < 0                               ? -rc
-              : rc == 0 && may_miss                  ? COAT_ENDED_NONE
-              : rc == 2 && kind != COAT_KIND_DESTROY ? COAT_ENDED_STALE
-                                                     : COAT_ENDED_OK;
+    static const char may_miss[COAT_OP_KINDS] = {[COAT_KIND_LOAD] = 1,
+                                                 [COAT_KIND_LOCK] = 1,
+                                                 [COAT_KIND_DESTROY] = 1,
+                                                 [COAT_KIND_DESTROY_ONE] = 1};
+    int may_be_stale = kind == COAT_KIND_LOAD || kind == COAT_KIND_LOCK;
+    int end = rc <= -COAT_ENDED_OK        ? -COAT_EUSAGE /* a caller's own function */
+              : rc < 0                    ? -rc
+              : rc == 0 && may_miss[kind] ? COAT_ENDED_NONE
+              : rc == 2 && may_be_stale   ? COAT_ENDED_STALE
+                                          : COAT_ENDED_OK;
     ended(stats, kind, end, took_us);
 }
 
@@ -218,6 +229,8 @@ static int show_counts(const struct tour *tour, const struct coat_store *store)
                                  "Fields that two requests changed at once.", COAT_COUNTER},
         [COAT_COUNT_NO_TTL] = {"coatcheck_ttl_repaired_total",
                                "Records found without a TTL, and repaired.", COAT_COUNTER},
+        [COAT_COUNT_EVICTED] = {"coatcheck_evicted_total",
+                                "Sessions ended by a login beyond max_sessions.", COAT_COUNTER},
     };
     int rc = 0;
     for (int i = 0; rc == 0 && i < COAT_COUNTS; i++)

@@ -209,3 +209,41 @@ int coat_store_destroy(struct coat_store *store, const char *id, struct coat_err
     coat_session_close(s);
     return rc;
 }
+
+/* An operation on the sessions of a principal, of which something may still be asked. */
+static int run_on_index(struct coat_store *store, enum coat_index_do what, const char *principal,
+                        const char *public_id, struct coat_index_op **x, struct coat_error *err)
+{
+    int rc = coat_index_op_new(x, store, what, principal, public_id, err);
+    return rc < 0 ? rc : coat_store_run(store, coat_index_op(*x), err);
+}
+
+int coat_store_sessions(struct coat_store *store, const char *principal,
+                        struct coat_session_list **out, struct coat_error *err)
+{
+    struct coat_index_op *x;
+    int rc = run_on_index(store, COAT_INDEX_LIST, principal, NULL, &x, err);
+    *out = rc < 0 ? NULL : coat_index_op_list(x);
+    coat_index_op_free(x);
+    return rc;
+}
+
+int coat_store_destroy_one(struct coat_store *store, const char *principal, const char *public_id,
+                           struct coat_error *err)
+{
+    struct coat_index_op *x;
+    int rc = run_on_index(store, COAT_INDEX_END_ONE, principal, public_id, &x, err);
+    coat_index_op_free(x);
+    return rc;
+}
+
+int coat_store_destroy_all(struct coat_store *store, const char *principal, const char *keep,
+                           int *index_lost, struct coat_error *err)
+{
+    struct coat_index_op *x;
+    int rc = run_on_index(store, COAT_INDEX_END_ALL, principal, keep, &x, err);
+    if (index_lost)
+        *index_lost = rc >= 0 && coat_index_op_lost(x);
+    coat_index_op_free(x);
+    return rc;
+}

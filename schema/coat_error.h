@@ -39,8 +39,10 @@ enum coat_code {
     COAT_EGONE = -13,       /* the session has ended meanwhile; nothing was written */
     COAT_EREPLACED = -14,   /* its id was replaced meanwhile; nothing was written */
     COAT_ECONFLICT = -15,   /* both sides changed one field, and the policy is to raise */
-    COAT_ELOCKLOST = -19,   /* the lock ran out before the save; nothing was written */
-    COAT_EINTR = -16        /* a signal came; call again to go on (never from a public call) */
+    COAT_EINTR = -16,       /* a signal came; call again to go on (never from a public call) */
+    COAT_ETOOMANY = -17,    /* the principal has as many sessions as may be */
+    COAT_EBUSY = -18,       /* others took every place for a session until the deadline */
+    COAT_ELOCKLOST = -19    /* the lock ran out before the save; nothing was written */
 };
 
 struct coat_error {

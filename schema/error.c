@@ -33,6 +33,8 @@ const char *coat_code_name(int code)
         NAME(COAT_EREPLACED);
         NAME(COAT_ECONFLICT);
         NAME(COAT_EINTR);
+        NAME(COAT_ETOOMANY);
+        NAME(COAT_EBUSY);
         NAME(COAT_ELOCKLOST);
     default:
         return "unknown code";

@@ -17,6 +17,7 @@
 #include "api/reply.h"
 
 struct coat_session;
+struct coat_session_list;
 struct coat_store;
 
 struct coat_arg {
@@ -40,6 +41,7 @@ struct coat_event {
     } kind;
     int64_t now_ms;                   /* wall clock, since 1970 */
     int64_t monotonic_ms;             /* the clock of deadlines */
+    int64_t deadline_ms;              /* of the call, on that clock */
     const struct coat_reply *replies; /* REPLIES: valid during the step */
     size_t count;
     int maybe_sent;               /* LOST: 0 if the server surely has not seen the commands */
@@ -71,6 +73,9 @@ enum coat_op_kind {
     COAT_KIND_DESTROY,
     COAT_KIND_LOCK,
     COAT_KIND_UNLOCK,
+    COAT_KIND_LIST,
+    COAT_KIND_DESTROY_ONE,
+    COAT_KIND_DESTROY_ALL,
     COAT_OP_KINDS
 };
 
@@ -116,6 +121,32 @@ int coat_session_for_id(struct coat_store *store, const char *id, size_t len,
 
 /* 1 if the last save had to merge: fields that were not changed here may have new values. */
 int coat_session_merged(const struct coat_session *s);
+
+/* ---- The operations on the sessions of a principal ----------------------------------------- */
+
+enum coat_index_do {
+    COAT_INDEX_LIST,    /* rc: 0; the list by coat_index_op_list */
+    COAT_INDEX_END_ONE, /* rc: as coat_store_destroy_one */
+    COAT_INDEX_END_ALL  /* rc: as coat_store_destroy_all */
+};
+
+/*
+ * public_id: which one to end, or to keep (NULL: none); both texts are copied. 0 and *out, to be
+ * freed; COAT_EUSAGE: no such principal is possible, or no such session to keep; COAT_ENOMEM.
+ */
+struct coat_index_op;
+int coat_index_op_new(struct coat_index_op **out, struct coat_store *store, enum coat_index_do what,
+                      const char *principal, const char *public_id, struct coat_error *err);
+void coat_index_op_free(struct coat_index_op *x); /* NULL allowed; also when abandoned */
+
+/* To be run once. */
+struct coat_op *coat_index_op(struct coat_index_op *x);
+
+/* The list, which is the caller's from now on; 1 if the session to keep was not in the index. */
+struct coat_session_list *coat_index_op_list(struct coat_index_op *x);
+int coat_index_op_lost(const struct coat_index_op *x);
+
+/* ---- Others -------------------------------------------------------------------------------- */
 
 /* The PING of a store; a caller places it. rc: 0. */
 struct coat_ping {

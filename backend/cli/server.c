@@ -90,7 +90,9 @@ int cli_stats(struct cli *cli, struct coat_error *err)
 /* ---- acl ------------------------------------------------------------------------------------ */
 
 /* The same as in docs/guide.md, which a test sees to. */
-static const char PERMISSIONS[] = "+get +set +del +pttl +pexpire +getrange +eval +evalsha +ping";
+static const char PERMISSIONS[] =
+    "+get +set +del +pttl +pexpire +pexpireat +getrange +zadd +zrange +zrem +zremrangebyscore +zscore "
+    "+zcard +time +eval +evalsha +ping";
 
 /* What may be the name of a user, from the prefix: "shop" for "shop:". */
 static void user_name(const char *prefix, char *to)

@@ -29,7 +29,7 @@ from .exceptions import (
     UnknownFormat,
 )
 from .missing import MISSING, Missing
-from .session import Session
+from .session import Session, SessionInfo
 from .store import Store, StoreOptions
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "NotStorable",
     "Session",
     "SessionGone",
+    "SessionInfo",
     "Store",
     "StoreDenied",
     "StoreOptions",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from . import _core
 from .exceptions import StoreUnavailable
-from .session import Fields
+from .session import Fields, SessionInfo, listed, log_all_ended, log_ended, public_id_of
 from .store import core_arguments
 
 if TYPE_CHECKING:
@@ -123,6 +123,30 @@ class Store(_core.BaseStore):
     async def destroy(self, id: str) -> bool:
         """End the session that an id opens; False if there was none."""
         return cast(bool, await _result(_driver(self).destroy_id(self, id)))
+
+    async def sessions(self, principal: str) -> list[SessionInfo]:
+        """The sessions that a principal is logged in with, the first to end first."""
+        rows = await _result(_driver(self).sessions(self, principal))
+        return listed(cast("list[tuple[str, int, int, dict[str, Any]]]", rows))
+
+    async def destroy_one(self, principal: str, public_id: str) -> bool:
+        """End one of them, for everybody who holds its id; False if there is none of that name."""
+        ended = cast(bool, await _result(_driver(self).destroy_one(self, principal, public_id)))
+        if ended:
+            log_ended(public_id)
+        return ended
+
+    async def destroy_all(
+        self, principal: str, keep: Session | str | None = None
+    ) -> tuple[int, bool]:
+        """End all of them, or all but one; `coatcheck.Store.destroy_all` says what it returns.
+
+        Where the task is cancelled meanwhile, some may have been ended.
+        """
+        call = _driver(self).destroy_all(self, principal, public_id_of(keep))
+        ended, index_lost = cast("tuple[int, bool]", await _result(call))
+        log_all_ended(ended)
+        return ended, index_lost
 
     async def ping(self, timeout: float | None = None) -> None:
         """Ask the server whether it is there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core
@@ -21,6 +22,44 @@ log = logging.getLogger("coatcheck")
 _LAST_MS = 253_402_300_799_999
 
 
+@dataclass(frozen=True)
+class SessionInfo:
+    """One session of a principal, for a list that people see: nothing in it opens the session."""
+
+    #: What `Store.destroy_one` takes, and logs show.
+    public_id: str
+    created: datetime
+    #: When it ends, however much it is used.
+    deadline: datetime
+    #: Of its fields those that the option ``show`` names.
+    shown: dict[str, Any]
+
+
+def listed(rows: list[tuple[str, int, int, dict[str, Any]]]) -> list[SessionInfo]:
+    """What the core says of the sessions of a principal."""
+    return [
+        SessionInfo(public_id, _from_ms(created), _from_ms(ends), shown)
+        for public_id, created, ends, shown in rows
+    ]
+
+
+def public_id_of(keep: Fields | str | None) -> str | None:
+    """Of the session that is to be kept."""
+    if not isinstance(keep, Fields):
+        return keep
+    if keep.public_id is None:
+        raise ValueError("keep: that session is not stored, so it is none of the principal's")
+    return keep.public_id
+
+
+def log_ended(public_id: str) -> None:
+    log.info("session %s: destroyed", public_id)
+
+
+def log_all_ended(ended: int) -> None:
+    log.info("%d sessions of one principal: destroyed", ended)
+
+
 class Fields(_core.BaseSession, MutableMapping[str, Any]):
     """All of a session but the calls that wait for the server."""
 
@@ -32,12 +71,12 @@ class Fields(_core.BaseSession, MutableMapping[str, Any]):
     @property
     def created(self) -> datetime | None:
         """When it was created; None while it is not stored. A login does not change it."""
-        return _from_ms(self.created_ms)
+        return _from_ms(self.created_ms) if self.created_ms else None
 
     @property
     def deadline(self) -> datetime | None:
         """When it ends, however much it is used; None while it is not stored."""
-        return _from_ms(self.deadline_ms)
+        return _from_ms(self.deadline_ms) if self.deadline_ms else None
 
     def login(self, principal: str, *, carry: Iterable[str] | Literal["all"]) -> None:
         """Log a principal in: with the next save a new id and a new lifetime; the old id is dead.
@@ -111,8 +150,8 @@ class Fields(_core.BaseSession, MutableMapping[str, Any]):
     def _destroyed(self, ended: bool, public_id: str | None) -> None:
         self._ended = ended
         self._new_id = False
-        if ended:
-            log.info("session %s: destroyed", public_id)
+        if ended and public_id is not None:
+            log_ended(public_id)
 
     def _too_late(self, what: str) -> None:
         if self._headers_sent:
@@ -164,10 +203,10 @@ class Session(Fields, _core.Session):
         return ended
 
 
-def _from_ms(ms: int) -> datetime | None:
+def _from_ms(ms: int) -> datetime:
     # Late: imported by several interpreters with locks of their own, CPython's own datetime
     # crashes at least 3.12.1 and 3.13.0.
     from datetime import datetime, timedelta, timezone
 
     epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
-    return epoch + timedelta(milliseconds=min(ms, _LAST_MS)) if ms else None
+    return epoch + timedelta(milliseconds=min(ms, _LAST_MS))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict, 
 
 from . import _core
 from .exceptions import ConfigError, StoreUnavailable
-from .session import Session
+from .session import Session, SessionInfo, listed, log_all_ended, log_ended, public_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from datetime import datetime, timedelta
 
     from typing_extensions import Self, Unpack
@@ -36,6 +36,7 @@ _NONE_LIFTS = frozenset(
     {
         "anonymous_idle",
         "idle",
+        "max_sessions",
         "max_bytes",
         "max_depth",
         "max_fields",
@@ -69,6 +70,9 @@ class _Options(TypedDict, total=False):
     touch_below: float
     stale: Seconds
     on_conflict: ConflictPolicy | Mapping[str, ConflictPolicy]
+    max_sessions: int | None
+    on_max: Literal["evict", "refuse"]
+    show: Iterable[str]
     max_bytes: int | None
     max_depth: int | None
     max_fields: int | None
@@ -138,6 +142,10 @@ class Store(_core.Store):
     on_conflict         when another request changed the same field: ``"mine"``, ``"theirs"``,
                         ``"raise"``, a function of (base, mine, theirs), or a dict of these by
                         field, ``{"cart": merge_carts, "*": "mine"}`` (``"mine"``)
+    max_sessions        how many sessions a principal may have at once; None: any number (None)
+    on_max              a login beyond that: ``"evict"`` ends the session that would end first,
+                        ``"refuse"`` raises TooManySessions (``"evict"``)
+    show                names of fields that `sessions` shows of each session: ``("device",)`` (())
     max_bytes, max_depth, max_fields, max_items
                         limits of one session; None lifts one (1 MiB, 64, 16384, 262144)
     username, password  as in the URL, without its escaping
@@ -216,6 +224,31 @@ class Store(_core.Store):
                 with suppress(StoreUnavailable):  # then it ends by itself
                     session._unlock()
 
+    def sessions(self, principal: str) -> list[SessionInfo]:
+        """The sessions that a principal is logged in with, the first to end first."""
+        return listed(super().sessions(principal))
+
+    def destroy_one(self, principal: str, public_id: str) -> bool:
+        """End one of them, for everybody who holds its id; False if there is none of that name.
+
+        ``public_id`` may come from a form as it is: it ends no session of anybody else.
+        """
+        ended = super().destroy_one(principal, public_id)
+        if ended:
+            log_ended(public_id)
+        return ended
+
+    def destroy_all(self, principal: str, keep: Session | str | None = None) -> tuple[int, bool]:
+        """End all of them, or all but one, which a Session or a public id says.
+
+        Returns how many were ended, and whether the index was lost: the one to keep was not in it,
+        so that others may be missing from it as well, until they are used again. A login that is
+        under way meanwhile may survive. After an exception some may have been ended: call it again.
+        """
+        ended, index_lost = super().destroy_all(principal, public_id_of(keep))
+        log_all_ended(ended)
+        return ended, index_lost
+
     def __enter__(self) -> Self:
         return self
 
@@ -259,6 +292,8 @@ def _text(name: str, value: Any) -> str | None:
     """An option's value as coat_options.h reads it; None: not given."""
     if value is None:
         return "none" if name in _NONE_LIFTS else None
+    if name == "show" and not isinstance(value, str):
+        value = _names(value)
     if isinstance(value, str):
         if _NO_TEXT.search(value):
             # Not a UnicodeEncodeError, which would carry what may be a password.
@@ -272,6 +307,15 @@ def _text(name: str, value: Any) -> str | None:
     if not isinstance(value, float):
         value = _total_seconds(name, value)
     return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def _names(fields: Iterable[str]) -> str:
+    names = list(fields)
+    if any(type(name) is not str or name == "" or "," in name for name in names):
+        raise ConfigError(
+            "option show: it must be names of fields, which are not empty and have no comma in them"
+        )
+    return ",".join(names)
 
 
 def _total_seconds(name: str, value: object) -> float:

@@ -1,6 +1,7 @@
 #include "call.h"
 
 #include "driver.h"
+#include "index.h"
 #include "module.h"
 #include "run.h"
 
@@ -22,6 +23,10 @@ static struct coat_op *operation(struct core_call *call)
     case CORE_CALL_END:
     case CORE_CALL_DESTROY:
         return coat_session_op(call->session, COAT_OP_DESTROY);
+    case CORE_CALL_LIST:
+    case CORE_CALL_DESTROY_ONE:
+    case CORE_CALL_DESTROY_ALL:
+        return coat_index_op(call->index);
     default:
         return coat_ping_op(&call->ping);
     }
@@ -32,9 +37,9 @@ static int owns_session(const struct core_call *call)
     return call->object == NULL || call->session != call->object->session;
 }
 
-struct core_call *core_call_new(struct core_driver *driver, enum core_call_kind kind,
-                                struct core_store *store, struct core_session *object,
-                                struct coat_session *session, int64_t timeout_ms)
+/* A call with a new future; the use of the store is taken over, also on failure. */
+static struct core_call *new_call(struct core_driver *driver, enum core_call_kind kind,
+                                  struct core_store *store)
 {
     PyTypeObject *type = driver->state->call_type;
     PyObject *future = PyObject_CallNoArgs(driver->create_future);
@@ -42,22 +47,53 @@ struct core_call *core_call_new(struct core_driver *driver, enum core_call_kind 
 
     if (call == NULL) {
         Py_XDECREF(future);
-        if (object == NULL || session != object->session)
-            coat_session_close(session);
         core_store_unuse(store);
         return NULL;
     }
     call->driver = (struct core_driver *)Py_NewRef((PyObject *)driver);
     call->kind = kind;
     call->store = (struct core_store *)Py_NewRef((PyObject *)store);
+    call->future = future;
+    driver->calls++;
+    return call;
+}
+
+static void begin(struct core_call *call, int64_t timeout_ms)
+{
+    call->deadline_ms =
+        coat_courier_begin(&call->courier, call->store->store, operation(call), timeout_ms);
+}
+
+struct core_call *core_call_new(struct core_driver *driver, enum core_call_kind kind,
+                                struct core_store *store, struct core_session *object,
+                                struct coat_session *session, int64_t timeout_ms)
+{
+    struct core_call *call = new_call(driver, kind, store);
+
+    if (call == NULL) {
+        if (object == NULL || session != object->session)
+            coat_session_close(session);
+        return NULL;
+    }
     call->object = (struct core_session *)Py_XNewRef((PyObject *)object);
     call->session = session;
-    call->future = future;
     if (object != NULL)
         object->busy = true;
-    call->deadline_ms =
-        coat_courier_begin(&call->courier, store->store, operation(call), timeout_ms);
-    driver->calls++;
+    begin(call, timeout_ms);
+    return call;
+}
+
+struct core_call *core_call_on_index(struct core_driver *driver, enum core_call_kind kind,
+                                     struct core_store *store, struct coat_index_op *index)
+{
+    struct core_call *call = new_call(driver, kind, store);
+
+    if (call == NULL) {
+        coat_index_op_free(index);
+        return NULL;
+    }
+    call->index = index;
+    begin(call, 0);
     return call;
 }
 
@@ -76,6 +112,8 @@ static void let_go(struct core_call *call)
     if (call->session != NULL && owns_session(call))
         coat_session_close(call->session);
     call->session = NULL;
+    coat_index_op_free(call->index);
+    call->index = NULL;
     call->store = NULL;
     Py_CLEAR(call->object);
     Py_CLEAR(call->cause);
@@ -125,6 +163,12 @@ static PyObject *result(struct core_call *call)
         return PyBool_FromLong(call->hop.rc);
     case CORE_CALL_DESTROY:
         return destroyed(call);
+    case CORE_CALL_LIST:
+        return core_index_result(call->store, COAT_INDEX_LIST, call->index, call->hop.rc);
+    case CORE_CALL_DESTROY_ONE:
+        return core_index_result(call->store, COAT_INDEX_END_ONE, call->index, call->hop.rc);
+    case CORE_CALL_DESTROY_ALL:
+        return core_index_result(call->store, COAT_INDEX_END_ALL, call->index, call->hop.rc);
     default:
         return Py_NewRef(Py_None);
     }

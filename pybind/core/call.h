@@ -20,6 +20,9 @@ enum core_call_kind {
     CORE_CALL_SAVE,
     CORE_CALL_UPDATE,
     CORE_CALL_DESTROY,
+    CORE_CALL_LIST,
+    CORE_CALL_DESTROY_ONE,
+    CORE_CALL_DESTROY_ALL,
     CORE_CALL_PING
 };
 
@@ -28,7 +31,8 @@ struct core_call {
     enum core_call_kind kind;
     struct core_store *store;     /* in use; NULL: the call is over */
     struct core_session *object;  /* SAVE, DESTROY: busy; else NULL */
-    struct coat_session *session; /* what the operation is on; PING: NULL */
+    struct coat_session *session; /* what the operation is on, or NULL */
+    struct coat_index_op *index;  /* LIST, DESTROY_ONE, DESTROY_ALL: the operation; else NULL */
     struct coat_ping ping;
     PyObject *raised; /* by a function that it asked, and what it raises then; or NULL */
     PyObject *future;
@@ -52,6 +56,10 @@ int core_call_init(PyObject *module, struct core_state *state);
 struct core_call *core_call_new(struct core_driver *driver, enum core_call_kind kind,
                                 struct core_store *store, struct core_session *object,
                                 struct coat_session *session, int64_t timeout_ms);
+
+/* The same for an operation on the sessions of a principal, which is taken over. */
+struct core_call *core_call_on_index(struct core_driver *driver, enum core_call_kind kind,
+                                     struct core_store *store, struct coat_index_op *index);
 
 /* The courier has said DONE: the future gets the result of hop.rc, or the exception of *err. */
 void core_call_finish(struct core_call *call, const struct coat_error *err);

@@ -1,5 +1,6 @@
 #include "driver.h"
 
+#include "index.h"
 #include "module.h"
 #include "api/error.h"
 
@@ -258,6 +259,41 @@ static PyObject *ping(PyObject *object, PyObject *const *args, Py_ssize_t count)
     return start(core_call_new(driver, CORE_CALL_PING, store, NULL, NULL, timeout_ms));
 }
 
+/* store, principal, and for some a public id or None. */
+static PyObject *on_index(PyObject *object, PyObject *const *args, Py_ssize_t count,
+                          enum core_call_kind kind, enum coat_index_do what)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    struct coat_index_op *index;
+    struct core_store *store;
+
+    if (count != (what == COAT_INDEX_LIST ? 2 : 3))
+        return PyErr_Format(PyExc_TypeError, "a store, a principal and a public id are needed");
+    store = store_from(driver, args[0]);
+    if (store == NULL)
+        return NULL;
+    index = core_index_op(store, what, args[1], count > 2 ? args[2] : Py_None);
+    if (index != NULL)
+        return start(core_call_on_index(driver, kind, store, index));
+    core_store_unuse(store);
+    return NULL;
+}
+
+static PyObject *sessions(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    return on_index(object, args, count, CORE_CALL_LIST, COAT_INDEX_LIST);
+}
+
+static PyObject *destroy_one(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    return on_index(object, args, count, CORE_CALL_DESTROY_ONE, COAT_INDEX_END_ONE);
+}
+
+static PyObject *destroy_all(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    return on_index(object, args, count, CORE_CALL_DESTROY_ALL, COAT_INDEX_END_ALL);
+}
+
 /* ---- Waking --------------------------------------------------------------------------------- */
 
 int core_driver_failed(PyObject *where, struct coat_error *err)
@@ -467,6 +503,12 @@ static PyMethodDef methods[] = {
      "try_save($self, session, /)\n--\n\nA Call; its result is a bool, as that of _try_save of a "
      "session that blocks. Or None, as save."},
     {"destroy", destroy, METH_O, "destroy($self, session, /)\n--\n\nA Call; its result is a bool."},
+    {"sessions", CORE_METHOD(sessions), METH_FASTCALL,
+     "sessions($self, store, principal, /)\n--\n\nA Call; its result is as of Store.sessions."},
+    {"destroy_one", CORE_METHOD(destroy_one), METH_FASTCALL,
+     "destroy_one($self, store, principal, public_id, /)\n--\n\nA Call; its result is a bool."},
+    {"destroy_all", CORE_METHOD(destroy_all), METH_FASTCALL,
+     "destroy_all($self, store, principal, keep, /)\n--\n\nA Call; its result is as of the Store's."},
     {"ping", CORE_METHOD(ping), METH_FASTCALL,
      "ping($self, store, timeout, /)\n--\n\nA Call; its result is None."},
     {"wake", wake, METH_NOARGS, "wake($self)\n--\n\nThe time that wake_in was given is over."},

@@ -18,6 +18,8 @@ static const char *const names[CORE_EXCEPTIONS] = {
     [CORE_CONFLICT] = "Conflict",
     [CORE_LOCK_LOST] = "LockLost",
     [CORE_LOCK_TIMEOUT] = "LockTimeout",
+    [CORE_TOO_MANY_SESSIONS] = "TooManySessions",
+    [CORE_BUSY] = "Busy",
 };
 
 int core_errors_init(struct core_state *state)
@@ -89,6 +91,8 @@ static const struct rule rules[] = {
     {COAT_EREPLACED, CORE_SESSION_GONE, REPLACED, NULL},
     {COAT_ECONFLICT, CORE_CONFLICT, PATH, NULL},
     {COAT_ELOCKLOST, CORE_LOCK_LOST, BARE, NULL},
+    {COAT_ETOOMANY, CORE_TOO_MANY_SESSIONS, BARE, NULL},
+    {COAT_EBUSY, CORE_BUSY, BARE, NULL},
 };
 
 static PyObject *exception_by(struct core_state *state, const struct rule *rule,

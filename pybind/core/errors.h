@@ -28,6 +28,8 @@ enum core_exception {
     CORE_CONFLICT,
     CORE_LOCK_LOST,
     CORE_LOCK_TIMEOUT,
+    CORE_TOO_MANY_SESSIONS,
+    CORE_BUSY,
     CORE_EXCEPTIONS
 };
 

@@ -525,6 +525,11 @@ static const char *c_string(struct core_state *state, PyObject *text, const char
     return utf8;
 }
 
+const char *core_argument_text(struct core_state *state, PyObject *text, const char *argument)
+{
+    return c_string(state, text, argument, NULL);
+}
+
 /* The names of a list, in an array to be freed. NULL with an exception. */
 static const char **c_strings(struct core_state *state, PyObject *list)
 {
@@ -595,7 +600,7 @@ static PyObject *login(PyObject *object, PyObject *args, PyObject *keywords)
     int rc = -1;
 
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O$O:login", names, &principal, &carry) ||
-        (text = c_string(s->state, principal, "principal", NULL)) == NULL)
+        (text = core_argument_text(s->state, principal, "principal")) == NULL)
         return NULL;
     carry = carry_from(carry); /* may run Python code, so before the session is looked at */
     if (carry == NULL)

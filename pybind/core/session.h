@@ -35,6 +35,9 @@ int core_session_init(PyObject *module, struct core_state *state);
 PyObject *core_session_make(struct core_store *store, struct coat_session *session, PyObject *id,
                             PyObject *on_error);
 
+/* A text that is an argument of this name, as the library takes it. NULL with an exception. */
+const char *core_argument_text(struct core_state *state, PyObject *text, const char *argument);
+
 /*
  * A save and a destroy, for the drivers, who run COAT_OP_SAVE or COAT_OP_DESTROY between the two
  * halves, with `busy` set.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conflict.h"
+#include "index.h"
 #include "module.h"
 #include "run.h"
 #include "session.h"
@@ -279,6 +280,34 @@ static PyObject *lazy_session(PyObject *object, PyObject *args, PyObject *keywor
                              on_error == Py_None ? NULL : on_error);
 }
 
+/* ---- The sessions of a principal ------------------------------------------------------------ */
+
+static PyObject *sessions(PyObject *object, PyObject *principal)
+{
+    return core_index_call((struct core_store *)object, COAT_INDEX_LIST, principal, Py_None);
+}
+
+static PyObject *destroy_one(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"principal", "public_id", NULL};
+    PyObject *principal, *public_id;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO:destroy_one", names, &principal,
+                                     &public_id))
+        return NULL;
+    return core_index_call((struct core_store *)object, COAT_INDEX_END_ONE, principal, public_id);
+}
+
+static PyObject *destroy_all(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"principal", "keep", NULL};
+    PyObject *principal, *keep = Py_None;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:destroy_all", names, &principal, &keep))
+        return NULL;
+    return core_index_call((struct core_store *)object, COAT_INDEX_END_ALL, principal, keep);
+}
+
 /* ---- The rest ------------------------------------------------------------------------------ */
 
 int64_t core_store_timeout(PyObject *timeout)
@@ -421,6 +450,15 @@ static PyMethodDef blocking_methods[] = {
      "session that cannot\nbe written, or False for a new one."},
     {"destroy", destroy, METH_O,
      "destroy($self, id, /)\n--\n\nEnd the session that an id opens; False if there was none."},
+    {"sessions", sessions, METH_O,
+     "sessions($self, principal, /)\n--\n\n"
+     "Tuples (public id, created_ms, deadline_ms, shown fields), the first to end first."},
+    {"destroy_one", CORE_METHOD(destroy_one), METH_VARARGS | METH_KEYWORDS,
+     "destroy_one($self, principal, public_id)\n--\n\n"
+     "End one session of a principal; False if there is none with that public id."},
+    {"destroy_all", CORE_METHOD(destroy_all), METH_VARARGS | METH_KEYWORDS,
+     "destroy_all($self, principal, keep=None)\n--\n\n"
+     "End all sessions of a principal but one: how many, and whether the index was lost."},
     {"ping", CORE_METHOD(ping), METH_VARARGS | METH_KEYWORDS,
      "ping($self, timeout=None)\n--\n\nAsk the server whether it is there."},
     {NULL, NULL, 0, NULL},

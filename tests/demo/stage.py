@@ -57,7 +57,15 @@ class Redis:
         return dict(line.split(":", 1) for line in lines if ":" in line)[name]
 
     def records(self) -> list[Record]:
-        return [Record(self, key) for key in sorted(self("KEYS", "*"))]
+        return [Record(self, key) for key in sorted(self("KEYS", "*")) if b"s:{" in key]
+
+    def everything(self) -> bytes:
+        """All keys and values: records, and the index of who is logged in."""
+        parts = []
+        for key in self("KEYS", "*"):
+            is_record = self("TYPE", key) == b"string"
+            parts += [key, *([self("GET", key)] if is_record else self("ZRANGE", key, "0", "-1"))]
+        return b"\n".join(parts)
 
     def close(self) -> None:
         self.stream.close()

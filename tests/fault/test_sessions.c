@@ -36,7 +36,7 @@ static size_t hold_faults(void)
 
 static int creating(void)
 {
-    struct coat_reply ok[] = {OK, OK, OK};
+    struct coat_reply ok[] = {OK, INTEGER(1)};
     script_init(&t);
     int rc = coat_session_new(&t.store, &t.s, NULL);
     if (rc < 0)
@@ -139,7 +139,7 @@ static int logging_in(void)
     static const char *const carry[] = {"c"};
     size_t nth = hold_faults();
     set_up();
-    struct coat_reply replies[] = {STORED(&theirs), INTEGER(1)};
+    struct coat_reply replies[] = {INTEGER(1), STORED(&theirs), INTEGER(1)};
     fault_countdown = nth;
 
     int rc = coat_session_login(t.s, "user:42", carry, 1, NULL);
@@ -184,6 +184,118 @@ static void a_session_is_destroyed_or_not(void **state)
     assert_true(each_allocation_fails(destroying) >= 1);
 }
 
+/* ---- The index ------------------------------------------------------------------------------ */
+
+static struct coat_reply members[2] = {
+    {.kind = COAT_REPLY_BULK, .bytes = "AAAAAAAAAAAAAAAAAAAAAAAA", .len = COAT_H_LEN},
+    {.kind = COAT_REPLY_BULK, .bytes = "BBBBBBBBBBBBBBBBBBBBBBBB", .len = COAT_H_LEN}};
+#define MEMBERS ((struct coat_reply){.kind = COAT_REPLY_ARRAY, .items = members, .count = 2})
+
+static int is_word(size_t command, size_t arg, const char *word)
+{
+    struct coat_arg a = script_arg(&t, command, arg);
+    return a.len == strlen(word) && memcmp(a.bytes, word, a.len) == 0;
+}
+
+/* A server whose index is full until something is taken out. */
+static struct coat_reply reply_to(size_t command)
+{
+    if (is_word(command, 0, "SET"))
+        return OK;
+    if (is_word(command, 0, "ZRANGE"))
+        return MEMBERS;
+    if (is_word(command, 0, "GETRANGE") && is_word(command, 2, "119"))
+        return BULK("\xa7user:42", 8);
+    if (is_word(command, 0, "GETRANGE"))
+        return STORED(&rec);
+    int enters = is_word(command, 1, coat_script_enter.sha1);
+    return enters && t.step.commands->count == 7 ? MEMBERS : INTEGER(1);
+}
+
+static int run_on_index(void)
+{
+    while (t.step.kind == COAT_STEP_SEND) {
+        struct coat_reply replies[2];
+        for (size_t i = 0; i < t.step.count; i++)
+            replies[i] = reply_to(i);
+        script_answer_all(&t, replies);
+    }
+    return t.step.rc;
+}
+
+static int logging_in_at_the_cap(void)
+{
+    size_t nth = hold_faults();
+    script_new(&t);
+    t.options.max_sessions = 2;
+    assert_int_equal(coat_session_login(t.s, "user:42", NULL, 0, NULL), 0);
+    fault_countdown = nth;
+    script_start(&t, COAT_OP_SAVE);
+    int rc = run_on_index();
+    assert_int_equal(coat_session_id(t.s) != NULL, rc == 0);
+    script_release(&t);
+    return rc;
+}
+
+static void a_login_at_the_cap_finds_a_place_or_fails(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(logging_in_at_the_cap) >= 5);
+}
+
+static struct coat_index_op *begin_on_index(enum coat_index_do what, const char *public_id)
+{
+    struct coat_index_op *x;
+    if (coat_index_op_new(&x, &t.store, what, "user:42", public_id, NULL) < 0)
+        return NULL;
+    t.op = coat_index_op(x);
+    script_event(&t, (struct coat_event){.kind = COAT_EVENT_START});
+    return x;
+}
+
+static int listing(void)
+{
+    size_t nth = hold_faults();
+    script_create(&t, &rec);
+    rec = STORED_MAKE(stored_head(&rec), "user:42",
+                      "\x82\xa1"
+                      "a\x01\xa1"
+                      "b\x02");
+    script_release(&t);
+    t.options.show = (char *)"b,a";
+    fault_countdown = nth;
+    struct coat_index_op *x = begin_on_index(COAT_INDEX_LIST, NULL);
+    int rc = x ? run_on_index() : COAT_ENOMEM;
+    struct coat_session_list *list = rc == 0 ? coat_index_op_list(x) : NULL;
+    if (rc == 0)
+        assert_int_equal(coat_session_list_count(list), 2);
+    coat_session_list_free(list);
+    coat_index_op_free(x);
+    return rc;
+}
+
+static void a_list_is_whole_or_fails(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(listing) >= 8);
+}
+
+static int ending_all(void)
+{
+    script_init(&t);
+    struct coat_index_op *x = begin_on_index(COAT_INDEX_END_ALL, "AAAAAAAAAAAA");
+    int rc = x ? run_on_index() : COAT_ENOMEM;
+    assert_true(rc == 2 || rc == COAT_ENOMEM);
+    coat_index_op_free(x);
+    return rc < 0 ? rc : 0;
+}
+
+static void all_are_ended_or_that_fails(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(ending_all) >= 4);
+}
+
 static int naming_an_index(void)
 {
     struct coat_index_key key;
@@ -218,6 +330,9 @@ int main(void)
         cmocka_unit_test(a_save_lands_or_leaves_the_session_as_it_was),
         cmocka_unit_test(a_login_carries_what_it_may_or_fails),
         cmocka_unit_test(a_session_is_destroyed_or_not),
+        cmocka_unit_test(a_login_at_the_cap_finds_a_place_or_fails),
+        cmocka_unit_test(a_list_is_whole_or_fails),
+        cmocka_unit_test(all_are_ended_or_that_fails),
         cmocka_unit_test(an_index_is_named_or_not),
         cmocka_unit_test(a_long_attempt_is_reserved_or_not),
     };

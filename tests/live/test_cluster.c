@@ -169,7 +169,8 @@ static void a_reshard_under_load_loses_nothing(void **state)
     char url[192];
     for (int i = 0; i < LIVE_NODES; i++)
         live_tell(&cluster.nodes[i],
-                  "ACL SETUSER few on >secret ~load:* +get +set +del +pttl +pexpire +getrange "
+                  "ACL SETUSER few on >secret ~load:* +get +set +del +pttl +pexpire +pexpireat "
+                  "+getrange +zadd +zrange +zrem +zremrangebyscore +zscore +zcard +time "
                   "+eval +evalsha +ping +asking +cluster");
     snprintf(url, sizeof url, "redis+cluster://few:secret@%s", strstr(cluster.url, "//") + 2);
     load_open(&load, url);

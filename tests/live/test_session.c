@@ -428,13 +428,15 @@ static void req_67_a_user_with_few_permissions_is_enough(void **state)
     (void)state;
     struct coat_store *admin = open_store(NULL, NULL);
     ask(admin, "ACL", "SETUSER", "app", "reset", "on", ">secret", "~shop:*", "-@all", "+get",
-        "+set", "+del", "+pttl", "+pexpire", "+getrange", "+eval", "+evalsha", "+ping", NULL);
+        "+set", "+del", "+pttl", "+pexpire", "+pexpireat", "+getrange", "+zadd", "+zrange", "+zrem",
+        "+zremrangebyscore", "+zscore", "+zcard", "+time", "+eval", "+evalsha", "+ping", NULL);
     struct coat_store *store = open_store("username", "app", "password", "secret", NULL);
     struct coat_session *s = make(store);
     assert_int_equal(coat_session_login(s, "user:42", NULL, 0, NULL), 0);
     assert_int_equal(coat_session_save(s, NULL), 0);
     assert_int_equal(try_load(store, coat_session_id(s)), 1);
     assert_int_equal(coat_session_destroy(s, NULL), 1);
+    assert_int_equal(coat_store_destroy_all(store, "user:42", NULL, NULL, NULL), 0);
     assert_int_equal(coat_store_ping(store, NULL), 0);
     coat_session_close(s);
     coat_store_close(store);

@@ -195,8 +195,12 @@ class RedisServer:
         assert self._client is not None
         return self._client(*args)
 
-    def records(self) -> list[bytes]:
+    def keys(self) -> list[bytes]:
         return sorted(self.cli("KEYS", "*"))
+
+    def records(self) -> list[bytes]:
+        """Of sessions, not the indexes."""
+        return [key for key in self.keys() if b"s:{" in key]
 
     @contextmanager
     def monitor(self) -> Iterator[list[list[str]]]:

@@ -27,6 +27,7 @@ def open_store(server: RedisServer, prefix: str = "shop:", **options: str) -> St
         username="shop",
         password="secret",
         touch_below=1,
+        max_sessions=1,
         **options,  # type: ignore[arg-type]
     )
 
@@ -70,6 +71,20 @@ def login_rotate_logout(store: Store) -> None:
     assert session.destroy() is True
 
 
+def login_at_the_cap(store: Store) -> None:
+    for _ in range(2):
+        session = store.new()
+        session.login("user:7", carry="all")
+        session.save()
+
+
+def list_and_destroy_all(store: Store) -> None:
+    login_at_the_cap(store)
+    (info,) = store.sessions("user:7")
+    assert store.destroy_one("user:7", info.public_id) is True
+    assert store.destroy_all("user:7") == (0, False)
+
+
 def ping(store: Store) -> None:
     store.ping()
 
@@ -79,6 +94,8 @@ USES: list[Callable[[Store], None]] = [
     touch,
     change_at_once,
     login_rotate_logout,
+    login_at_the_cap,
+    list_and_destroy_all,
     ping,
 ]
 

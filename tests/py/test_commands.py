@@ -44,6 +44,10 @@ def change(session: Session) -> None:
     session["a"] = 2
 
 
+def login(session: Session) -> None:
+    session.login("user:1", carry="all")
+
+
 def read_and_destroy(session: Session) -> None:
     session.get("a")
     session.destroy()
@@ -75,6 +79,11 @@ def let_time_pass(store: Store, server: RedisServer, session: Session) -> None:
     server.cli("PEXPIRE", *server.records(), 60_000)  # of half an hour
 
 
+def idle_user(store: Store, server: RedisServer, session: Session) -> None:
+    log_in(store, server, session)
+    let_time_pass(store, server, session)
+
+
 def take_ttl_away(store: Store, server: RedisServer, session: Session) -> None:
     server.cli("PERSIST", *server.records())
 
@@ -93,20 +102,86 @@ ROWS = [
     Row("changed meanwhile", change, [*LOAD, "EVALSHA", "EVALSHA"], 3, meanwhile=True),
     Row("changed, script unknown", change, [*LOAD, "EVALSHA", "EVAL"], 3, before=forget_scripts),
     Row("new session", change, ["SET"], 1, "none"),
-    Row("login with a session", lambda s: s.login("user:1", carry="all"), [*LOAD, "EVALSHA"], 2),
     Row(
-        "login again",
-        lambda s: s.login("user:1", carry="all"),
-        [*LOAD, "EVALSHA"],
-        2,
-        before=log_in,
+        "read, logged in, idle clock due", read, [*LOAD, "PEXPIRE", "EVALSHA"], 3, before=idle_user
     ),
-    Row("login without a session", lambda s: s.login("user:1", carry="all"), ["SET"], 1, "none"),
+    Row("login with a session", login, [*LOAD, "EVALSHA", "EVALSHA"], 3),
+    Row("login again", login, [*LOAD, "EVALSHA", "EVALSHA"], 3, before=log_in),
+    Row("login without a session", login, ["SET", "EVALSHA"], 2, "none"),
     Row("rotation", lambda s: s.rotate(), [*LOAD, "EVALSHA"], 2),
     Row("logout", lambda s: s.destroy(), ["EVALSHA"], 1),
     Row("logout, loaded", read_and_destroy, [*LOAD, "EVALSHA"], 2),
-    Row("logout, logged in", lambda s: s.destroy(), ["EVALSHA"], 1, before=log_in),
+    Row("logout, logged in", lambda s: s.destroy(), ["EVALSHA", "ZREM"], 2, before=log_in),
 ]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call on the sessions of a principal, who has two: what it sends, how often it waits."""
+
+    name: str
+    call: Callable[[Store], object]
+    commands: list[str]
+    round_trips: int
+    before: Callable[[RedisServer], object] = lambda server: None
+
+
+def forget_one(server: RedisServer) -> None:
+    server.cli("DEL", server.records()[0])
+
+
+def log_in_afresh(store: Store) -> None:
+    session = store.new()
+    session.login("user:1", carry="all")
+    session.save()
+
+
+TWICE = ["GETRANGE", "GETRANGE"]
+PROBED = ["SET", "EVALSHA", *TWICE]
+
+CALLS = [
+    Call("list", lambda s: s.sessions("user:1"), ["ZRANGE", *TWICE], 2),
+    Call(
+        "list, one missing",
+        lambda s: s.sessions("user:1"),
+        ["ZRANGE", *TWICE, "ZREM"],
+        3,
+        forget_one,
+    ),
+    Call("list of nobody", lambda s: s.sessions("user:2"), ["ZRANGE"], 1),
+    Call(
+        "destroy one",
+        lambda s: s.destroy_one("user:1", s.sessions("user:1")[0].public_id),
+        ["ZRANGE", *TWICE, "ZRANGE", "EVALSHA", "ZREM"],
+        5,  # two of them to list
+    ),
+    Call("destroy one, unknown", lambda s: s.destroy_one("user:1", "A" * 12), ["ZRANGE"], 1),
+    Call("destroy one, malformed", lambda s: s.destroy_one("user:1", "../.."), [], 0),
+    Call(
+        "destroy all",
+        lambda s: s.destroy_all("user:1"),
+        ["ZRANGE", "EVALSHA", "EVALSHA", "ZREM"],
+        3,
+    ),
+    Call("login at the cap, one missing", log_in_afresh, [*PROBED, "EVALSHA"], 4, forget_one),
+    Call("login at the cap", log_in_afresh, [*PROBED, "EVALSHA", "EVALSHA"], 5),
+]
+
+
+@pytest.mark.parametrize("row", CALLS, ids=[row.name for row in CALLS])
+def test_what_a_call_on_a_principal_costs(
+    redis_server: RedisServer, proxy: Proxy, row: Call
+) -> None:
+    with Store(proxy.url(), prefix="test:", max_sessions=2) as store:
+        teach_scripts(store)
+        log_in_afresh(store)
+        log_in_afresh(store)
+        row.before(redis_server)
+        proxy.arm(None)
+        with redis_server.monitor() as seen:
+            row.call(store)
+        assert [command[0].upper() for command in seen] == row.commands
+        assert proxy.round_trips == row.round_trips
 
 
 def through_store(store: Store, cookie: str | None, work: Work) -> None:
@@ -158,4 +233,7 @@ def teach_scripts(store: Store) -> None:
     session.save()
     session["a"] = 2
     session.save()
+    session.login("user:0", carry="all")
+    session.save()
+    store.destroy_all("user:0")
     session.destroy()

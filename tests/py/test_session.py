@@ -354,7 +354,7 @@ def test_req_24_a_session_that_ended_stays_ended(
     with pytest.raises(SessionGone) as caught:
         two.save()
     assert caught.value.replaced is False
-    assert redis_server.records() == []
+    assert redis_server.keys() == []
 
 
 def test_req_14_a_login_elsewhere_replaces_the_id(store: Store, session: Session) -> None:

@@ -265,7 +265,7 @@ def test_destroy_ends_a_session_once(store: Store, redis_server: RedisServer) ->
     assert store.destroy(session_id) is True
     assert store.destroy(session_id) is False
     assert store.load(session_id) is None
-    assert redis_server.records() == []
+    assert redis_server.keys() == []
 
 
 def test_sessions_of_another_prefix_are_not_opened(store: Store, redis_server: RedisServer) -> None:

@@ -47,6 +47,7 @@ struct script {
     struct coat_error err;
     int64_t now_ms;
     int64_t monotonic_ms;
+    int64_t deadline_ms; /* of the call, on the same clock */
 };
 
 /* ---- Set up and tear down ------------------------------------------------------------------- */
@@ -66,6 +67,7 @@ static inline void script_init(struct script *t)
     t->store.options = &t->options;
     t->now_ms = NOW_MS;
     t->monotonic_ms = 5000;
+    t->deadline_ms = 6000;
 }
 
 static inline void script_new(struct script *t)
@@ -86,6 +88,7 @@ static inline void script_event(struct script *t, struct coat_event event)
 {
     event.now_ms = t->now_ms;
     event.monotonic_ms = t->monotonic_ms;
+    event.deadline_ms = t->deadline_ms;
     memset(&t->step, 0xee, sizeof t->step);
     memset(&t->err, 0, sizeof t->err);
     t->op->step(t->op, &event, &t->step, &t->err);
@@ -113,6 +116,14 @@ static inline void script_replies(struct script *t, size_t count, struct coat_re
 static inline void script_answer(struct script *t, struct coat_reply reply)
 {
     script_replies(t, 1, reply, NIL);
+}
+
+/* As many as commands were sent. */
+static inline void script_answer_all(struct script *t, const struct coat_reply *replies)
+{
+    assert_int_equal(t->step.kind, COAT_STEP_SEND);
+    script_event(t, (struct coat_event){
+                        .kind = COAT_EVENT_REPLIES, .replies = replies, .count = t->step.count});
 }
 
 enum { UNSENT = 0, MAYBE_SENT = 1, FINAL = 2 };
@@ -170,6 +181,14 @@ static inline void script_sent(const struct script *t, size_t command, ...)
     }
     va_end(words);
     assert_int_equal(t->step.commands[command].count, n);
+}
+
+/* A login asks for a place in the index, which has no cap, and gets it. */
+static inline void script_entered(struct script *t)
+{
+    assert_int_equal(script_commands(t), 1);
+    script_sent(t, 0, "EVALSHA", coat_script_enter.sha1, "1", ANY, ANY, ANY, "0", NULL);
+    script_answer(t, INTEGER(1));
 }
 
 /* ---- Records -------------------------------------------------------------------------------- */

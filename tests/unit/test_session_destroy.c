@@ -51,6 +51,7 @@ static void after_it_the_session_is_new_and_empty(void **state)
     script_start(&t, COAT_OP_SAVE);
     script_sent(&t, 0, "SET", ANY, ANY, "NX", "PX", "1800000", NULL);
     script_answer(&t, OK);
+    script_entered(&t);
     script_done(&t, 0);
     assert_memory_not_equal(coat_session_id(t.s), old, 21);
     script_release(&t);

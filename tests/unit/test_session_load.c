@@ -228,6 +228,7 @@ static void a_login_in_a_stale_session_starts_one_of_its_own(void **state)
     script_start(&l.t, COAT_OP_SAVE);
     script_sent(&l.t, 0, "SET", ANY, ANY, "NX", "PX", "1800000", NULL);
     script_answer(&l.t, OK);
+    script_entered(&l.t);
     script_done(&l.t, 0);
     assert_int_equal(coat_session_stale(l.t.s), 0);
     assert_string_not_equal(coat_session_id(l.t.s), l.id);

@@ -8,6 +8,8 @@
  *   - a session that is gone stays gone
  *   - at most one of its ids works, and nobody saves with one that does not
  *   - a principal is written once, and no key is without a TTL
+ *   - a session with a principal is in its index as long as it works, and as many work at once as
+ *     max_sessions allows; whoever ends all of them ends each that was acknowledged before
  *
  * Each request writes a field of its own, so nobody may ever change it but its owner.
  * COAT_TEST_SEEDS says how many schedules to run.
@@ -22,6 +24,8 @@ struct key {
     size_t len;
     int there;
     int has_ttl;
+    int indexed; /* it is a member of the principal's index */
+    int doomed;  /* it was logged in before somebody began to end all */
     struct stored rec;
     int known;                           /* somebody was told its id */
     unsigned char acknowledged[CLIENTS]; /* value of each client's field; 0: not there */
@@ -49,7 +53,7 @@ struct late {
 };
 
 /* What is counted: operations that went well, and sends that may have been carried out. */
-enum { UNCLEAR = COAT_OP_DESTROY + 1, DONE_KINDS };
+enum { UNCLEAR = COAT_OP_DESTROY + 1, ALL_ENDED, DONE_KINDS };
 
 struct world {
     struct coat_options options;
@@ -69,6 +73,8 @@ struct world {
     struct late late[LATE];
     size_t late_count;
     unsigned char counter;
+    struct coat_index_op *ending; /* somebody ends all of the principal's sessions, or NULL */
+    struct coat_step ending_step;
     int changed;               /* a record, or what is known about it */
     unsigned done[DONE_KINDS]; /* to see that all of it happened */
 };
@@ -166,6 +172,74 @@ static struct coat_reply run_logout(struct world *w, const struct coat_arg *args
     return STORED(&key->rec);
 }
 
+static int is_script(const struct coat_arg *args, const struct coat_script *script)
+{
+    return is(args[1], script->sha1) || is(args[1], script->text);
+}
+
+static int has_principal(const struct key *key)
+{
+    return key->rec.bytes[COAT_HEAD_LEN] != 0xc0;
+}
+
+static struct coat_reply run_end(struct world *w, const struct coat_arg *args)
+{
+    struct key *key = find_key(w, args[3].bytes, args[3].len);
+    if (!key || !key->there)
+        return INTEGER(0);
+    w->changed = 1;
+    key->there = 0;
+    return INTEGER(1);
+}
+
+static struct key *find_member(struct world *w, struct coat_arg h)
+{
+    for (size_t i = 0; i < w->key_count; i++)
+        if (memcmp(w->keys[i].name + w->keys[i].len - 1 - COAT_H_LEN, h.bytes, h.len) == 0)
+            return &w->keys[i];
+    fail_msg("seed %u: a member that is no session", w->seed);
+    return NULL;
+}
+
+static struct coat_reply list_members(struct world *w)
+{
+    static struct coat_reply names[KEYS];
+    size_t count = 0;
+    for (size_t i = 0; i < w->key_count; i++)
+        if (w->keys[i].indexed)
+            names[count++] = BULK(w->keys[i].name + w->keys[i].len - 1 - COAT_H_LEN, COAT_H_LEN);
+    return (struct coat_reply){.kind = COAT_REPLY_ARRAY, .items = names, .count = count};
+}
+
+static void remove_members(struct world *w, const struct coat_arg *args, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct key *key = find_member(w, args[i]);
+        holds(w, !key->there || !has_principal(key), "a session that works leaves the index");
+        key->indexed = 0;
+    }
+}
+
+static struct coat_reply run_enter(struct world *w, const struct coat_arg *args, size_t count)
+{
+    remove_members(w, args + 7, count - 7);
+    struct coat_reply members = list_members(w);
+    struct key *key = find_member(w, args[4]);
+    if (!key->indexed && number(args[6]) > 0 && (int64_t)members.count >= number(args[6]))
+        return members;
+    key->indexed = 1;
+    return INTEGER(1);
+}
+
+static struct coat_reply run_getrange(const struct key *key, const struct coat_arg *args)
+{
+    size_t first = (size_t)number(args[2]), last = (size_t)number(args[3]);
+    if (!key || !key->there || first >= key->rec.len)
+        return BULK("", 0);
+    last = last < key->rec.len ? last : key->rec.len - 1;
+    return BULK((const char *)key->rec.bytes + first, last + 1 - first);
+}
+
 static struct coat_reply run(struct world *w, const struct coat_command *command,
                              const struct coat_sid *held)
 {
@@ -185,7 +259,19 @@ static struct coat_reply run(struct world *w, const struct coat_command *command
         return run_set(w, args);
     if (is(args[0], "EVALSHA") && draw(w, 8) == 0)
         return REFUSED("NOSCRIPT No matching script. Please use EVAL.");
-    if (is(args[1], coat_script_save.sha1) || is(args[1], coat_script_save.text))
+    if (is(args[0], "ZRANGE"))
+        return list_members(w);
+    if (is(args[0], "ZREM")) {
+        remove_members(w, args + 2, command->count - 2);
+        return INTEGER(1);
+    }
+    if (is(args[0], "GETRANGE"))
+        return run_getrange(key, args);
+    if (is_script(args, &coat_script_enter))
+        return run_enter(w, args, command->count);
+    if (is_script(args, &coat_script_end))
+        return run_end(w, args);
+    if (is_script(args, &coat_script_save))
         return run_save(w, args, held);
     return run_logout(w, args);
 }
@@ -225,8 +311,24 @@ static void check_ids(struct world *w, const struct key *key)
     holds(w, working == 1 || key->rotation_unknown, "no id of a session works");
 }
 
+/* Of those whose id somebody has. */
+static void check_index(struct world *w)
+{
+    int64_t working = 0;
+    for (size_t i = 0; i < w->key_count; i++) {
+        const struct key *key = &w->keys[i];
+        if (!key->there || !key->known || !has_principal(key))
+            continue;
+        holds(w, key->indexed, "a session that works is not in the index");
+        working++;
+    }
+    holds(w, w->options.max_sessions == 0 || working <= w->options.max_sessions,
+          "more sessions work than are allowed");
+}
+
 static void check_world(struct world *w)
 {
+    check_index(w);
     for (size_t i = 0; i < w->key_count; i++)
         if (w->keys[i].there && w->keys[i].known) {
             check_fields(w, &w->keys[i]);
@@ -240,6 +342,8 @@ static void delay(struct world *w, const struct coat_command *command, const str
 {
     if (w->late_count == LATE)
         return; /* lost instead */
+    if (command->count > COAT_ATTEMPT_ARGS)
+        return;
     struct late *late = &w->late[w->late_count++];
     late->count = command->count;
     late->held = *held;
@@ -261,24 +365,24 @@ static void arrive_late(struct world *w)
 }
 
 /* The event that a send of a client leads to. The first command alone can be late or lost. */
-static struct coat_event transmit(struct world *w, struct client *client,
-                                  struct coat_reply replies[2])
+static struct coat_event transmit(struct world *w, const struct coat_step *sent,
+                                  const struct coat_sid *held, struct coat_reply replies[KEYS])
 {
     static const struct coat_error WHY = {.code = COAT_EUNAVAILABLE, .text = "connection reset"};
     enum { DELIVERED = 12, NOT_SENT, NOT_ARRIVED, NOT_ANSWERED, DELAYED, FATES };
-    const struct coat_command *commands = client->step.commands;
+    const struct coat_command *commands = sent->commands;
     struct coat_event event = {.kind = COAT_EVENT_LOST, .why = &WHY, .final = draw(w, 6) == 0};
     unsigned fate = draw(w, FATES);
     event.maybe_sent = fate != NOT_SENT;
     w->done[UNCLEAR] += event.maybe_sent && fate > DELIVERED;
     if (fate == DELAYED)
-        delay(w, commands, &client->s->sid);
+        delay(w, commands, held);
     if (fate <= DELIVERED || fate == NOT_ANSWERED)
-        for (size_t i = 0; i < client->step.count; i++)
-            replies[i] = run(w, &commands[i], &client->s->sid);
+        for (size_t i = 0; i < sent->count; i++)
+            replies[i] = run(w, &commands[i], held);
     if (fate <= DELIVERED)
         event = (struct coat_event){
-            .kind = COAT_EVENT_REPLIES, .replies = replies, .count = client->step.count};
+            .kind = COAT_EVENT_REPLIES, .replies = replies, .count = sent->count};
     return event;
 }
 
@@ -292,7 +396,8 @@ static struct key *key_of(struct world *w, const struct client *client)
 static void step(struct world *w, struct client *client, struct coat_event event)
 {
     struct coat_error err;
-    event.now_ms = w->now_ms;
+    event.now_ms = event.monotonic_ms = w->now_ms;
+    event.deadline_ms = w->now_ms + (draw(w, 8) ? 1000 : 0);
     client->s->op.step(&client->s->op, &event, &client->step, &err);
 }
 
@@ -412,7 +517,7 @@ static void saved(struct world *w, int c, int rc)
     struct key *key = coat_session_id(client->s) ? key_of(w, client) : NULL;
     holds(w,
           rc == 0 || rc == COAT_EGONE || rc == COAT_EREPLACED || rc == COAT_EUNCERTAIN ||
-              rc == COAT_EUNAVAILABLE,
+              rc == COAT_EUNAVAILABLE || rc == COAT_ETOOMANY || rc == COAT_EBUSY,
           "a save ends in an unexpected way");
     if (rc == 0)
         acknowledged(w, c);
@@ -446,6 +551,53 @@ static void finish(struct world *w, int c)
         end_request(client);
 }
 
+/* ---- Whoever ends all ----------------------------------------------------------------------- */
+
+static void step_ending(struct world *w, struct coat_event event)
+{
+    struct coat_op *op = coat_index_op(w->ending);
+    event.now_ms = w->now_ms;
+    op->step(op, &event, &w->ending_step, NULL);
+}
+
+static void begin_ending(struct world *w)
+{
+    assert_int_equal(coat_index_op_new(&w->ending, &w->store, COAT_INDEX_END_ALL, "u", NULL, NULL),
+                     0);
+    for (size_t i = 0; i < w->key_count; i++)
+        w->keys[i].doomed = w->keys[i].there && w->keys[i].known && has_principal(&w->keys[i]);
+    step_ending(w, (struct coat_event){.kind = COAT_EVENT_START});
+}
+
+static void end_ending(struct world *w)
+{
+    if (w->ending_step.rc >= 0)
+        for (size_t i = 0; i < w->key_count; i++)
+            holds(w, !w->keys[i].doomed || !w->keys[i].there,
+                  "a session is there after all of its principal's have been ended");
+    w->done[ALL_ENDED] += w->ending_step.rc >= 0;
+    coat_index_op_free(w->ending);
+    w->ending = NULL;
+}
+
+/* Begin, go on, or be killed. */
+static void go_on_ending(struct world *w)
+{
+    static const struct coat_sid NOBODY;
+    struct coat_reply replies[KEYS];
+    if (!w->ending) {
+        if (draw(w, 12) == 0)
+            begin_ending(w);
+    } else if (w->ending_step.kind == COAT_STEP_DONE) {
+        end_ending(w);
+    } else if (draw(w, 40) == 0) {
+        coat_index_op_free(w->ending);
+        w->ending = NULL;
+    } else {
+        step_ending(w, transmit(w, &w->ending_step, &NOBODY, replies));
+    }
+}
+
 /* ---- Schedules ------------------------------------------------------------------------------ */
 
 static void strike(struct world *w)
@@ -467,13 +619,15 @@ static void run_schedule(struct world *w)
             arrive_late(w);
         else if (draw(w, 60) == 0)
             strike(w);
+        else if (draw(w, 10) == 0)
+            go_on_ending(w);
         else if (!client->busy)
             begin_operation(w, c);
         else if (client->step.kind == COAT_STEP_DONE)
             finish(w, c);
         else {
-            struct coat_reply replies[2];
-            step(w, client, transmit(w, client, replies));
+            struct coat_reply replies[KEYS];
+            step(w, client, transmit(w, &client->step, &client->s->sid, replies));
         }
         if (w->changed)
             check_world(w);
@@ -501,6 +655,8 @@ static void promises_hold_under_every_schedule(void **state)
                                           .lifetime_s = 43200,
                                           .stale_ms = 30000,
                                           .touch_below = 0.9,
+                                          .max_sessions = seed % 4, /* 0: any number */
+                                          .on_max = seed % 8 < 4 ? COAT_MAX_EVICT : COAT_MAX_REFUSE,
                                           .limits = LIMITS};
         w.store.options = &w.options;
         w.seed = seed;
@@ -509,6 +665,7 @@ static void promises_hold_under_every_schedule(void **state)
         run_schedule(&w);
         for (int c = 0; c < CLIENTS; c++)
             coat_session_close(w.clients[c].s);
+        coat_index_op_free(w.ending);
         for (int i = 0; i < DONE_KINDS; i++)
             done[i] += w.done[i];
     }

@@ -1030,6 +1030,7 @@ static void req_11_a_login_writes_principal_id_and_lifetime_at_once(void **state
     assert_int_equal(coat_session_login(t.s, "user:42", NULL, 0, NULL), 0);
     assert_string_equal(coat_session_principal(t.s), "user:42");
     script_start(&t, COAT_OP_SAVE);
+    script_entered(&t);
     next = saved_record(&t);
     script_answer(&t, INTEGER(1));
     script_done(&t, 0);
@@ -1055,6 +1056,7 @@ static void req_16_a_login_carries_only_what_is_named(void **state)
     assert_field(t.s, "cart", "7");
     set_field(t.s, "after", "1");
     script_start(&t, COAT_OP_SAVE);
+    script_entered(&t);
     theirs = STORED_SAVED(&rec, "x", "", THEIRS_SET_B);
     script_answer(&t, STORED(&theirs));
     merged = saved_record(&t);
@@ -1076,6 +1078,7 @@ static void a_second_login_before_the_save_carries_no_more_than_the_first(void *
     assert_int_equal(coat_session_login(t.s, "user:42", second, 2, NULL), 0);
     assert_int_equal(coat_session_login(t.s, "user:42", NULL, 0, NULL), 0);
     script_start(&t, COAT_OP_SAVE);
+    script_entered(&t);
     theirs = STORED_SAVED(&rec, "x", "", THEIRS_SET_B);
     script_answer(&t, STORED(&theirs));
     merged = saved_record(&t);
@@ -1093,6 +1096,7 @@ static void a_login_after_the_first_one_merges_as_ever(void **state)
     script_create(&t, &rec);
     assert_int_equal(coat_session_login(t.s, "u", carry, 1, NULL), 0);
     script_start(&t, COAT_OP_SAVE);
+    script_entered(&t);
     rec = saved_record(&t);
     script_answer(&t, INTEGER(1));
     set_field(t.s, "a", "2");
@@ -1119,6 +1123,8 @@ static void a_login_without_a_session_is_a_create_with_the_principal(void **stat
     assert_int_equal(coat_record_parse(&parsed, rec.bytes, rec.len, NULL), 0);
     assert_memory_equal(parsed.principal, "user:42", 7);
     script_answer(&t, OK);
+    assert_null(coat_session_id(t.s)); /* it is not in the index yet */
+    script_entered(&t);
     script_done(&t, 0);
     assert_string_equal(coat_session_principal(t.s), "user:42");
     script_release(&t);
@@ -1137,12 +1143,15 @@ static void a_login_on_a_session_that_is_gone_begins_another(void **state)
         if (expired)
             t.now_ms = NOW_MS + 43200000;
         script_start(&t, COAT_OP_SAVE);
-        if (!expired)
+        if (!expired) {
+            script_entered(&t);
             script_answer(&t, INTEGER(0));
+        }
         script_sent(&t, 0, "SET", ANY, ANY, "NX", "PX", "1800000", NULL);
         rec = stored_copy(script_arg(&t, 0, SET_RECORD));
         assert_stored_field(&rec, "a", "1");
         script_answer(&t, OK);
+        script_entered(&t);
         script_done(&t, 0);
         assert_memory_not_equal(coat_session_id(t.s), old, 21); /* another selector */
         assert_int_equal(coat_session_created_ms(t.s), t.now_ms);
@@ -1159,10 +1168,12 @@ static void the_same_principal_may_log_in_again(void **state)
     assert_int_equal(coat_session_login(t.s, "user:42", NULL, 0, NULL), 0);
     script_start(&t, COAT_OP_SAVE);
     script_answer(&t, OK);
+    script_entered(&t);
     snprintf(old, sizeof old, "%s", coat_session_id(t.s));
     t.now_ms += 1000;
     assert_int_equal(coat_session_login(t.s, "user:42", NULL, 0, NULL), 0);
     script_start(&t, COAT_OP_SAVE);
+    script_entered(&t);
     script_answer(&t, INTEGER(1));
     script_done(&t, 0);
     assert_string_not_equal(coat_session_id(t.s), old);
@@ -1181,6 +1192,7 @@ static void another_principal_is_refused_and_nothing_happens(void **state)
     assert_int_equal(coat_session_login(t.s, "user:7", NULL, 0, NULL), COAT_EUSAGE);
     script_start(&t, COAT_OP_SAVE);
     script_answer(&t, OK);
+    script_entered(&t);
     assert_int_equal(coat_session_login(t.s, "user:7", carry, 1, NULL), COAT_EUSAGE);
     assert_field(t.s, "a", "1");
     assert_int_equal(coat_session_modified(t.s), 0);
@@ -1231,6 +1243,7 @@ static void a_login_on_a_replaced_session_is_told_too(void **state)
     snprintf(old, sizeof old, "%s", coat_session_id(t.s));
     assert_int_equal(coat_session_login(t.s, "user:42", NULL, 0, NULL), 0);
     script_start(&t, COAT_OP_SAVE);
+    script_entered(&t);
     theirs = STORED_SAVED(&rec, "x", "user:42", THEIRS_SET_B);
     coat_head_rotate(stored_head(&theirs), (const unsigned char *)"sixteen bytes of", NOW_MS);
     script_answer(&t, STORED(&theirs));
