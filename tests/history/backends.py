@@ -16,6 +16,7 @@ from coatcheck._request import Visit as CoatVisit
 from coatcheck.exceptions import Busy, Conflict, LockLost, TooManySessions
 
 Fields = dict[str, Any]
+Change = Callable[[Any], None]
 
 
 def snapshot(fields: Mapping[str, Any]) -> Fields:
@@ -63,7 +64,8 @@ class Backend(Protocol):
     offers: frozenset[str]
 
     def request(self, id: str | None) -> Request: ...
-    def update(self, id: str, change: Callable[[Any], None]) -> Saved: ...
+    def update(self, id: str, change: Change) -> Saved: ...
+    def locked(self, id: str, change: Change) -> Saved: ...
     def sessions(self, principal: str) -> list[str] | None: ...
     def destroy_one(self, principal: str, session: str) -> str: ...
     def destroy_all(self, principal: str, keep: str | None) -> bool | None: ...
@@ -101,7 +103,7 @@ class WatchedStore(Store):
 
 
 class Coatcheck:
-    offers = BASIC | {"increment", "update"}
+    offers = BASIC | {"increment", "update", "locked"}
     if hasattr(Store, "destroy_all"):
         offers |= BY_PRINCIPAL
 
@@ -120,8 +122,24 @@ class Coatcheck:
     def request(self, id: str | None) -> Request:
         return CoatRequest(self.rules, id)
 
-    def update(self, id: str, change: Callable[[Any], None]) -> Saved:
+    def update(self, id: str, change: Change) -> Saved:
         """Its result may also be "none"."""
+        return self._saved_by(lambda watched: self.store.update(id, watched), change)
+
+    def locked(self, id: str, change: Change) -> Saved:
+        """The same under the lock of the session."""
+
+        def save(watched: Change) -> CoatSession | None:
+            with self.store.lock(id) as session:
+                if session is None or session.stale:
+                    return None
+                watched(session)
+                session.save()
+                return session
+
+        return self._saved_by(save, change)
+
+    def _saved_by(self, save: Callable[[Change], CoatSession | None], change: Change) -> Saved:
         seen: str | None = None
 
         def watched(session: CoatSession) -> None:
@@ -130,12 +148,12 @@ class Coatcheck:
             change(session)
 
         try:
-            session = self.store.update(id, watched)
+            session = save(watched)
         except SessionGone as exc:
             return Saved("replaced" if exc.replaced else "gone", seen)
         except Uncertain:
             return Saved("unclear", seen)
-        except StoreUnavailable:
+        except (StoreUnavailable, LockLost, Conflict):
             return Saved("refused", seen)
         if session is None:
             return Saved("none")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
-from backends import BASIC, Answer, Fields, Loaded, Request, Saved, snapshot
+from backends import BASIC, Answer, Change, Fields, Loaded, Request, Saved, snapshot
 from conftest import RedisClient
 
 Record = dict[str, Any]
@@ -52,7 +52,10 @@ class Right:
     def request(self, id: str | None) -> Request:
         return cast(Request, DoubleRequest(self, id))
 
-    def update(self, id: str, change: Callable[[Any], None]) -> Saved:
+    def update(self, id: str, change: Change) -> Saved:
+        raise NotImplementedError
+
+    def locked(self, id: str, change: Change) -> Saved:
         raise NotImplementedError
 
     def sessions(self, principal: str) -> list[str] | None:

@@ -27,7 +27,7 @@ The fields of a session, as the programs use them:
 a, b, c  text; each value is written once in a history
 cart     a list, changed in place; its last item is a text that is written once
 n        a counter, for `incr`
-m        a counter that is read, increased and written, which only `update` does
+m, l     counters that are read, increased and written: by `update`, and under the lock
 a.gone   names the deletion or the login after which `a` was not there; likewise for the others
 last     the token of the last save (left out in every other history, so that there are saves that
          touch no field of each other)
@@ -46,7 +46,7 @@ Event = dict[str, Any]
 Fields = dict[str, Any]
 
 REGISTERS = ("a", "b", "c", "cart")
-COUNTERS = ("n", "m")
+COUNTERS = ("n", "m", "l")
 LAST = "last"
 
 

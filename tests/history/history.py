@@ -94,7 +94,8 @@ class History:
         if event["result"] == "saved":
             session = self.session(event["saved_in"])
             session.saves.append(event)
-            session.ids[event["new_id"]].born = event["begin"]
+            given = session.ids[event["new_id"]]
+            given.born = min(given.born, event["begin"])
             self.home.setdefault(event["new_id"], session.name)
             if event["kind"] == "login":
                 session.logins.append(event)

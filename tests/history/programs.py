@@ -169,21 +169,30 @@ def logout(visit: Visit) -> None:
 
 def update(visit: Visit) -> None:
     """Without a request: the store calls a function until nobody else has saved meanwhile."""
+    read_change_write(visit, "m", visit.backend.update)
+
+
+def locked(visit: Visit) -> None:
+    """Without a request, under the lock of the session."""
+    read_change_write(visit, "l", visit.backend.locked)
+
+
+def read_change_write(
+    visit: Visit, counter: str, save: Callable[[str, Callable[[Any], None]], Saved]
+) -> None:
     assert visit.id is not None
 
     def change(session: Any) -> None:
-        session["a"] = visit.value("a")
-        session["m"] = session.get("m", 0) + 1
+        session[counter] = session.get(counter, 0) + 1
         if visit.named:
             session[LAST] = visit.token
 
     begin = now()
-    result, session, id, fields = visit.backend.update(visit.id, change)
+    result, session, id, fields = save(visit.id, change)
     if result == "none":
         visit.note("load", begin, id=visit.id, result="none", session=None, fields={})
         return
-    visit.writes, visit.increments = {"a": (visit.value("a"), False)}, {"m": 1}
-    visit.session = session
+    visit.increments, visit.session = {counter: 1}, session
     saved_in = session if result == "saved" else None
     visit.saved(begin, Saved(result, saved_in, id, fields), yields=False)
 
@@ -255,6 +264,7 @@ OPERATIONS = {
 CALLS = {
     "logout-unseen": Operation(1, logout_unseen),
     "update": Operation(3, update),
+    "locked": Operation(3, locked),
 }
 CALLED = 0.08  # of all requests
 

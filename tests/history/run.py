@@ -148,6 +148,7 @@ def play_process(
             url,
             timeout=TIMEOUT,
             connect_timeout=TIMEOUT,
+            lock_ttl=2 * TIMEOUT,
             on_conflict=plan.policy().by_field,
             **plan.at_most(),
         )
