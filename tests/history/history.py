@@ -179,9 +179,9 @@ class History:
         """It ends for sure those whose login it came after; others perhaps."""
         for session in self.by_principal[event["principal"]]:
             if session.name == event["keep"]:
-                names = [session.name] if event.get("listed") else []
-                result = "listed" if event["result"] == "ended" else "unclear"
-                session.listed.append({**event, "result": result, "sessions": names})
+                if event.get("listed") is False:
+                    # The other way round it says nothing: a member may outlive its session.
+                    session.listed.append({**event, "result": "listed", "sessions": []})
                 continue
             login = session.login or {}
             certain = session.owner() == event["principal"] and login["end"] < event["begin"]

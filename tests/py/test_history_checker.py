@@ -177,6 +177,12 @@ RIGHT: dict[str, list[Event]] = {
         ends_all(15, 30),
         load(40, 41, id=NEW, principal="ann"),
     ],
+    "a dead session may still be in the index, though on no list": [
+        create(),
+        login(10, 11),
+        logout(20, 21, id=NEW),
+        ends_all(30, 31, keep=S, listed=True),
+    ],
     "a list before and after": [create(), lists(2, 3, []), login(10, 11), lists(20, 21, [S])],
 }
 
