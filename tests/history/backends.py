@@ -103,9 +103,7 @@ class WatchedStore(Store):
 
 
 class Coatcheck:
-    offers = BASIC | {"increment", "update", "locked"}
-    if hasattr(Store, "destroy_all"):
-        offers |= BY_PRINCIPAL
+    offers = BASIC | BY_PRINCIPAL | {"increment", "update", "locked"}
 
     def __init__(self, url: str, **options: Any) -> None:
         self.store = WatchedStore(url, prefix="history:", **options)
