@@ -134,6 +134,80 @@ static void a_save_lands_or_leaves_the_session_as_it_was(void **state)
     assert_true(each_allocation_fails(rotating) >= 1);
 }
 
+static int adding(void)
+{
+    size_t nth = hold_faults();
+    set_up();
+    struct coat_reply replies[] = {STORED(&theirs), INTEGER(1)};
+    fault_countdown = nth;
+
+    int rc = coat_doc_add(coat_session_doc(t.s), "n", 1, 5, NULL);
+    assert_int_equal(coat_doc_adds(coat_session_doc(t.s)), rc == 0);
+    if (rc == 0) {
+        script_start(&t, COAT_OP_SAVE);
+        rc = run(replies);
+        assert_int_equal(coat_doc_adds(coat_session_doc(t.s)), rc < 0);
+    }
+    script_release(&t);
+    return rc;
+}
+
+static void an_addition_lands_or_is_still_to_be_made(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(adding) >= 4);
+}
+
+static int updating(void)
+{
+    size_t nth = hold_faults();
+    set_up();
+    struct coat_reply replies[] = {STORED(&theirs)};
+    fault_countdown = nth;
+
+    script_start(&t, COAT_OP_UPDATE);
+    int rc = run(replies);
+    assert_field(t.s, "a", rc == COAT_ECONFLICT ? NULL : "2");
+    assert_int_equal(coat_session_modified(t.s), rc != COAT_ECONFLICT);
+    script_release(&t);
+    return rc == COAT_ECONFLICT ? 0 : rc;
+}
+
+static void an_update_starts_over_or_leaves_the_session_as_it_was(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(updating) >= 3);
+}
+
+static int locking(void)
+{
+    char id[COAT_SID_LEN + 1];
+    size_t nth = hold_faults();
+    set_up();
+    memcpy(id, coat_session_id(t.s), sizeof id);
+    script_release(&t);
+    assert_int_equal(coat_session_for_id(&t.store, id, COAT_SID_LEN, &t.s, NULL), 1);
+    fault_countdown = nth;
+
+    script_start(&t, COAT_OP_LOCK);
+    int rc = t.step.rc;
+    if (t.step.kind == COAT_STEP_SEND) {
+        script_answer(&t, OK);
+        if (t.step.kind == COAT_STEP_SEND)
+            script_replies(&t, 2, STORED(&rec), INTEGER(1800000));
+        rc = t.step.rc;
+    }
+    assert_int_equal(t.s->lock.held, rc == 1);
+    script_release(&t);
+    return rc < 0 ? rc : 0;
+}
+
+static void a_lock_is_held_or_not(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(locking) >= 3);
+}
+
 static int logging_in(void)
 {
     static const char *const carry[] = {"c"};
@@ -328,6 +402,9 @@ int main(void)
         cmocka_unit_test(a_new_session_is_stored_or_stays_new),
         cmocka_unit_test(a_session_is_loaded_or_not),
         cmocka_unit_test(a_save_lands_or_leaves_the_session_as_it_was),
+        cmocka_unit_test(an_addition_lands_or_is_still_to_be_made),
+        cmocka_unit_test(an_update_starts_over_or_leaves_the_session_as_it_was),
+        cmocka_unit_test(a_lock_is_held_or_not),
         cmocka_unit_test(a_login_carries_what_it_may_or_fails),
         cmocka_unit_test(a_session_is_destroyed_or_not),
         cmocka_unit_test(a_login_at_the_cap_finds_a_place_or_fails),

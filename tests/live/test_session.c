@@ -74,7 +74,7 @@ static void question_step(struct coat_op *op, const struct coat_event *event,
 
 static struct question ask_args(struct coat_store *store, const struct coat_arg *args, size_t count)
 {
-    struct question q = {.op = {question_step}};
+    struct question q = {.op = {.step = question_step}};
     assert_true(count <= ARGS_MAX);
     memcpy(q.args, args, count * sizeof *args);
     q.command = (struct coat_command){.args = q.args, .count = count};
