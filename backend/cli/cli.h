@@ -29,7 +29,7 @@ struct cli {
 typedef int cli_command_fn(struct cli *cli, struct coat_error *err);
 
 cli_command_fn cli_ping, cli_doctor, cli_acl, cli_stats, cli_embedded_stop;
-cli_command_fn cli_show;
+cli_command_fn cli_list, cli_show, cli_destroy, cli_destroy_all;
 
 /* CLI_USAGE where a failure is the caller's mistake, otherwise CLI_UNAVAILABLE. */
 int cli_exit_of(int rc);

@@ -14,7 +14,11 @@ static const char HELP[] =
     "  doctor                      is this a safe place for sessions? looks at every key\n"
     "  stats                       what there is under the prefix; looks at every key\n"
     "  acl                         print the ACL line of a user who may do no more than needed\n"
+    "  sessions list PRINCIPAL     the sessions of a principal; with --show FIELD,FIELD these, too\n"
     "  sessions show PUBLIC_ID     one session; with --values what is in it\n"
+    "  sessions destroy PUBLIC_ID  end one\n"
+    "  sessions destroy-all PRINCIPAL\n"
+    "                              end all of a principal; all but one with --keep PUBLIC_ID\n"
     "  embedded stop [DIR]         stop the server of embedded:DIR, data kept\n"
     "\n"
     "  --json                      one JSON object in place of text\n"
@@ -40,7 +44,10 @@ static const struct command {
     {{"doctor", NULL}, 0, 0, PREFIX, cli_doctor},
     {{"stats", NULL}, 0, 0, PREFIX, cli_stats},
     {{"acl", NULL}, 0, 0, NOTHING, cli_acl},
+    {{"sessions", "list"}, 1, 1, PREFIX, cli_list},
     {{"sessions", "show"}, 1, 1, PREFIX, cli_show},
+    {{"sessions", "destroy"}, 1, 1, PREFIX, cli_destroy},
+    {{"sessions", "destroy-all"}, 1, 1, PREFIX, cli_destroy_all},
     {{"embedded", "stop"}, 0, 1, NOTHING, cli_embedded_stop},
 };
 
@@ -157,7 +164,10 @@ static const struct command *find_command(struct line *line)
             (c->words[1] && strcmp(line->words[1], c->words[1]) != 0))
             continue;
         line->cli->args = &line->words[words];
-        return args >= c->min_args && args <= c->max_args ? c : NULL;
+        int fits = args >= c->min_args && args <= c->max_args &&
+                   (!line->cli->keep || c->run == cli_destroy_all) &&
+                   (!line->cli->values || c->run == cli_show);
+        return fits ? c : NULL;
     }
     return NULL;
 }

@@ -1,4 +1,4 @@
-/* What is asked of single sessions. */
+/* What is asked of sessions: one by its public id, or those of a principal. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +10,7 @@
 #include "cli/survey.h"
 #include "coat_doc.h"
 #include "coat_store.h"
+#include "script.h"
 #include "store.h"
 
 /* ---- Finding one by its public id ----------------------------------------------------------- */
@@ -44,6 +45,13 @@ static int find(struct search *search, struct coat_error *err)
                               "a public id is %d characters, as lists and logs show it",
                               COAT_PUBLIC_ID_LEN);
     return survey_keys(search->survey, 's', is_it, search, err);
+}
+
+static int found_or_not(const struct cli *cli, int rc, struct coat_error *err)
+{
+    if (rc == 0)
+        coat_error_set(err, COAT_EGONE, "there is no session %s", cli->args[0]);
+    return rc < 0 ? cli_exit_of(rc) : rc ? CLI_OK : CLI_NOT_FOUND;
 }
 
 /* ---- show ----------------------------------------------------------------------------------- */
@@ -133,7 +141,151 @@ int cli_show(struct cli *cli, struct coat_error *err)
         rc = survey_ask(&survey, &get, record_came, &(struct showing){cli, cli->args[0]}, err);
     }
     survey_end(&survey);
-    if (rc == 0)
-        coat_error_set(err, COAT_EGONE, "there is no session %s", cli->args[0]);
-    return rc < 0 ? cli_exit_of(rc) : rc ? CLI_OK : CLI_NOT_FOUND;
+    return found_or_not(cli, rc, err);
+}
+
+/* ---- destroy -------------------------------------------------------------------------------- */
+
+/* Whose the record is, as it is now. */
+struct owner {
+    char principal[COAT_PRINCIPAL_MAX + 1]; /* "": nobody's */
+};
+
+static int read_owner(void *context, const struct coat_reply *reply, struct coat_error *err)
+{
+    struct owner *owner = context;
+    struct coat_record record;
+    if (reply->kind != COAT_REPLY_BULK)
+        return coat_attempt_foreign(err);
+    if (reply->len == 0)
+        return 0;
+    int rc = coat_record_parse(&record, reply->bytes, reply->len, err);
+    if (rc < 0)
+        return rc;
+    snprintf(owner->principal, sizeof owner->principal, "%.*s", (int)record.principal_len,
+             record.principal ? record.principal : "");
+    return 1;
+}
+
+static int read_number(void *context, const struct coat_reply *reply, struct coat_error *err)
+{
+    if (reply->kind != COAT_REPLY_INTEGER)
+        return coat_attempt_foreign(err);
+    *(long long *)context = reply->integer;
+    return 0;
+}
+
+/* 1: ended; 0: it was gone. What is in the index then goes with the next list, if not here. */
+static int end(const struct survey *survey, const struct coat_keys *keys, struct owner *owner,
+               struct coat_error *err)
+{
+    unsigned char item[COAT_PRINCIPAL_ITEM_MAX];
+    long long ended = 0, removed;
+    struct coat_index_key index;
+    struct coat_arg record = {keys->record, keys->len};
+    struct coat_arg end_args[] = {
+        {"EVAL", 4},
+        {coat_script_end.text, coat_script_end.len},
+        {"2", 1},
+        record,
+        {keys->lock, keys->len},
+        {item, coat_principal_write(item, owner->principal)},
+    };
+    struct coat_command command = {.args = end_args, .count = 6, .key = record};
+    int rc = survey_ask(survey, &command, read_number, &ended, err);
+    if (rc < 0 || ended <= 0 || !owner->principal[0])
+        return rc < 0 ? rc : ended > 0;
+    rc = coat_index_key_make(&index, survey->store->options->prefix, owner->principal, err);
+    if (rc < 0)
+        return rc;
+    struct coat_arg key = {index.bytes, index.len};
+    struct coat_arg zrem_args[] = {{"ZREM", 4}, key, {coat_keys_member(keys), COAT_H_LEN}};
+    struct coat_command zrem = {.args = zrem_args, .count = 3, .key = key};
+    survey_ask(survey, &zrem, read_number, &removed, NULL);
+    return 1;
+}
+
+int cli_destroy(struct cli *cli, struct coat_error *err)
+{
+    struct survey survey;
+    struct owner owner = {0};
+    int rc = survey_begin(&survey, cli->store, err);
+    if (rc < 0)
+        return cli_exit_of(rc);
+    struct search search = {.survey = &survey, .public_id = cli->args[0]};
+    rc = find(&search, err);
+    if (rc == 1) {
+        struct coat_arg record = {search.keys.record, search.keys.len};
+        struct coat_arg args[] = {{"GETRANGE", 8}, record, {"0", 1}, {"511", 3}};
+        struct coat_command command = {.args = args, .count = 4, .key = record};
+        rc = survey_ask(&survey, &command, read_owner, &owner, err);
+    }
+    if (rc == 1)
+        rc = end(&survey, &search.keys, &owner, err);
+    survey_end(&survey);
+    if (rc == 1)
+        output_fact_text(&cli->out, "destroyed", cli->args[0]);
+    return found_or_not(cli, rc, err);
+}
+
+/* ---- Those of a principal ------------------------------------------------------------------- */
+
+/* What the option show names: device='x', seen=1. */
+static int show_some(struct cli *cli, const struct coat_doc *doc, struct coat_error *err)
+{
+    struct coat_buf text = COAT_BUF_INIT;
+    const char *name;
+    const void *value;
+    size_t at = 0, name_len, len;
+    int rc = 0;
+    while (rc == 0 && doc && coat_doc_next(doc, &at, &name, &name_len, &value, &len)) {
+        rc = text.len ? coat_buf_append(&text, ", ", 2) : 0;
+        if (rc == 0)
+            rc = coat_buf_append(&text, name, name_len);
+        if (rc == 0)
+            rc = coat_buf_append(&text, "=", 1);
+        if (rc == 0)
+            rc = literal_append(&text, value, len);
+    }
+    output_bytes(&cli->out, text.len ? (const char *)text.bytes : "", text.len);
+    coat_buf_release(&text);
+    return rc < 0 ? coat_error_nomem(err) : 0;
+}
+
+int cli_list(struct cli *cli, struct coat_error *err)
+{
+    static const struct output_column columns[] = {
+        {"public_id", 12}, {"created", 20}, {"deadline", 20}, {"shown", 0}};
+    struct coat_session_list *list;
+    char time[32];
+    int rc = coat_store_sessions(cli->store, cli->args[0], &list, err);
+    if (rc < 0)
+        return cli_exit_of(rc);
+    size_t count = coat_session_list_count(list);
+    output_table(&cli->out, "sessions", columns, cli->store->options->show ? 4 : 3);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const struct coat_session_info *info = coat_session_list_get(list, i);
+        output_text(&cli->out, info->public_id);
+        output_text(&cli->out, output_time(info->created_ms, time));
+        output_text(&cli->out, output_time(info->deadline_ms, time));
+        if (cli->store->options->show)
+            rc = show_some(cli, info->shown, err);
+    }
+    output_table_end(&cli->out);
+    coat_session_list_free(list);
+    if (rc == 0 && count == 0)
+        coat_error_set(err, COAT_EGONE, "%s has no sessions", cli->args[0]);
+    return rc < 0 ? cli_exit_of(rc) : count ? CLI_OK : CLI_NOT_FOUND;
+}
+
+int cli_destroy_all(struct cli *cli, struct coat_error *err)
+{
+    int lost = 0;
+    int rc = coat_store_destroy_all(cli->store, cli->args[0], cli->keep, &lost, err);
+    if (rc < 0)
+        return cli_exit_of(rc);
+    output_fact_number(&cli->out, "destroyed", rc);
+    if (cli->keep)
+        output_fact_text(&cli->out, "kept", lost ? NULL : cli->keep);
+    return CLI_OK;
 }

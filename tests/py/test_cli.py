@@ -82,6 +82,9 @@ def test_the_version_is_the_packages() -> None:
         ("sessions",),
         ("sessions", "show"),
         ("sessions", "show", "a", "b"),
+        ("sessions", "show", "abcdefghijkl", "--keep", "abcdefghijkl"),
+        ("sessions", "destroy", "abcdefghijkl", "--values"),
+        ("sessions", "destroy-all", ""),
         ("ping", "pong"),
         ("ping", "--timeout"),
         ("ping", "--timeout", "soon"),
@@ -290,6 +293,45 @@ def test_a_session_that_is_not_there_is_not_found(tool: Tool) -> None:
     tool("sessions", "show", "abc", ends=USAGE)
 
 
+def test_the_sessions_of_a_principal_are_listed(tool: Tool, store: Store) -> None:
+    public_ids = {stored(store, "user:1", device=f"phone {n}", secret="x") for n in range(3)}
+    stored(store, "user:2")
+    rows = tool.json("sessions", "list", "user:1")["sessions"]
+    assert {row["public_id"] for row in rows} == public_ids
+    assert all("shown" not in row for row in rows)
+    rows = tool.json("sessions", "list", "user:1", "--show", "device")["sessions"]
+    assert {row["shown"] for row in rows} == {f"device='phone {n}'" for n in range(3)}
+    assert "secret" not in tool("sessions", "list", "user:1")
+    tool("sessions", "list", "user:3", ends=NOT_FOUND)
+
+
+@pytest.mark.parametrize("principal", [None, "user:1"])
+def test_a_session_is_destroyed_by_its_public_id(
+    redis_server: RedisServer, tool: Tool, store: Store, principal: str | None
+) -> None:
+    public_id = stored(store, principal, a=1)
+    other = stored(store, principal, a=2)
+    assert tool.json("sessions", "destroy", public_id) == {"destroyed": public_id}
+    tool("sessions", "destroy", public_id, ends=NOT_FOUND)
+    tool("sessions", "show", other)
+    indexes = redis_server.cli("KEYS", "test:p:*")
+    assert [redis_server.cli("ZCARD", key) for key in indexes] == [1] * (principal is not None)
+
+
+def test_all_sessions_of_a_principal_are_destroyed_or_all_but_one(tool: Tool, store: Store) -> None:
+    first, *_ = [stored(store, "user:1", n=n) for n in range(4)]
+    other = stored(store, "user:2", n=0)
+    assert tool.json("sessions", "destroy-all", "user:1", "--keep", first) == {
+        "destroyed": 3,
+        "kept": first,
+    }
+    tool("sessions", "show", first)
+    assert tool.json("sessions", "destroy-all", "user:1") == {"destroyed": 1}
+    assert tool.json("sessions", "destroy-all", "user:1") == {"destroyed": 0}
+    assert tool.json("sessions", "destroy-all", "user:1", "--keep", first)["kept"] is None
+    tool("sessions", "show", other)
+
+
 # ---- Topologies ---------------------------------------------------------------------------------
 
 
@@ -307,6 +349,8 @@ def test_every_node_is_looked_at(topology: Topology) -> None:
     assert tool.json("stats")["sessions"] == 30
     for public_id in public_ids[:5]:
         assert tool.json("sessions", "show", public_id)["public_id"] == public_id
+        tool("sessions", "destroy", public_id)
+        tool("sessions", "show", public_id, ends=NOT_FOUND)
     found = tool.json("doctor")["checks"]
     masters = 3 if "cluster" in topology.url else 1
     assert len({row["node"] for row in found if row["check"] == "version"}) == masters
