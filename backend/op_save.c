@@ -5,33 +5,12 @@
 #include <string.h>
 
 #include "api/error.h"
+#include "new_id.h"
 #include "session.h"
 
 enum { TOUCHING, HEALING, CREATING, ENTERING, TIDYING, WRITING };
 
 enum { CREATE_TRIES = 3 };
-
-/* ---- Ids ----------------------------------------------------------------------------------- */
-
-/* The old id is dead with this save. */
-static int replaces_id(const struct coat_session *s)
-{
-    return s->pending.login[0] || s->pending.rotate;
-}
-
-/* An update by an id has nobody whom it could tell another one. */
-static int may_renew(const struct coat_session *s, const struct coat_head *head, int64_t now_ms)
-{
-    int64_t period_s = s->store->options->renew_s;
-    return period_s > 0 && !s->work.starts_over &&
-           coat_head_may_offer(head, coat_ms_of_seconds(period_s), now_ms);
-}
-
-/* A save without changes writes all the same. */
-static int id_is_due(const struct coat_session *s, int64_t now_ms)
-{
-    return s->uses_offer || may_renew(s, &s->head, now_ms);
-}
 
 /* ---- Ends ---------------------------------------------------------------------------------- */
 
@@ -80,7 +59,7 @@ static void landed(struct coat_session *s, struct coat_step *step)
     const char *principal = principal_to_write(s);
     struct coat_doc *doc = doc_to_write(s);
 
-    if (work->created || replaces_id(s) || work->offers)
+    if (work->created || coat_new_id_was_put(s))
         coat_session_identify(s, &work->sid, &work->keys);
     if (work->phase == CREATING)
         s->lock.held = 0; /* that of another key */
@@ -290,24 +269,6 @@ static void create_answered(struct coat_session *s, const struct coat_event *eve
 
 /* ---- Write by compare-and-set -------------------------------------------------------------- */
 
-/* What the new record says of the id, when that is to change. */
-static void put_id(struct coat_session *s, int64_t now_ms)
-{
-    struct coat_work *work = &s->work;
-    struct coat_head *next = &work->next;
-    work->offers = 0;
-    if (replaces_id(s)) {
-        coat_head_rotate(next, work->new_hash, now_ms);
-    } else if (s->uses_offer && coat_head_offers(next, work->hash)) {
-        coat_head_take_offer(next, coat_ms_add(now_ms, s->store->options->grace_ms));
-    } else if (work->draws && may_renew(s, next, now_ms)) {
-        coat_head_offer(next, work->new_hash, now_ms);
-        work->offers = 1;
-    }
-    if (s->pending.login[0])
-        coat_head_set_deadline_ms(next, work->deadline_ms);
-}
-
 /* The record is gone, or its time is over. A login then begins a session of its own. */
 static void ended(struct coat_session *s, int64_t now_ms, struct coat_step *step,
                   struct coat_error *err)
@@ -335,7 +296,9 @@ static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *
         return;
     }
     work->next = work->base;
-    put_id(s, now_ms);
+    coat_new_id_put(s, now_ms);
+    if (s->pending.login[0])
+        coat_head_set_deadline_ms(&work->next, work->deadline_ms);
     coat_head_set_idle_s(&work->next, idle_to_write(s));
     int rc = draw_revision(work, err);
     if (rc == 0)
@@ -488,20 +451,6 @@ static void write_answered(struct coat_session *s, const struct coat_event *even
         coat_session_done(s, step, coat_attempt_foreign(err));
 }
 
-/* The ids for the loop: the one that I hold, and the one that a login or rotation will give. */
-static int prepare_ids(struct coat_session *s, int64_t now_ms, struct coat_error *err)
-{
-    struct coat_work *work = &s->work;
-    int rc = coat_sid_hash(&s->sid, work->hash, err);
-    work->draws = replaces_id(s) || may_renew(s, &s->head, now_ms);
-    if (rc < 0 || !work->draws)
-        return rc;
-    work->sid = s->sid;
-    work->keys = s->keys;
-    rc = coat_sid_draw_verifier(&work->sid, err);
-    return rc < 0 ? rc : coat_sid_hash(&work->sid, work->new_hash, err);
-}
-
 /* An earlier save of the same additions may have landed, and a merge would add them once more. */
 static int unsure(struct coat_error *err)
 {
@@ -514,7 +463,7 @@ static int unsure(struct coat_error *err)
 static void begin_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
                         struct coat_error *err)
 {
-    int rc = s->unsure && coat_doc_adds(s->doc) ? unsure(err) : prepare_ids(s, now_ms, err);
+    int rc = s->unsure && coat_doc_adds(s->doc) ? unsure(err) : coat_new_id_prepare(s, now_ms, err);
     if (rc < 0) {
         coat_session_done(s, step, rc);
         return;
@@ -585,7 +534,7 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
     if (s->state == COAT_SESSION_UNLOADED)
         coat_session_done(s, step,
                           coat_error_set(err, COAT_EUSAGE, "save: load the session first"));
-    else if (stored && (coat_session_modified(s) || id_is_due(s, now_ms)))
+    else if (stored && (coat_session_modified(s) || coat_new_id_is_due(s, now_ms)))
         begin_write(s, now_ms, step, err);
     else if (coat_session_modified(s))
         begin_create(s, now_ms, step, err);

@@ -392,7 +392,9 @@ def locked(face: Face, store: Any, session_id: str, work: Callable[[Any], Any]) 
     return face.call(run())
 
 
-def test_under_a_lock_a_session_is_loaded_and_saved(face: Face, redis_server: RedisServer) -> None:
+def test_req_21_under_a_lock_a_session_is_loaded_and_saved(
+    face: Face, redis_server: RedisServer
+) -> None:
     def work(session: Any) -> Any:
         session["n"] += 1
         (key,) = redis_server.cli("KEYS", "test:l:*")
@@ -473,7 +475,7 @@ def test_who_has_no_lock_saves_as_ever(face: Face) -> None:
     assert face.fields(store, session_id) == {"n": 1, "other": True, "mine": True}
 
 
-def test_under_a_lock_one_may_log_in_and_out(face: Face, redis_server: RedisServer) -> None:
+def test_req_25_under_a_lock_one_may_log_in_and_out(face: Face, redis_server: RedisServer) -> None:
     def log_in(session: Any) -> Any:
         session.login("user:1", carry="all")
         return session.save()
@@ -713,7 +715,7 @@ def test_not_before_is_a_time_in_a_zone(face: Face, value: Any) -> None:
         ({"preset": "aal3", "lifetime": timedelta(hours=1)}, 900, 3600),
     ],
 )
-def test_a_preset_says_how_long_sessions_live(
+def test_req_19_a_preset_says_how_long_sessions_live(
     face: Face, options: Any, idle: int | None, lifetime: int
 ) -> None:
     store = face.open(**options)
@@ -731,7 +733,9 @@ def test_visitors_may_have_a_shorter_idle_timeout_until_they_log_in(face: Face) 
     assert session.idle == face.load(store, session.id).idle == 600
 
 
-def test_an_id_is_renewed_and_the_old_one_works_until_the_new_one_was_used(face: Face) -> None:
+def test_req_13_an_id_is_renewed_and_the_old_one_works_until_the_new_one_was_used(
+    face: Face,
+) -> None:
     def renewed() -> str | None:
         new_id: str = face.call(face.load(store, old_id).save())
         return new_id if new_id != old_id else None

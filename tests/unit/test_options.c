@@ -64,7 +64,7 @@ static void defaults_are_those_of_the_header(void **state)
     assert_int_equal(o->grace_ms, 10000);
 }
 
-static void a_preset_says_what_else_was_not_said(void **state)
+static void req_19_a_preset_says_what_else_was_not_said(void **state)
 {
     struct coat_options *o = *state;
     set(o, "preset", "aal1");
@@ -508,7 +508,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(defaults_are_those_of_the_header),
-        TEST(a_preset_says_what_else_was_not_said),
+        TEST(req_19_a_preset_says_what_else_was_not_said),
         TEST(numbers_are_read_in_their_units),
         TEST(req_23_lifetimes_and_numbers_out_of_bounds_are_refused),
         TEST(zero_is_refused_where_it_would_mean_never_or_nothing),

@@ -108,7 +108,7 @@ static void the_request_that_was_told_of_an_offer_does_not_use_it_up(void **stat
     script_release(&r.t);
 }
 
-static void the_first_use_of_an_offer_ends_the_old_id_after_its_grace(void **state)
+static void req_13_the_first_use_of_an_offer_ends_the_old_id_after_its_grace(void **state)
 {
     (void)state;
     struct renewal r;
@@ -201,7 +201,7 @@ static void two_first_uses_at_once_are_one(void **state)
     script_release(&r.t);
 }
 
-static void a_rotation_ends_offered_and_old_ids_at_once(void **state)
+static void req_14_a_rotation_ends_offered_and_old_ids_at_once(void **state)
 {
     (void)state;
     struct renewal r;
@@ -327,12 +327,12 @@ int main(void)
         cmocka_unit_test(no_id_is_renewed_before_its_time_or_without_the_option),
         cmocka_unit_test(after_a_period_a_save_offers_another_id_and_both_work),
         cmocka_unit_test(the_request_that_was_told_of_an_offer_does_not_use_it_up),
-        cmocka_unit_test(the_first_use_of_an_offer_ends_the_old_id_after_its_grace),
+        cmocka_unit_test(req_13_the_first_use_of_an_offer_ends_the_old_id_after_its_grace),
         cmocka_unit_test(an_id_that_was_renewed_is_renewed_again),
         cmocka_unit_test(an_offer_that_nobody_took_is_replaced_after_a_period),
         cmocka_unit_test(of_two_renewals_at_once_one_lands),
         cmocka_unit_test(two_first_uses_at_once_are_one),
-        cmocka_unit_test(a_rotation_ends_offered_and_old_ids_at_once),
+        cmocka_unit_test(req_14_a_rotation_ends_offered_and_old_ids_at_once),
         cmocka_unit_test(an_update_by_an_id_renews_nothing),
         cmocka_unit_test(a_renewal_whose_reply_was_lost_leaves_the_old_id),
         cmocka_unit_test(what_was_created_before_the_time_given_is_over),

@@ -68,7 +68,7 @@ static void the_session_is_loaded_after_its_lock_was_taken(void **state)
     script_release(&l.t);
 }
 
-static void while_another_has_it_each_try_has_a_token_of_its_own(void **state)
+static void req_65_while_another_has_it_each_try_has_a_token_of_its_own(void **state)
 {
     (void)state;
     struct locking l;
@@ -97,7 +97,7 @@ static void a_try_without_an_answer_is_repeated_with_another_token(void **state)
     script_release(&l.t);
 }
 
-static void a_wait_beyond_the_deadline_is_a_timeout_of_the_lock(void **state)
+static void req_65_a_wait_beyond_the_deadline_is_a_timeout_of_the_lock(void **state)
 {
     (void)state;
     static const struct coat_error WHY = {.code = COAT_ETIMEOUT, .text = "too late"};
@@ -147,7 +147,7 @@ static void a_loaded_session_cannot_be_locked_any_more(void **state)
     script_release(&l.t);
 }
 
-static void a_save_sends_the_token_and_lands_only_with_it(void **state)
+static void req_64_a_save_sends_the_token_and_lands_only_with_it(void **state)
 {
     (void)state;
     struct locking l;
@@ -218,13 +218,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_session_is_loaded_after_its_lock_was_taken),
-        cmocka_unit_test(while_another_has_it_each_try_has_a_token_of_its_own),
+        cmocka_unit_test(req_65_while_another_has_it_each_try_has_a_token_of_its_own),
         cmocka_unit_test(a_try_without_an_answer_is_repeated_with_another_token),
-        cmocka_unit_test(a_wait_beyond_the_deadline_is_a_timeout_of_the_lock),
+        cmocka_unit_test(req_65_a_wait_beyond_the_deadline_is_a_timeout_of_the_lock),
         cmocka_unit_test(where_there_is_no_session_the_lock_is_given_back),
         cmocka_unit_test(replies_that_no_lock_gets_are_foreign),
         cmocka_unit_test(a_loaded_session_cannot_be_locked_any_more),
-        cmocka_unit_test(a_save_sends_the_token_and_lands_only_with_it),
+        cmocka_unit_test(req_64_a_save_sends_the_token_and_lands_only_with_it),
         cmocka_unit_test(a_lock_that_was_lost_at_a_repeat_leaves_it_open_whether_the_save_landed),
         cmocka_unit_test(unlock_gives_it_back_once),
         cmocka_unit_test(an_unlock_may_be_repeated_and_fail),
