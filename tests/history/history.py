@@ -172,8 +172,11 @@ class History:
             session.listed.append(event)
 
     def _attach_destroy(self, event: Event) -> None:
-        if event["result"] in ("ended", "unclear"):
-            self.session(event["session"]).ends.append(event)
+        # None: it was gone, perhaps by this very call; or it is somebody else's.
+        ended = event["result"] == "ended"
+        self.session(event["session"]).ends.append(
+            event if ended else {**event, "result": "unclear"}
+        )
 
     def _attach_destroy_all(self, event: Event) -> None:
         """It ends for sure those whose login it came after; others perhaps."""

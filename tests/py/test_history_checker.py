@@ -177,6 +177,12 @@ RIGHT: dict[str, list[Event]] = {
         ends_all(15, 30),
         load(40, 41, id=NEW, principal="ann"),
     ],
+    "one ended from the list by a call whose first reply was lost": [
+        create(),
+        login(10, 11),
+        event("destroy", 20, 21, principal="ann", session=S, result="none"),
+        no_load(30, 31, "none", id=NEW),
+    ],
     "a dead session may still be in the index, though on no list": [
         create(),
         login(10, 11),
