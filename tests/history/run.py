@@ -12,12 +12,14 @@ import argparse
 import logging
 import multiprocessing
 import random
+import shutil
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -274,44 +276,41 @@ def main() -> int:
     logging.getLogger("coatcheck").setLevel(logging.CRITICAL)  # what it has to say is expected here
     if args.check:
         return report(judge(args.check, args.cap))
-    total: dict[str, int] = {}
-    done = 0
-    begin = time.monotonic()
-    with ExitStack() as stack:
-        server = stack.enter_context(a_redis_server())
-        seed = args.seed
+    happened: Counter[str] = Counter()
+    done, seed, begin = 0, args.seed, time.monotonic()
+    with a_redis_server() as server:
         while done < args.ops:
+            plan = plan_of(args, seed)
             folder = Path(tempfile.mkdtemp(prefix="coat-history-"))
-            plan = plan_of(args, seed, args.ops - done)
             verdict = play_and_judge(plan, server, folder)
-            done += verdict.operations
-            for name, count in verdict.summary.items():
-                total[name] = total.get(name, 0) + count
             if verdict.faults:
                 report(verdict)
-                again = f"{Path(sys.argv[0])} --seed {seed} --ops {verdict.operations}"
-                print(f"seed {seed}; play it again: {again}{' --turns' * args.turns}")
-                cap = plan.cap()
-                print(
-                    f"its history: {sys.argv[0]} --check {folder}/*.jsonl"
-                    + f" --cap {cap}" * (cap is not None)
-                )
+                print_again(args, plan, folder)
                 return 1
-            for file in folder.iterdir():
-                file.unlink()
-            folder.rmdir()
-            seed += 1
-    print_summary(total)
+            shutil.rmtree(folder)
+            happened.update(verdict.summary)
+            done, seed = done + verdict.operations, seed + 1
+    print_summary(happened)
     seconds = time.monotonic() - begin
     print(f"{done} operations in {seconds:.0f} s, seeds {args.seed} to {seed - 1}: no fault")
     return 0
 
 
-def plan_of(args: argparse.Namespace, seed: int, left: int) -> Plan:
+def plan_of(args: argparse.Namespace, seed: int) -> Plan:
     plan = in_turns(seed, args.size) if args.turns else Plan(seed, args.size)
     # Most histories have no proxy in their way, and so race harder.
-    harm = args.harm if args.turns or plan.turn() % 4 == 0 else 0.0
-    return replace(plan, harm=harm, operations=min(plan.operations, left))
+    harmed = args.turns or plan.turn() % 4 == 0
+    return replace(plan, harm=args.harm if harmed else 0.0)
+
+
+def print_again(args: argparse.Namespace, plan: Plan, folder: Path) -> None:
+    same = f"--size {args.size} --harm {args.harm}" + " --turns" * args.turns
+    cap = "" if plan.cap() is None else f" --cap {plan.cap()}"
+    print(f"seed {plan.seed} shows a fault. To play it again, and to check this history again:")
+    print(
+        f"  {sys.argv[0]} --ops 1 --size {args.size} --seed {plan.seed} --harm {args.harm}{turns}"
+    )
+    print(f"  {sys.argv[0]}{cap} --check {folder}/*.jsonl")
 
 
 def report(verdict: Verdict) -> int:

@@ -46,7 +46,7 @@ def test_req_24_a_game_in_turns_shows_no_fault(
     plan = run.in_turns(seed, 1000)
     verdict = run.play_and_judge(plan, redis_server, tmp_path)
     assert verdict.operations >= 1000
-    assert not verdict.faults, f"python {RUN} --turns --ops 1000 --seed {seed}"
+    assert not verdict.faults, f"python {RUN} --turns --ops 1 --size 1000 --seed {seed}"
 
 
 def test_req_24_threads_and_processes_that_race_show_no_fault() -> None:
