@@ -23,6 +23,7 @@ layout() {
 		for header in "$sources"/schema/coat_*.h "$sources"/backend/coat*.h; do
 			echo "./include/coatcheck/$(basename "$header")"
 		done
+		echo ./bin/coatcheck
 		printf './lib/%s\n' libcoatcheck.a libcoatcheck.so libcoatcheck.so.0.1 \
 			"libcoatcheck.so.$version" pkgconfig/coatcheck.pc
 	} | sort >"$scratch/wanted"

@@ -267,6 +267,25 @@ def check_pip(words: list[str]) -> None:
     assert words == ["install", "."] and (ROOT / "pyproject.toml").exists()
 
 
+def check_coatcheck(words: list[str]) -> None:
+    """As far as it comes without a server: the command line is right."""
+    clean = {name: value for name, value in PLAIN.items() if not name.startswith("COATCHECK_")}
+    clean["COATCHECK_URL"] = "unix:/nowhere"
+    clean["COATCHECK_PREFIX"] = "shop:"
+    done = subprocess.run(
+        [BUILD / "coatcheck", *words], env=clean, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 3), done.stderr
+
+
+def test_the_page_of_the_command_names_each_command_and_no_other() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `coatcheck ([^`]+)` \|", page, re.MULTILINE)
+    usage = run([str(BUILD / "coatcheck"), "--help"]).partition("--json")[0]
+    lines = [line for line in usage.splitlines() if re.match(r"  [a-z]", line)]
+    assert documented == [re.split("  +", line.strip())[0] for line in lines]
+
+
 def check_cc(words: list[str]) -> None:
     # tests/install runs this line; here it must only name what is there.
     assert "$(pkg-config" in words and (ROOT / "backend" / "coatcheck.pc.in").exists()
@@ -283,6 +302,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "./configure": check_configure,
     "pip": check_pip,
     "cc": check_cc,
+    "coatcheck": check_coatcheck,
     "python3": check_python,
 }
 
