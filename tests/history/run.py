@@ -307,9 +307,7 @@ def print_again(args: argparse.Namespace, plan: Plan, folder: Path) -> None:
     same = f"--size {args.size} --harm {args.harm}" + " --turns" * args.turns
     cap = "" if plan.cap() is None else f" --cap {plan.cap()}"
     print(f"seed {plan.seed} shows a fault. To play it again, and to check this history again:")
-    print(
-        f"  {sys.argv[0]} --ops 1 --size {args.size} --seed {plan.seed} --harm {args.harm}{turns}"
-    )
+    print(f"  {sys.argv[0]} --ops 1 --seed {plan.seed} {same}")
     print(f"  {sys.argv[0]}{cap} --check {folder}/*.jsonl")
 
 

@@ -4,6 +4,8 @@ each of which the checker finds."""
 from __future__ import annotations
 
 import logging
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,6 +60,29 @@ def test_req_24_threads_and_processes_that_race_show_no_fault() -> None:
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "seeds 2 to 4: no fault" in result.stdout
+
+
+def test_a_fault_is_reported_with_its_seed_and_its_history_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def with_a_fault(history: Any) -> list[checker.Fault]:
+        return [checker.Fault("half-save", "session x", "as told")]
+
+    monkeypatch.setattr(run, "faults", with_a_fault)
+    options = ["--turns", "--size", "20", "--ops", "20", "--seed", "5", "--harm", "0.0"]
+    monkeypatch.setattr(sys, "argv", [str(RUN), *options])
+    assert run.main() == 1
+    out = capsys.readouterr().out
+    assert "half-save: session x: as told" in out
+    assert "--ops 1 --seed 5 --size 20 --harm 0.0 --turns" in out
+    (kept,) = re.findall(r"--cap 2 --check (\S+)/\*\.jsonl", out)
+    files = [str(file) for file in Path(kept).iterdir()]
+
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "argv", [str(RUN), "--cap", "2", "--check", *files])
+    assert run.main() == 0
+    assert "0 faults" in capsys.readouterr().out
+    shutil.rmtree(kept)
 
 
 def test_one_thread_plays_the_same_each_time(
