@@ -108,6 +108,15 @@ static void undone(struct coat_session *s, const struct coat_event *event, struc
         fail(s, step, s->lock.rc);
 }
 
+static void not_had(struct coat_session *s, struct coat_step *step, struct coat_error *err)
+{
+    fail(s, step,
+         coat_error_because(err, COAT_ETIMEOUT, "lock",
+                            "another request has the lock of session %s, and the time for the call "
+                            "is over",
+                            s->keys.public_id));
+}
+
 static void tried(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
                   struct coat_error *err)
 {
@@ -116,7 +125,9 @@ static void tried(struct coat_session *s, const struct coat_event *event, struct
         return;
     }
     int rc = coat_attempt_take(&s->work.attempt, event, step, err);
-    if (rc < 0) {
+    if (rc == COAT_ETIMEOUT && s->lock.wait_ms > 0) { /* so far another one had it */
+        not_had(s, step, err);
+    } else if (rc < 0) {
         fail(s, step, rc);
     } else if (event->replies->kind == COAT_REPLY_STATUS) {
         s->lock.held = 1;
@@ -134,11 +145,7 @@ static void waited(struct coat_session *s, const struct coat_event *event, struc
     if (event->kind == COAT_EVENT_TIMER)
         try_lock(s, step, err);
     else
-        fail(s, step,
-             coat_error_because(err, COAT_ETIMEOUT, "lock",
-                                "another request has the lock of session %s, and the time for the "
-                                "call is over",
-                                s->keys.public_id));
+        not_had(s, step, err);
 }
 
 static void start(struct coat_session *s, struct coat_step *step, struct coat_error *err)

@@ -108,6 +108,19 @@ static void req_65_a_wait_beyond_the_deadline_is_a_timeout_of_the_lock(void **st
     script_done(&l.t, COAT_ETIMEOUT);
     assert_string_equal(l.t.err.reason, "lock");
     script_release(&l.t);
+
+    /* also where it passes during one more try, but not during the first */
+    for (int tries = 1; tries <= 2; tries++) {
+        begin(&l);
+        if (tries == 2) {
+            script_answer(&l.t, NIL);
+            timer(&l);
+        }
+        script_event(&l.t, (struct coat_event){.kind = COAT_EVENT_LOST, .final = 1, .why = &WHY});
+        script_done(&l.t, COAT_ETIMEOUT);
+        assert_string_equal(l.t.err.reason, tries == 2 ? "lock" : "");
+        script_release(&l.t);
+    }
 }
 
 static void where_there_is_no_session_the_lock_is_given_back(void **state)
