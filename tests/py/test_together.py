@@ -332,7 +332,7 @@ def test_an_update_against_endless_others_ends_with_the_timeout(face: Face) -> N
         other.save()
 
     with Store(face.url, prefix="test:") as blocking:
-        store = face.open(timeout=0.2)
+        store = face.open(timeout=1)
         session_id = face.stored(store, n=1)
         with pytest.raises(StoreTimeout, match="each try"):
             face.call(store.update(session_id, touch))
@@ -416,8 +416,9 @@ def test_who_does_not_get_the_lock_in_time_is_told(face: Face) -> None:
         assert caught.value.code == "lock"
 
     store = face.open()
-    with Store(face.url, prefix="test:", timeout=0.2) as other:
+    with Store(face.url, prefix="test:", timeout=1) as other:
         session_id = face.stored(store, n=1)
+        assert other.load(session_id) is not None
         locked(face, store, session_id, work)
         with other.lock(session_id) as session:
             assert session == {"n": 1}
@@ -442,10 +443,10 @@ def test_a_save_after_the_lock_was_lost_writes_nothing(
     face: Face, redis_server: RedisServer
 ) -> None:
     def work(session: Any) -> Any:
-        (key,) = redis_server.cli("KEYS", "test:l:*")
         if how == "expired":
-            wait_for(lambda: not redis_server.cli("EXISTS", key), "the end of the lock")
+            wait_for(lambda: not redis_server.cli("KEYS", "test:l:*"), "the end of the lock")
         else:
+            (key,) = redis_server.cli("KEYS", "test:l:*")
             redis_server.cli("SET", key, "another's")
         session["n"] = 2
         return session.save()
