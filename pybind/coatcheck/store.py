@@ -213,8 +213,8 @@ class Store(_core.Store):
         """The session that an id opens, or None, while no other request has its lock.
 
         ``with store.lock(id) as session:`` waits for the lock, for as long as ``timeout`` says, and
-        raises LockTimeout then. A save lands only while the lock is held; after ``lock_ttl`` it ends by
-        itself, and the save raises LockLost. Requests that do not lock save as ever.
+        raises LockTimeout then. A save lands only while the lock is held; after ``lock_ttl`` that
+        ends by itself, and the save raises LockLost. Requests that do not lock save as ever.
         """
         session = self._load_locked(id)
         try:
