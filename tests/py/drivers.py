@@ -37,6 +37,7 @@ class Client(Protocol):
     def new(self) -> Held: ...
     def load(self, session_id: str) -> Held | None: ...
     def destroy(self, session_id: str) -> bool: ...
+    def destroy_all(self, principal: str) -> int: ...
     def ping(self) -> None: ...
     def close(self) -> None: ...
 
@@ -85,6 +86,9 @@ class PythonClient:
         session = self.store.load(session_id)
         return None if session is None else PythonHeld(session)
 
+    def destroy_all(self, principal: str) -> int:
+        return self.store.destroy_all(principal)[0]
+
     def ping(self) -> None:
         self.store.ping()
 
@@ -123,6 +127,10 @@ class AioClient:
 
     def destroy(self, session_id: str) -> bool:
         ended: bool = self._run(self.store.destroy(session_id))
+        return ended
+
+    def destroy_all(self, principal: str) -> int:
+        ended: int = self._run(self.store.destroy_all(principal))[0]
         return ended
 
     def ping(self) -> None:
@@ -165,6 +173,8 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     -13: exceptions.SessionGone,
     -14: exceptions.SessionGone,
     -15: exceptions.Conflict,
+    -17: exceptions.TooManySessions,
+    -18: exceptions.Busy,
     -19: exceptions.LockLost,
 }
 
@@ -175,6 +185,7 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "coat_store_ping": [c_void_p],
     "coat_store_load": [c_void_p, c_char_p, POINTER(c_void_p)],
     "coat_store_destroy": [c_void_p, c_char_p],
+    "coat_store_destroy_all": [c_void_p, c_char_p, c_char_p, POINTER(c_int)],
     "coat_session_new": [c_void_p, POINTER(c_void_p)],
     "coat_session_save": [c_void_p],
     "coat_session_login": [c_void_p, c_char_p, c_void_p, c_size_t],
@@ -296,6 +307,9 @@ class CClient:
 
     def destroy(self, session_id: str) -> bool:
         return bool(self._library("coat_store_destroy", self._store, session_id.encode()))
+
+    def destroy_all(self, principal: str) -> int:
+        return self._library("coat_store_destroy_all", self._store, principal.encode(), None, None)
 
     def ping(self) -> None:
         self._library("coat_store_ping", self._store)

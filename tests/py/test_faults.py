@@ -333,6 +333,36 @@ class DestroyById(Destroy):
         return self.place.client.destroy(self.id)
 
 
+class LoginAnew(Create):
+    """Two writes to two keys: what is acknowledged must be in the index, too."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.held.login(self.note)
+
+    def judge(self, result: str | None, failure: Exception | None) -> None:
+        super().judge(result, failure)
+        if failure is None:
+            assert self.place.truth.destroy_all(self.note) >= 1
+            assert self.place.note_of(result or "") is None
+
+
+class DestroyAll(Destroy):
+    def prepare(self) -> None:
+        held = self.place.truth.new()
+        held.note = self.note
+        held.login(self.note)
+        self.id = held.save() or ""
+        self.connect()
+
+    def make(self) -> int:
+        return self.place.client.destroy_all(self.note)
+
+    def judge(self, result: int, failure: Exception | None) -> None:
+        super().judge(result == 1, failure)
+        assert failure is not None or result == 1
+
+
 CALLS: dict[str, type[Call]] = {
     "ping": Ping,
     "load": Load,
@@ -343,6 +373,8 @@ CALLS: dict[str, type[Call]] = {
     "login": Login,
     "destroy": Destroy,
     "destroy by id": DestroyById,
+    "login anew": LoginAnew,
+    "destroy all": DestroyAll,
 }
 ALL_CALLS = {**CALLS, "save anew": SaveUnknown}
 
