@@ -60,17 +60,16 @@ static int read_password(const char *path, char **password, struct coat_error *e
                                   "may read it",
                                   path);
     size_t len = 0;
-    while (len < (size_t)n && bytes[len] != '\n' && bytes[len] != '\r' && bytes[len] != '\0')
+    while (len < (size_t)n && bytes[len] != '\n' && bytes[len] != '\r')
         len++;
-    *password = len <= PASSWORD_MAX ? strndup(bytes, len) : NULL;
+    int is_one = len > 0 && len <= PASSWORD_MAX && !memchr(bytes, 0, len);
+    *password = is_one ? strndup(bytes, len) : NULL;
     explicit_bzero(bytes, sizeof bytes);
-    if (len == 0 || len > PASSWORD_MAX) {
-        coat_text_wipe(password);
+    if (!is_one)
         return coat_error_because(err, COAT_ECONFIG, "password_file",
                                   "password_file %.120s must begin with a line of 1 to %u bytes, "
-                                  "the password",
+                                  "none of them 0: the password",
                                   path, PASSWORD_MAX);
-    }
     return *password ? 0 : coat_error_nomem(err);
 }
 
@@ -85,6 +84,11 @@ static int read_secret(struct coat_greeting *g, struct coat_error *err)
                    : coat_error_nomem(err);
     if (c->credentials) {
         int rc = c->credentials(c->credentials_context, &g->secret, err);
+        if (rc < 0 && strcmp(coat_code_name(rc), "unknown code") == 0)
+            rc = coat_error_set(err, COAT_EUSAGE,
+                                "the function for credentials returned %d, which is no code of "
+                                "coat_error.h",
+                                rc);
         return rc < 0 ? coat_fault_note(err, COAT_FAULT_HERE, rc) : rc;
     }
     if (!coat_text_copy(&g->secret.username, c->username))

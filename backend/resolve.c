@@ -1,6 +1,7 @@
 #include "resolve.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include "api/error.h"
 #include "api/fault.h"
 #include "slice.h"
+#include "system_error.h"
 
 /* Little beside the usual 8 MiB, and what nscd gives to the same modules of the system. */
 #define STACK_BYTES ((size_t)1 << 20)
@@ -22,6 +24,7 @@ struct coat_lookup {
     enum { WAITS, HAS_LEFT, IS_GONE } asker;
     int finished;                /* the thread has answered, and will not touch it again */
     int failure;                 /* of getaddrinfo */
+    int number;                  /* errno, where that says so */
     struct coat_endpoints found; /* with port 0; the thread's until it has finished */
     pid_t process;
     char host[];
@@ -82,6 +85,7 @@ static void *look_up(void *arg)
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list;
     l->failure = getaddrinfo(l->host, NULL, &hints, &list);
+    l->number = errno;
     if (l->failure == 0) {
         for (const struct addrinfo *a = list; a; a = a->ai_next)
             add(&l->found, a->ai_addr, a->ai_addrlen);
@@ -180,10 +184,18 @@ static int wait_for(struct coat_lookup *l, int64_t deadline_ms, struct coat_erro
 }
 
 /* Of one that has finished. */
+/* What this host lacks says nothing about the name. */
+static int is_shortage(int number)
+{
+    return number == EMFILE || number == ENFILE || number == ENOMEM || number == ENOBUFS;
+}
+
 static int take(const struct coat_lookup *l, struct coat_endpoints *found, struct coat_error *err)
 {
     if (l->failure == EAI_MEMORY)
         return coat_error_nomem(err);
+    if (l->failure == EAI_SYSTEM && is_shortage(l->number))
+        return coat_system_error(l->host, l->number, err);
     if (l->failure != 0 || l->found.count == 0)
         return coat_error_because(err, COAT_EUNAVAILABLE, "resolve",
                                   "host %.120s cannot be resolved to an address; check its name, "

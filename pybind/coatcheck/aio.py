@@ -347,8 +347,12 @@ class _Connection(asyncio.Protocol):
         self._task = self._loop.create_task(work)
         self._task.add_done_callback(self._started)
 
-    def _started(self, _: asyncio.Task[None]) -> None:
+    def _started(self, task: asyncio.Task[None]) -> None:
         self._task = None
+        # The channel was not told: by itself it would wait until the deadline.
+        if task.cancelled() or task.exception() is not None:
+            name = self._channel.target()["name"]
+            self._channel.refuse("h", "loop", f"{name}: connecting to it was cancelled")
         if self._transport is None:  # nor will there be one
             self._end()
 

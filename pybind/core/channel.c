@@ -331,6 +331,8 @@ static PyObject *refuse(PyObject *object, PyObject *args)
     coat_error_because(&err, code, reason, "%s", text);
     if (kind == 't') /* the certificate */
         coat_fault_note(&err, COAT_FAULT_TRUST, code);
+    else if (kind == 'h') /* it says nothing of the server */
+        coat_fault_note(&err, COAT_FAULT_HERE, code);
     core_channel_fail(self, &err);
     Py_RETURN_NONE;
 }

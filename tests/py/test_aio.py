@@ -624,6 +624,25 @@ def test_what_the_credentials_raised_is_the_cause(
     run(main())
 
 
+def test_credentials_that_are_cancelled_end_the_call_at_once(
+    run: Any, guarded: RedisServer
+) -> None:
+    async def credentials() -> tuple[str, str]:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        url = guarded.url
+        async with aio.Store(url, prefix="test:", credentials=credentials, timeout=30) as store:
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable, match="cancelled"):
+                await store.ping()
+            assert time.monotonic() - began < 5
+        async with aio.Store(url, prefix="test:", username="app", password="right") as store:
+            await store.ping()  # the server was not blamed
+
+    run(main())
+
+
 def test_what_is_wrong_with_the_credentials_is_the_cause(run: Any, guarded: RedisServer) -> None:
     async def main() -> None:
         answer: Any = ("app", b"right")

@@ -46,6 +46,7 @@ const char *__tsan_default_options(void)
 static atomic_int resolver_hangs;
 static atomic_int resolver_delay_ms;
 static atomic_int resolver_failure;   /* EAI_... */
+static atomic_int resolver_number;    /* errno, with that */
 static atomic_int resolver_addresses; /* how many a name has; 0: one */
 static atomic_int resolver_backwards; /* ..., 127.0.0.2, 127.0.0.1 */
 static atomic_int resolver_threads_fail;
@@ -86,8 +87,10 @@ int __wrap_getaddrinfo(const char *host, const char *service, const struct addri
     while (resolver_hangs)
         poll(NULL, 0, 2);
     resolver_busy--;
-    if (resolver_failure)
+    if (resolver_failure) {
+        errno = resolver_number;
         return resolver_failure;
+    }
     *list = NULL;
     int count = resolver_addresses ? resolver_addresses : 1;
     for (int i = 0; i < count; i++)
@@ -140,7 +143,8 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 static int resolver_reset(void **state)
 {
     (void)state;
-    resolver_hangs = resolver_delay_ms = resolver_failure = resolver_addresses = 0;
+    resolver_hangs = resolver_delay_ms = resolver_failure = resolver_number = 0;
+    resolver_addresses = 0;
     resolver_backwards = resolver_threads_fail = resolver_asked = resolver_most_busy =
         resolver_takes_signals = 0;
     return 0;

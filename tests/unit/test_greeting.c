@@ -252,6 +252,9 @@ static void a_file_that_is_no_password_is_a_mistake(void **state)
     assert_int_equal(coat_greeting_prepare(&h.g, &h.err), COAT_ECONFIG); /* empty */
     write_file("\n", 1);
     assert_int_equal(coat_greeting_prepare(&h.g, &h.err), COAT_ECONFIG);
+    write_file("half\0rest\n", 10);
+    assert_int_equal(coat_greeting_prepare(&h.g, &h.err), COAT_ECONFIG);
+    assert_null(strstr(h.err.text, "half"));
     write_file(large, sizeof large);
     assert_int_equal(coat_greeting_prepare(&h.g, &h.err), COAT_ECONFIG);
     assert_null(strstr(h.err.text, "xxx"));

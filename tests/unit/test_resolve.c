@@ -129,6 +129,17 @@ static void a_name_without_an_address_says_what_to_check(void **state)
     }
 }
 
+static void what_this_host_lacks_is_not_blamed_on_the_name(void **state)
+{
+    (void)state;
+    struct coat_error err;
+    resolver_failure = EAI_SYSTEM;
+    resolver_number = EMFILE;
+    assert_int_equal(ask_on("cache", 5000, &err), COAT_EUNAVAILABLE);
+    assert_string_equal(err.reason, "descriptors");
+    assert_string_equal(err.text, "cache: this process has too many open files");
+}
+
 static void a_resolver_without_memory_is_a_lack_of_memory(void **state)
 {
     (void)state;
@@ -332,6 +343,7 @@ int main(void)
         TEST(a_literal_needs_neither_resolver_nor_thread),
         TEST(what_only_looks_like_a_literal_is_a_name),
         TEST(a_name_without_an_address_says_what_to_check),
+        TEST(what_this_host_lacks_is_not_blamed_on_the_name),
         TEST(a_resolver_without_memory_is_a_lack_of_memory),
         TEST(where_no_thread_can_be_started_it_says_what_to_do),
         TEST(a_long_name_is_cut_in_the_message_only),
