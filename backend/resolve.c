@@ -183,13 +183,13 @@ static int wait_for(struct coat_lookup *l, int64_t deadline_ms, struct coat_erro
                               l->host);
 }
 
-/* Of one that has finished. */
 /* What this host lacks says nothing about the name. */
 static int is_shortage(int number)
 {
     return number == EMFILE || number == ENFILE || number == ENOMEM || number == ENOBUFS;
 }
 
+/* Of one that has finished. */
 static int take(const struct coat_lookup *l, struct coat_endpoints *found, struct coat_error *err)
 {
     if (l->failure == EAI_MEMORY)
