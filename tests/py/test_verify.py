@@ -32,12 +32,14 @@ TIMEOUT_S = 0.5  # who gets too few replies waits so long
 LONGEST = 3  # replies of one pipeline: GET, PTTL, and the nonce
 
 # What a call ends with whose replies are not its own. Nobody knows whether a write was done.
-ENDS: dict[str, type[Exception]] = {
-    "ping": ForeignReply,
-    "load": ForeignReply,
-    "create": ForeignReply,
-    "touch": ForeignReply,
-    **dict.fromkeys(("save", "rotate", "login", "destroy", "destroy by id"), Uncertain),
+READS = ("ping", "load", "create", "touch")
+WRITES = ("save", "rotate", "destroy", "destroy by id")
+# These send several pipelines, so many: the first of them decides nothing, a later one may.
+LONG = {"login": 2, "login anew": 2, "destroy all": 3}
+ENDS: dict[str, tuple[type[Exception], ...]] = {
+    **dict.fromkeys(READS, (ForeignReply,)),
+    **dict.fromkeys(WRITES, (Uncertain,)),
+    **dict.fromkeys(LONG, (ForeignReply, Uncertain)),
 }
 PAIRS = [
     (one, other)
@@ -86,8 +88,10 @@ def neighbour(place: Place) -> Iterator[Place]:
     """Another client behind the same proxy."""
     other = copy(place)
     other.client = place.open()
-    yield other
-    other.client.close()
+    try:
+        yield other
+    finally:
+        other.client.close()
 
 
 def outcomes(place: Place, fault: Fault, *names: str) -> list[tuple[Call, object, object]]:
@@ -182,6 +186,7 @@ def test_the_lengths_of_pipelines_are_these(place: Place) -> None:
         call.prepare()
         place.proxy.arm(None)
         call.make()
-        assert place.proxy.passed("request").count(b"PING\r\n") == 1 + (name == "ping")
+        pipelines = place.proxy.passed("request").count(b"PING\r\n") - (name == "ping")
+        assert pipelines == LONG.get(name, 1)
         pttl = place.proxy.passed("request").count(b"PTTL\r\n")
         assert 2 + pttl == replies_to(name)
