@@ -891,6 +891,8 @@ static void a_brief_run_on_an_idle_connection_can_be_enough(void **state)
         simple_op_init(&s, words);
         coat_call_init(&call, store, &s.op, 0);
         seen = coat_call_run_briefly(&call, NULL) == 0;
+        if (!seen) /* on a busy machine; one that is given up would take its connection along */
+            assert_int_equal(coat_call_run(&call, NULL), 0);
         coat_call_release(&call);
     }
     assert_int_equal(seen, 1);
