@@ -198,7 +198,7 @@ static int record_exists(void *context, const struct coat_reply *reply, struct c
     if (reply->kind != COAT_REPLY_INTEGER)
         return coat_attempt_foreign(err);
     d->members++;
-    d->orphans += reply->integer <= 0;
+    d->orphans += reply->integer == -2; /* no key; -1: no TTL */
     return 0;
 }
 

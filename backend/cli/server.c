@@ -114,6 +114,10 @@ int cli_acl(struct cli *cli, struct coat_error *err)
         coat_error_set(err, COAT_EUSAGE, "acl: say for which keys, as in --prefix shop:");
         return CLI_USAGE;
     }
+    if (strlen(prefix) > COAT_PREFIX_MAX) { /* from the environment, which nothing has checked */
+        coat_error_set(err, COAT_EUSAGE, "acl: a prefix has at most %d bytes", COAT_PREFIX_MAX);
+        return CLI_USAGE;
+    }
     user_name(prefix, user);
     *survey_escape(pattern, prefix) = 0;
     snprintf(line, sizeof line, "ACL SETUSER %s on >PASSWORD ~%s* %s", user, pattern, PERMISSIONS);

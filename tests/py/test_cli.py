@@ -156,6 +156,11 @@ def test_acl_prints_the_line_of_the_guide() -> None:
     assert [">secret" if word == ">PASSWORD" else word for word in line] == words
 
 
+def test_a_prefix_that_is_too_long_is_refused() -> None:
+    done = run("acl", COATCHECK_PREFIX="x" * 500)
+    assert done.returncode == USAGE and "64" in done.stderr
+
+
 def test_the_line_makes_a_user_with_whom_a_store_works(redis_server: RedisServer) -> None:
     prefix = "we[i]rd*:"
     line = run("acl", "--prefix", prefix).stdout.split()
