@@ -44,6 +44,7 @@ struct coat_channel {
     int64_t idle_since_ms;         /* the queue is empty */
     coat_trial trial;              /* OPENING: for the node's health */
     int reported;                  /* the node knows how connecting went */
+    int drains;                    /* no more hops are to come */
     int greeting_due;              /* OPENING: it is to be sent */
     struct coat_greeting greeting; /* OPENING */
     int heard;                     /* the peer has said something */
@@ -132,13 +133,14 @@ static void close_channel(struct coat_channel *c)
 
 void coat_channel_free(struct coat_channel *c)
 {
+    static const struct coat_error given_up = {.code = COAT_EINTR}; /* no word about the node */
     if (!c)
         return;
     while (c->queue.first)
         free(pop(&c->queue));
     while (c->lost.first)
         free(pop(&c->lost));
-    report(c, COAT_EINTR, NULL); /* given up, which says nothing about the node */
+    report(c, COAT_EINTR, &given_up);
     close_channel(c);
     coat_node_release(c->node);
     if (c->registry)
@@ -188,6 +190,7 @@ static void close_if_drained(struct coat_channel *c)
 
 void coat_channel_drain(struct coat_channel *c)
 {
+    c->drains = 1;
     if (c->state == COAT_CHANNEL_READY || (c->state == COAT_CHANNEL_OPENING && !c->queue.first))
         c->state = COAT_CHANNEL_DRAINING;
     close_if_drained(c);
@@ -204,7 +207,7 @@ int coat_channel_accepts(struct coat_channel *c)
 {
     if (c->state == COAT_CHANNEL_READY && is_worn(c))
         coat_channel_drain(c);
-    return c->state == COAT_CHANNEL_OPENING || c->state == COAT_CHANNEL_READY;
+    return !c->drains && (c->state == COAT_CHANNEL_OPENING || c->state == COAT_CHANNEL_READY);
 }
 
 /* ---- The queue ------------------------------------------------------------------------------ */
@@ -318,7 +321,7 @@ static void opened(struct coat_channel *c)
     coat_node_greeted(c->node, &c->greeting);
     coat_greeting_release(&c->greeting);
     coat_bytes_wipe(&c->out);
-    c->state = COAT_CHANNEL_READY;
+    c->state = c->drains ? COAT_CHANNEL_DRAINING : COAT_CHANNEL_READY;
     c->idle_since_ms = coat_monotonic_ms();
     c->ends_ms = c->idle_since_ms + age_max_ms(c);
 }

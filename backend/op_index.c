@@ -34,6 +34,7 @@ struct coat_index_op {
     struct coat_index index;
     int phase;
     int found; /* the session with that public id */
+    int read_again;
     int rc;
     struct coat_doc *show;          /* the names of the fields to show, or NULL */
     struct coat_session_list *list; /* one for each member, until it is done */
@@ -332,10 +333,26 @@ static void ends_came(struct coat_index_op *x, const struct coat_event *event,
 
 /* ---- The operation ------------------------------------------------------------------------- */
 
+/*
+ * What is no session's name was put there by somebody else, or is bytes that went astray on their
+ * way; then the connection is not in step, which the next reply shows.
+ */
+static int must_read_again(struct coat_index_op *x)
+{
+    int strange = 0;
+    for (size_t i = 0; !strange && i < x->index.count; i++)
+        strange = !coat_is_member(x->index.members[i].name.bytes, x->index.members[i].name.len);
+    return strange && !x->read_again++;
+}
+
 static void members_came(struct coat_index_op *x, const struct coat_event *event,
                          struct coat_step *step, struct coat_error *err)
 {
     int rc = coat_index_read(&x->index, event->replies, err);
+    if (rc == 0 && must_read_again(x)) {
+        read_members(x, step, err);
+        return;
+    }
     if (rc == 0)
         rc = x->what == COAT_INDEX_LIST ? make_list(x, err) : choose(x, err);
     if (rc < 0)

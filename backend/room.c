@@ -148,6 +148,13 @@ static int pieces_came(struct coat_room *room, const struct coat_event *event,
     return go_on(room, step, err);
 }
 
+static int is_entered(const struct coat_reply *reply)
+{
+    static const char ENTERED[] = "ENTERED";
+    return reply->kind == COAT_REPLY_STATUS && reply->len == sizeof ENTERED - 1 &&
+           memcmp(reply->bytes, ENTERED, reply->len) == 0;
+}
+
 int coat_room_take(struct coat_room *room, const struct coat_event *event, struct coat_step *step,
                    struct coat_error *err)
 {
@@ -158,7 +165,5 @@ int coat_room_take(struct coat_room *room, const struct coat_event *event, struc
         return pieces_came(room, event, step, err);
     if (event->replies->kind == COAT_REPLY_ARRAY)
         return full_came(room, event, step, err);
-    return event->replies->kind == COAT_REPLY_INTEGER && event->replies->integer == 1
-               ? 1
-               : coat_attempt_foreign(err);
+    return is_entered(event->replies) ? 1 : coat_attempt_foreign(err);
 }

@@ -48,8 +48,8 @@ const struct coat_script coat_script_enter = SCRIPT(
     "end\n"
     "redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])\n"
     "redis.call('PEXPIREAT', KEYS[1], redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2])\n"
-    "return 1\n",
-    "513aa87546caa7b2525bf15afef88e6fe55c43b4");
+    "return redis.status_reply('ENTERED')\n",
+    "0eeeb390b7a7af688b1c959aa8a70c46f68ceb84");
 
 const struct coat_script coat_script_unlock =
     SCRIPT("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"

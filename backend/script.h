@@ -32,8 +32,9 @@ extern const struct coat_script coat_script_logout;
 extern const struct coat_script coat_script_end;
 
 /*
- * KEYS index, ARGV member score cap [members to drop]...: enter a session. 1 done, or, where the
- * index is full, all its members, the first to end first.
+ * KEYS index, ARGV member score cap [members to drop]...: enter a session. ENTERED, or, where the
+ * index is full, all its members, the first to end first. No other command of a login answers so:
+ * a reply that comes twice is then none to the next.
  */
 extern const struct coat_script coat_script_enter;
 

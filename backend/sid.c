@@ -191,14 +191,19 @@ int coat_keys_make(struct coat_keys *keys, const char *prefix, const struct coat
     return put_keys(keys, prefix, shown, err);
 }
 
+int coat_is_member(const char *h, size_t len)
+{
+    int good = len == COAT_H_LEN;
+    for (size_t i = 0; good && i < len; i++)
+        good = sextet(h[i]) >= 0;
+    return good;
+}
+
 int coat_keys_of_member(struct coat_keys *keys, const char *prefix, const char *h, size_t len,
                         struct coat_error *err)
 {
     char shown[1 + COAT_H_LEN] = {'i'};
-    int good = len == COAT_H_LEN;
-    for (size_t i = 0; good && i < len; i++)
-        good = sextet(h[i]) >= 0;
-    if (!good)
+    if (!coat_is_member(h, len))
         return 0;
     memcpy(shown + 1, h, COAT_H_LEN);
     memset(keys->tag, 0, COAT_TAG_LEN);

@@ -62,6 +62,9 @@ int coat_sid_hash(const struct coat_sid *sid, unsigned char hash[COAT_HASH_LEN],
 int coat_keys_make(struct coat_keys *keys, const char *prefix, const struct coat_sid *sid,
                    struct coat_error *err);
 
+/* 1 if it can be the `h` of a session. */
+int coat_is_member(const char *h, size_t len);
+
 /*
  * The same for a session of which only `h` is known, as a member of an index: all but the tag,
  * which becomes zero. 1; 0: not the text of an `h`, and *keys is not written to; COAT_ENOMEM.

@@ -36,7 +36,7 @@ static size_t hold_faults(void)
 
 static int creating(void)
 {
-    struct coat_reply ok[] = {OK, INTEGER(1)};
+    struct coat_reply ok[] = {OK, ENTERED};
     script_init(&t);
     int rc = coat_session_new(&t.store, &t.s, NULL);
     if (rc < 0)
@@ -213,7 +213,7 @@ static int logging_in(void)
     static const char *const carry[] = {"c"};
     size_t nth = hold_faults();
     set_up();
-    struct coat_reply replies[] = {INTEGER(1), STORED(&theirs), INTEGER(1)};
+    struct coat_reply replies[] = {ENTERED, STORED(&theirs), INTEGER(1)};
     fault_countdown = nth;
 
     int rc = coat_session_login(t.s, "user:42", carry, 1, NULL);
@@ -282,8 +282,9 @@ static struct coat_reply reply_to(size_t command)
         return BULK("\xa7user:42", 8);
     if (is_word(command, 0, "GETRANGE"))
         return STORED(&rec);
-    int enters = is_word(command, 1, coat_script_enter.sha1);
-    return enters && t.step.commands->count == 7 ? MEMBERS : INTEGER(1);
+    if (is_word(command, 1, coat_script_enter.sha1))
+        return t.step.commands->count == 7 ? MEMBERS : ENTERED;
+    return INTEGER(1);
 }
 
 static int run_on_index(void)

@@ -31,6 +31,7 @@
 
 #define NIL         ((struct coat_reply){.kind = COAT_REPLY_NIL})
 #define OK          ((struct coat_reply){.kind = COAT_REPLY_STATUS, .bytes = "OK", .len = 2})
+#define ENTERED     ((struct coat_reply){.kind = COAT_REPLY_STATUS, .bytes = "ENTERED", .len = 7})
 #define INTEGER(n)  ((struct coat_reply){.kind = COAT_REPLY_INTEGER, .integer = (n)})
 #define BULK(b, n)  ((struct coat_reply){.kind = COAT_REPLY_BULK, .bytes = (b), .len = (n)})
 #define STORED(rec) BULK((const char *)(rec)->bytes, (rec)->len)
@@ -188,7 +189,7 @@ static inline void script_entered(struct script *t)
 {
     assert_int_equal(script_commands(t), 1);
     script_sent(t, 0, "EVALSHA", coat_script_enter.sha1, "1", ANY, ANY, ANY, "0", NULL);
-    script_answer(t, INTEGER(1));
+    script_answer(t, ENTERED);
 }
 
 /* ---- Records -------------------------------------------------------------------------------- */

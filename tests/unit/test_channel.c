@@ -260,6 +260,36 @@ static void one_of_a_node_that_was_dropped_accepts_no_more(void **state)
     assert_int_equal(coat_channel_state(b->channel), COAT_CHANNEL_CLOSED);
 }
 
+static void one_that_was_drained_while_it_connects_brings_its_replies_and_closes(void **state)
+{
+    struct bench *b = *state;
+    queue(b, &one, 1000);
+    coat_channel_drain(b->channel);
+    assert_int_equal(coat_channel_accepts(b->channel), 0);
+    assert_int_equal(coat_channel_greet(b->channel, NULL), 0);
+    assert_true(output(b) > 0);
+    input(b, hello);
+    assert_int_equal(coat_channel_state(b->channel), COAT_CHANNEL_DRAINING);
+    assert_true(output(b) > 0);
+    input(b, ":1\r\n");
+    assert_next(b, &one, 1);
+    assert_no_next(b);
+    assert_int_equal(coat_channel_state(b->channel), COAT_CHANNEL_CLOSED);
+}
+
+/* UBSan looks on: nothing went wrong, so there is no error to look at. */
+static void one_that_was_given_up_while_it_connects_says_nothing_of_its_node(void **state)
+{
+    struct bench *b = *state;
+    struct coat_channel *other;
+    coat_channel_drain(b->channel);
+    assert_int_equal(coat_channel_state(b->channel), COAT_CHANNEL_CLOSED);
+    coat_channel_free(b->channel);
+    b->channel = NULL;
+    assert_int_equal(coat_channel_new(&other, b->store, b->node, NULL), 0);
+    coat_channel_free(other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -274,6 +304,8 @@ int main(void)
         TEST(a_deadline_while_it_connects_concerns_nobody_else),
         TEST(a_connect_that_fails_is_told_to_all_and_to_the_node),
         TEST(one_of_a_node_that_was_dropped_accepts_no_more),
+        TEST(one_that_was_drained_while_it_connects_brings_its_replies_and_closes),
+        TEST(one_that_was_given_up_while_it_connects_says_nothing_of_its_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

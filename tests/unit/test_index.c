@@ -361,6 +361,26 @@ static void req_26_all_are_ended_then_taken_out(void **state)
     release(&i);
 }
 
+/* Bytes that went astray would otherwise say that there is nothing to be ended. */
+static void a_name_that_is_no_sessions_is_believed_the_second_time(void **state)
+{
+    static const char *const names[] = {"AAAAAAAAAAAAAAAAA*1\r\n$24", "AAAAAAAAAAAAAAAAAAAAAAAA"};
+    (void)state;
+    struct indexed i;
+    struct coat_reply strange[] = {BULK(names[0], COAT_H_LEN), BULK(names[1], COAT_H_LEN)};
+    struct coat_reply reply = {.kind = COAT_REPLY_ARRAY, .items = strange, .count = 2};
+    init(&i);
+    begin(&i, COAT_INDEX_END_ALL, NULL);
+    script_answer(&i.t, reply);
+    script_sent(&i.t, 0, "ZRANGE", ANY, "0", "65534", NULL);
+    script_answer(&i.t, reply);
+    sent_ends(&i, 1, &names[1]);
+    script_answer(&i.t, INTEGER(1));
+    swept(&i, 2, names);
+    script_done(&i.t, 1);
+    release(&i);
+}
+
 static void req_26_all_but_one_are_ended(void **state)
 {
     (void)state;
@@ -553,6 +573,7 @@ int main(void)
         cmocka_unit_test(replies_that_no_list_gets_are_foreign),
         cmocka_unit_test(without_an_answer_there_is_no_list),
         cmocka_unit_test(req_26_all_are_ended_then_taken_out),
+        cmocka_unit_test(a_name_that_is_no_sessions_is_believed_the_second_time),
         cmocka_unit_test(req_26_all_but_one_are_ended),
         cmocka_unit_test(an_index_without_the_one_to_keep_was_lost),
         cmocka_unit_test(only_the_one_to_keep_costs_nothing_more),

@@ -228,7 +228,7 @@ static struct coat_reply run_enter(struct world *w, const struct coat_arg *args,
     if (!key->indexed && number(args[6]) > 0 && (int64_t)members.count >= number(args[6]))
         return members;
     key->indexed = 1;
-    return INTEGER(1);
+    return ENTERED;
 }
 
 static struct coat_reply run_getrange(const struct key *key, const struct coat_arg *args)
