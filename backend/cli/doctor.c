@@ -133,16 +133,25 @@ static void check_persistence(struct doctor *d, const struct coat_reply *reply)
         say(d, FINE, "persistence", "append-only file");
 }
 
+/* Seconds since 1970, and microseconds. */
+static int is_time(const struct coat_reply *reply)
+{
+    return reply->kind == COAT_REPLY_ARRAY && reply->count == 2 &&
+           reply->items[0].kind == COAT_REPLY_BULK && reply->items[0].len < 20;
+}
+
 static void check_clock(struct doctor *d, const struct coat_reply *reply)
 {
     enum { NOTABLE_MS = 5000, BOUND_MS = 60000 };
     int64_t now_ms = coat_wall_ms(), theirs_ms = 0;
-    if (reply->kind == COAT_REPLY_ARRAY && reply->count == 2 &&
-        reply->items[0].kind == COAT_REPLY_BULK)
-        theirs_ms = 1000 * strtoll(reply->items[0].bytes, NULL, 10);
+    if (is_time(reply)) {
+        char seconds[24];
+        snprintf(seconds, sizeof seconds, "%.*s", (int)reply->items[0].len, reply->items[0].bytes);
+        theirs_ms = coat_ms_of_seconds(strtoll(seconds, NULL, 10));
+    }
     int64_t off_ms = theirs_ms > now_ms ? theirs_ms - now_ms : now_ms - theirs_ms;
-    if (reply->kind != COAT_REPLY_ARRAY)
-        say(d, UNKNOWN, "clock", "TIME was refused");
+    if (!is_time(reply))
+        say(d, UNKNOWN, "clock", "TIME was refused; the user needs +time");
     else
         say(d,
             off_ms > BOUND_MS     ? UNSAFE
@@ -232,27 +241,40 @@ static int members_came(void *context, const struct coat_reply *reply, struct co
     return rc;
 }
 
-/* In chunks, however many sessions somebody has. */
+/* So many members of a list, from one on. What lies there may be no list: that is a finding. */
+enum { MEMBERS_AT_ONCE = 1000 };
+static int look_at_members(struct doctor *d, struct coat_arg key, int64_t from,
+                           struct coat_error *err)
+{
+    char first[24], last[24];
+    snprintf(first, sizeof first, "%" PRId64, from);
+    snprintf(last, sizeof last, "%" PRId64, from + MEMBERS_AT_ONCE - 1);
+    struct coat_arg args[] = {{"ZRANGE", 6}, key, {first, strlen(first)}, {last, strlen(last)}};
+    struct coat_command zrange = {.args = args, .count = 4, .key = key};
+    struct coat_error why;
+    int rc = survey_ask(&d->survey, &zrange, members_came, d, &why);
+    if (rc == COAT_ECORRUPT) { /* WRONGTYPE */
+        d->corrupt++;
+        return 0;
+    }
+    if (rc < 0)
+        *err = why;
+    return rc;
+}
+
 static int look_at_index(void *context, struct coat_node *node, const struct survey_key *keys,
                          size_t count, struct coat_error *err)
 {
-    enum { AT_ONCE = 1000 };
     struct doctor *d = context;
     int rc = 0;
     (void)node;
     for (size_t i = 0; rc == 0 && i < count; i++) {
         int64_t before, from = 0;
         do {
-            char first[24], last[24];
             before = d->members;
-            snprintf(first, sizeof first, "%" PRId64, from);
-            snprintf(last, sizeof last, "%" PRId64, from + AT_ONCE - 1);
-            struct coat_arg args[] = {
-                {"ZRANGE", 6}, keys[i].key, {first, strlen(first)}, {last, strlen(last)}};
-            struct coat_command zrange = {.args = args, .count = 4, .key = keys[i].key};
-            rc = survey_ask(&d->survey, &zrange, members_came, d, err);
-            from += AT_ONCE;
-        } while (rc == 0 && d->members - before == AT_ONCE);
+            rc = look_at_members(d, keys[i].key, from, err);
+            from += MEMBERS_AT_ONCE;
+        } while (rc == 0 && d->members - before == MEMBERS_AT_ONCE);
     }
     return rc;
 }
@@ -263,19 +285,20 @@ static int check_keys(struct doctor *d, struct coat_error *err)
     int rc = survey_records(&d->survey, look_at_record, d, err);
     if (rc < 0)
         return rc;
+    rc = survey_keys(&d->survey, 'p', look_at_index, d, err);
+    if (rc < 0)
+        return rc;
     say(d, d->without_ttl ? UNSAFE : FINE, "ttl",
         "%" PRId64 " of %" PRId64 " records have no TTL%s", d->without_ttl, d->records + d->corrupt,
         d->without_ttl ? ": they would stay for ever; the next load of each repairs it" : "");
     say(d, d->corrupt ? UNSAFE : FINE, "records",
-        "%" PRId64 " keys that are named as records of sessions are none%s", d->corrupt,
+        "%" PRId64 " keys that are named as records or lists of ours are none%s", d->corrupt,
         d->corrupt ? ": something else writes under this prefix" : "");
-    rc = survey_keys(&d->survey, 'p', look_at_index, d, err);
-    if (rc == 0)
-        say(d, d->orphans > d->records ? WARNING : FINE, "index",
-            "%" PRId64 " of %" PRId64 " entries in the lists of who is logged in are of sessions "
-            "that have ended; they go by themselves",
-            d->orphans, d->members);
-    return rc;
+    say(d, d->orphans > d->records ? WARNING : FINE, "index",
+        "%" PRId64 " of %" PRId64 " entries in the lists of who is logged in are of sessions "
+        "that have ended; they go by themselves",
+        d->orphans, d->members);
+    return 0;
 }
 
 int cli_doctor(struct cli *cli, struct coat_error *err)

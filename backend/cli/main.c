@@ -174,11 +174,11 @@ static const struct command *find_command(struct line *line)
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-/* Whatever is not given: a survey has two connections to a node at once, and nobody is in haste. */
+/* A survey has several connections to a node at once. */
 static int set_defaults(struct coat_options *o, enum needs needs, struct coat_error *err)
 {
     int rc = coat_options_env(o, err);
-    if (rc == 0)
+    if (rc == 0 && o->connect.max_connections < 8)
         rc = coat_options_set(o, "max_connections", "8", err);
     if (rc == 0 && needs == SERVER && !o->prefix)
         rc = coat_options_set(o, "prefix", "ping:", err);

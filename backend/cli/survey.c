@@ -246,8 +246,11 @@ static int record_came(const struct look *look, const char *h, const struct coat
     for (int i = 0; i < PARTS; i++)
         if (replies[i].kind == COAT_REPLY_ERROR && coat_refusal_means(&replies[i], "MOVED"))
             return 0; /* it has gone to another node meanwhile */
+    for (int i = 0; i < PARTS; i++)
+        if (replies[i].kind == COAT_REPLY_ERROR && !coat_refusal_means(&replies[i], "WRONGTYPE"))
+            return coat_refusal(&replies[i], err);
     if (ttl->kind != COAT_REPLY_INTEGER)
-        return ttl->kind == COAT_REPLY_ERROR ? coat_refusal(ttl, err) : coat_attempt_foreign(err);
+        return coat_attempt_foreign(err);
     if (ttl->integer == NO_KEY)
         return 0;
     seen.ttl_ms = ttl->integer;

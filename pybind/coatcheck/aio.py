@@ -422,10 +422,16 @@ async def _socket(
     """Connected to the first of its addresses that answers."""
     if target["host"] is None:
         return await _connected(loop, socket.AF_UNIX, target["path"])
+    ends = loop.time() + target["connect_timeout"]
     failure: OSError | None = None
-    for family, address in await _addresses(names, target):
+    addresses = await _addresses(names, target)
+    for left, (family, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        # Each has its share of the time; to the end of the last one the channel sees.
+        share = (ends - loop.time()) / left if left > 1 else None
         try:
-            return await _connected(loop, family, address)
+            return await asyncio.wait_for(_connected(loop, family, address), share)
+        except asyncio.TimeoutError:
+            failure = failure or OSError(errno.ETIMEDOUT, "no answer in its share of the time")
         except OSError as error:
             failure = failure or error
     raise failure or OSError(errno.EHOSTUNREACH, "no address")

@@ -275,7 +275,8 @@ static PyObject *target(PyObject *object, PyObject *Py_UNUSED(ignored))
     struct coat_target t;
 
     coat_channel_target(self->channel, &t);
-    return Py_BuildValue("{sz si sz ss sO si sz sz sz sz sz sz si}", "host", t.host, "port", t.port,
+    return Py_BuildValue("{sd sz si sz ss sO si sz sz sz sz sz sz si}", "connect_timeout",
+                         (double)t.connect_timeout_ms / 1000, "host", t.host, "port", t.port,
                          "path", t.path, "name", t.name, "credentials",
                          credentials != NULL && t.has_callback ? credentials : Py_None, "tls",
                          t.tls, "ca_file", t.ca_file, "ca_dir", t.ca_dir, "cert_file", t.cert_file,

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ class Resolver:
         self.asked = 0
         self.answers = threading.Event()
         self.failure: OSError | None = None
+        self.addresses = ["127.0.0.1"]
         self._getaddrinfo = socket.getaddrinfo
 
     def __call__(self, host: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
@@ -36,7 +38,8 @@ class Resolver:
         self.answers.wait()
         if self.failure is not None:
             raise self.failure
-        return self._getaddrinfo("127.0.0.1", *args, **kwargs)
+        found = [self._getaddrinfo(address, *args, **kwargs) for address in self.addresses]
+        return [entry for entries in found for entry in entries]
 
 
 @pytest.fixture
@@ -138,3 +141,24 @@ def test_a_name_that_leads_nowhere_is_said_and_asked_again(resolver: Resolver, p
             await recovers(store)
 
     asyncio.run(main())
+
+
+def test_a_first_address_that_is_silent_leaves_time_for_the_second(
+    resolver: Resolver, port: int
+) -> None:
+    async def main() -> None:
+        url = f"redis://{HOST}:{port}"
+        async with aio.Store(url, prefix="test:", timeout=6, connect_timeout=4) as store:
+            await store.ping()
+
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.2", port))
+        listener.listen(0)
+        for _ in range(8):  # from here on nobody more is let in
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.2", port))
+        resolver.addresses = ["127.0.0.2", "127.0.0.1"]
+        resolver.answers.set()
+        asyncio.run(main())

@@ -241,6 +241,26 @@ def test_members_of_ended_sessions_are_counted(redis_server: RedisServer, tool: 
     assert rows["index"]["text"].startswith("1500 of 1500 ")
 
 
+def test_a_list_of_another_type_is_unsafe(redis_server: RedisServer, tool: Tool) -> None:
+    redis_server.cli("SET", "test:p:{" + "B" * 24 + "}", "nonsense", "EX", "100")
+    assert findings(tool, UNSAFE)["records"] == "unsafe"
+
+
+@pytest.mark.parametrize("missing", ["getrange", "strlen", "pttl"])
+def test_a_permission_that_is_missing_is_not_blamed_on_the_records(
+    redis_server: RedisServer, tool: Tool, store: Store, missing: str
+) -> None:
+    stored(store, a=1)
+    redis_server.cli("ACL", "SETUSER", "doc", "on", "nopass", "~test:*", "+@all", f"-{missing}")
+    try:
+        for command in ("doctor", "stats"):
+            done = run("--username", "doc", command, COATCHECK_PASSWORD="x", **tool.environment)
+            assert done.returncode == UNAVAILABLE
+            assert "NOPERM" in done.stderr
+    finally:
+        redis_server.cli("ACL", "DELUSER", "doc")
+
+
 def test_without_info_it_says_what_is_not_known(redis_server: RedisServer, tool: Tool) -> None:
     commands = ("+ping", "+scan", "+time", "+getrange", "+pttl", "+strlen", "+zrange")
     redis_server.cli("ACL", "SETUSER", "doc", "on", "nopass", "~test:*", *commands)
