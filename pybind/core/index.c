@@ -4,9 +4,9 @@
 
 #include "coat_doc.h"
 #include "decode.h"
+#include "login.h"
 #include "module.h"
 #include "run.h"
-#include "session.h"
 #include "api/doc.h"
 
 /* Text that no session can have is as good as any other that none has. NULL with an exception. */

@@ -1,17 +1,16 @@
 #include "session.h"
 
-#include <math.h>
-#include <string.h>
-
+#include "attributes.h"
 #include "fields.h"
+#include "login.h"
+#include "mapping.h"
 #include "module.h"
-#include "refuse.h"
 #include "run.h"
+#include "text.h"
 
 /* ---- Being looked at ----------------------------------------------------------------------- */
 
-/* 0 if the session may be touched at all, otherwise -1 with an exception. */
-static int ready(const struct core_session *s)
+int core_session_ready(const struct core_session *s)
 {
     if (s->busy) {
         PyErr_SetString(PyExc_RuntimeError,
@@ -114,241 +113,19 @@ static int load(struct core_session *s)
     return 0;
 }
 
-/* Before every use of the fields or of what is known about the session. */
-static int look(struct core_session *s)
+int core_session_look(struct core_session *s)
 {
-    if (ready(s) < 0 || (s->session == NULL && load(s) < 0))
+    if (core_session_ready(s) < 0 || (s->session == NULL && load(s) < 0))
         return -1;
     s->accessed = true;
     return 0;
 }
 
-/* Before every change. */
-static int look_to_change(struct core_session *s)
+int core_session_look_to_change(struct core_session *s)
 {
-    if (look(s) < 0)
+    if (core_session_look(s) < 0)
         return -1;
     return s->failure != NULL ? raise_failure(s) : 0;
-}
-
-/* ---- The mapping --------------------------------------------------------------------------- */
-
-/* What a str or a subclass of it spells, without asking its methods. NULL with an exception, or
- * without one where `key` is no str. */
-static PyObject *name_from(PyObject *key)
-{
-    return PyUnicode_Check(key) ? PyUnicode_FromObject(key) : NULL;
-}
-
-static void raise_key_error(PyObject *key)
-{
-    PyObject *arguments = PyTuple_Pack(1, key); /* a bare tuple would be taken for arguments */
-
-    if (arguments != NULL)
-        PyErr_SetObject(PyExc_KeyError, arguments);
-    Py_XDECREF(arguments);
-}
-
-/* New reference; NULL with an exception, or without one where there is no such field. */
-static PyObject *find(struct core_session *s, PyObject *key)
-{
-    PyObject *name, *value = NULL;
-
-    if (look(s) < 0)
-        return NULL;
-    name = name_from(key);
-    if (name != NULL)
-        value = core_field_get(s, name);
-    Py_XDECREF(name);
-    return value;
-}
-
-static PyObject *subscript(PyObject *object, PyObject *key)
-{
-    PyObject *value = find((struct core_session *)object, key);
-
-    if (value == NULL && !PyErr_Occurred())
-        raise_key_error(key);
-    return value;
-}
-
-static PyObject *get(PyObject *object, PyObject *const *args, Py_ssize_t count)
-{
-    PyObject *value;
-
-    if (count < 1 || count > 2)
-        return PyErr_Format(PyExc_TypeError, "get takes 1 or 2 arguments, %zd were given", count);
-    value = find((struct core_session *)object, args[0]);
-    if (value != NULL || PyErr_Occurred())
-        return value;
-    return Py_NewRef(count == 2 ? args[1] : Py_None);
-}
-
-static int contains(PyObject *object, PyObject *key)
-{
-    struct core_session *s = (struct core_session *)object;
-    PyObject *name;
-    int rc;
-
-    if (look(s) < 0)
-        return -1;
-    name = name_from(key);
-    if (name == NULL)
-        return PyErr_Occurred() ? -1 : 0;
-    rc = core_field_has(s, name);
-    Py_DECREF(name);
-    return rc;
-}
-
-static Py_ssize_t length(PyObject *object)
-{
-    struct core_session *s = (struct core_session *)object;
-
-    return look(s) < 0 ? -1 : (Py_ssize_t)coat_doc_count(coat_session_doc(s->session));
-}
-
-static int refuse_field(struct core_session *s, PyObject *key)
-{
-    struct core_refusal r;
-
-    if (core_refuse_key(&r, "session", NULL, key, "the name of a field is a str") < 0)
-        return -1;
-    core_refusal_raise(s->state, &r);
-    core_refusal_release(&r);
-    return -1;
-}
-
-static int set(struct core_session *s, PyObject *key, PyObject *value)
-{
-    return PyUnicode_CheckExact(key) ? core_field_set(s, key, value) : refuse_field(s, key);
-}
-
-static int delete (struct core_session *s, PyObject *key)
-{
-    PyObject *name = name_from(key);
-    int rc = 0;
-
-    if (name != NULL)
-        rc = core_field_delete(s, name);
-    Py_XDECREF(name);
-    if (rc == 0 && !PyErr_Occurred())
-        raise_key_error(key);
-    return rc > 0 ? 0 : -1;
-}
-
-static int assign(PyObject *object, PyObject *key, PyObject *value)
-{
-    struct core_session *s = (struct core_session *)object;
-
-    if (look_to_change(s) < 0)
-        return -1;
-    return value != NULL ? set(s, key, value) : delete (s, key);
-}
-
-/* Of 64 bits. -1 with an exception; that may also be the number. */
-static int64_t whole_number(PyObject *by)
-{
-    int overflow;
-    long long number;
-
-    if (!PyLong_CheckExact(by)) {
-        PyErr_Format(PyExc_TypeError, "by must be an int, not %.80s", Py_TYPE(by)->tp_name);
-        return -1;
-    }
-    number = PyLong_AsLongLongAndOverflow(by, &overflow);
-    if (overflow != 0)
-        PyErr_SetString(PyExc_OverflowError, "by must be a number of 64 bits");
-    return number;
-}
-
-static PyObject *incr(PyObject *object, PyObject *args, PyObject *keywords)
-{
-    static char *names[] = {"field", "by", NULL};
-    struct core_session *s = (struct core_session *)object;
-    PyObject *field, *by = NULL;
-    int64_t number = 1;
-
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:incr", names, &field, &by))
-        return NULL;
-    if (by != NULL && (number = whole_number(by)) == -1 && PyErr_Occurred())
-        return NULL;
-    if (look_to_change(s) < 0)
-        return NULL;
-    if (!PyUnicode_CheckExact(field)) {
-        refuse_field(s, field);
-        return NULL;
-    }
-    return core_field_add(s, field, number);
-}
-
-/* ---- Walking over the names ---------------------------------------------------------------- */
-
-struct names {
-    PyObject_HEAD struct core_session *session;
-    PyObject *list;
-    Py_ssize_t at;
-    uint64_t version;
-};
-
-static PyObject *iterate(PyObject *object)
-{
-    struct core_session *s = (struct core_session *)object;
-    PyTypeObject *type = s->state->names_type;
-    struct names *names;
-
-    if (look(s) < 0)
-        return NULL;
-    names = (struct names *)type->tp_alloc(type, 0);
-    if (names == NULL)
-        return NULL;
-    names->session = (struct core_session *)Py_NewRef(object);
-    names->version = s->names_version;
-    names->list = core_field_names(s);
-    if (names->list == NULL)
-        Py_CLEAR(names);
-    return (PyObject *)names;
-}
-
-static PyObject *names_next(PyObject *object)
-{
-    struct names *names = (struct names *)object;
-
-    if (names->list == NULL || names->at == PyList_GET_SIZE(names->list))
-        return NULL;
-    if (names->session->names_version != names->version) {
-        PyErr_SetString(PyExc_RuntimeError, "the session's fields changed during iteration");
-        return NULL;
-    }
-    return Py_NewRef(PyList_GET_ITEM(names->list, names->at++));
-}
-
-static int names_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    struct names *names = (struct names *)object;
-
-    Py_VISIT(Py_TYPE(object));
-    Py_VISIT(names->session);
-    Py_VISIT(names->list);
-    return 0;
-}
-
-static int names_clear(PyObject *object)
-{
-    struct names *names = (struct names *)object;
-
-    Py_CLEAR(names->list);
-    return 0;
-}
-
-static void names_dealloc(PyObject *object)
-{
-    PyTypeObject *type = Py_TYPE(object);
-
-    PyObject_GC_UnTrack(object);
-    names_clear(object);
-    Py_CLEAR(((struct names *)object)->session);
-    type->tp_free(object);
-    Py_DECREF(type);
 }
 
 /* ---- Saving and ending --------------------------------------------------------------------- */
@@ -364,17 +141,10 @@ static int run(struct core_session *s, struct coat_session *session, enum coat_s
     return rc;
 }
 
-static PyObject *text_or_none(const char *text)
-{
-    if (text == NULL)
-        Py_RETURN_NONE;
-    return PyUnicode_FromString(text);
-}
-
 /* A session that nobody has looked at is not loaded for this: there is nothing to save. */
 int core_session_before_save(struct core_session *s)
 {
-    if (ready(s) < 0)
+    if (core_session_ready(s) < 0)
         return -1;
     if (s->failure != NULL)
         return raise_failure(s);
@@ -387,7 +157,7 @@ PyObject *core_session_saved(struct core_session *s)
 {
     if (coat_session_merged(s->session) && core_fields_detach(s) < 0)
         return NULL;
-    return text_or_none(coat_session_id(s->session));
+    return core_text_or_none(coat_session_id(s->session));
 }
 
 static PyObject *save(PyObject *object, PyObject *Py_UNUSED(ignored))
@@ -426,7 +196,7 @@ static PyObject *try_save(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 int core_session_before_unlock(struct core_session *s)
 {
-    return ready(s) < 0 || s->session == NULL ? -1 : 0;
+    return core_session_ready(s) < 0 || s->session == NULL ? -1 : 0;
 }
 
 static PyObject *unlock(PyObject *object, PyObject *Py_UNUSED(ignored))
@@ -449,7 +219,7 @@ static struct coat_session *presented(struct core_session *s)
 
 struct coat_session *core_session_before_destroy(struct core_session *s)
 {
-    if (ready(s) < 0)
+    if (core_session_ready(s) < 0)
         return NULL;
     s->accessed = true;
     if (s->failure != NULL) {
@@ -486,293 +256,6 @@ static PyObject *destroy(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (session == NULL)
         return NULL;
     return core_session_destroyed(s, session, run(s, session, COAT_OP_DESTROY));
-}
-
-/* ---- Login and privilege ------------------------------------------------------------------- */
-
-static void refuse_surrogate(struct core_state *state, PyObject *text, const char *root,
-                             const struct core_place *at)
-{
-    struct core_refusal r;
-
-    if (core_refuse_because(&r, root, at, text,
-                            "text with a lone surrogate is not UTF-8; give valid text") < 0)
-        return;
-    core_refusal_raise(state, &r);
-    core_refusal_release(&r);
-}
-
-/* A text as the library takes it, found at `at` of the argument. NULL with an exception. */
-static const char *c_string(struct core_state *state, PyObject *text, const char *argument,
-                            const struct core_place *at)
-{
-    const char *what = at == NULL ? argument : "the name of a field to carry";
-    const char *utf8;
-    Py_ssize_t len;
-
-    if (!PyUnicode_CheckExact(text)) {
-        PyErr_Format(PyExc_TypeError, "%s must be a str, not %.80s", what, Py_TYPE(text)->tp_name);
-        return NULL;
-    }
-    utf8 = PyUnicode_AsUTF8AndSize(text, &len);
-    if (utf8 == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
-        PyErr_Clear();
-        refuse_surrogate(state, text, argument, at);
-    } else if (utf8 != NULL && strlen(utf8) != (size_t)len) {
-        PyErr_Format(PyExc_ValueError, "%s must not contain a null character", what);
-        return NULL;
-    }
-    return utf8;
-}
-
-const char *core_argument_text(struct core_state *state, PyObject *text, const char *argument)
-{
-    return c_string(state, text, argument, NULL);
-}
-
-/* The names of a list, in an array to be freed. NULL with an exception. */
-static const char **c_strings(struct core_state *state, PyObject *list)
-{
-    size_t count = (size_t)PyList_GET_SIZE(list);
-    const char **names = PyMem_New(const char *, count + 1);
-
-    if (names == NULL)
-        return (const char **)PyErr_NoMemory();
-    for (size_t i = 0; i < count; i++) {
-        struct core_place at = {NULL, NULL, (Py_ssize_t)i};
-
-        names[i] = c_string(state, PyList_GET_ITEM(list, at.index), "carry", &at);
-        if (names[i] == NULL) {
-            PyMem_Free(names);
-            return NULL;
-        }
-    }
-    return names;
-}
-
-/* The fields to carry as a new list; None for all; NULL with an exception. */
-static PyObject *carry_from(PyObject *carry)
-{
-    if (!PyUnicode_Check(carry))
-        return PySequence_List(carry);
-    if (PyUnicode_CompareWithASCIIString(carry, "all") == 0)
-        Py_RETURN_NONE;
-    PyErr_SetString(PyExc_TypeError,
-                    "carry must be an iterable of the names of fields, or \"all\"; for one field "
-                    "give [name]");
-    return NULL;
-}
-
-static int log_in(struct core_session *s, const char *principal, PyObject *carry)
-{
-    PyObject *carried = NULL; /* made first: after the login nothing may fail */
-    const char **names = NULL;
-    size_t count = 0;
-    struct coat_error err;
-    int rc;
-
-    if (carry != Py_None) {
-        count = (size_t)PyList_GET_SIZE(carry);
-        names = c_strings(s->state, carry);
-        carried = names == NULL ? NULL : core_fields_of(s, carry);
-        if (carried == NULL) {
-            PyMem_Free(names);
-            return -1;
-        }
-    }
-    rc = coat_session_login(s->session, principal, names, count, &err);
-    PyMem_Free(names);
-    if (rc == 0 && carried != NULL)
-        core_fields_replace(s, Py_NewRef(carried));
-    Py_XDECREF(carried);
-    if (rc == 0)
-        return 0;
-    core_raise(s->state, &err, "session");
-    return -1;
-}
-
-static PyObject *login(PyObject *object, PyObject *args, PyObject *keywords)
-{
-    static char *names[] = {"principal", "carry", NULL};
-    struct core_session *s = (struct core_session *)object;
-    PyObject *principal, *carry;
-    const char *text;
-    int rc = -1;
-
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O$O:login", names, &principal, &carry) ||
-        (text = core_argument_text(s->state, principal, "principal")) == NULL)
-        return NULL;
-    carry = carry_from(carry); /* may run Python code, so before the session is looked at */
-    if (carry == NULL)
-        return NULL;
-    if (look_to_change(s) == 0)
-        rc = log_in(s, text, carry);
-    Py_DECREF(carry);
-    if (rc < 0)
-        return NULL;
-    Py_RETURN_NONE;
-}
-
-static PyObject *rotate(PyObject *object, PyObject *Py_UNUSED(ignored))
-{
-    struct core_session *s = (struct core_session *)object;
-    struct coat_error err;
-
-    if (look_to_change(s) < 0)
-        return NULL;
-    if (coat_session_rotate(s->session, &err) < 0)
-        return core_raise(s->state, &err, "session");
-    Py_RETURN_NONE;
-}
-
-/* ---- What is known about it ---------------------------------------------------------------- */
-
-static PyObject *get_id(PyObject *object, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-
-    return look(s) < 0 ? NULL : text_or_none(coat_session_id(s->session));
-}
-
-static PyObject *get_store(PyObject *object, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-
-    return ready(s) < 0 ? NULL : Py_NewRef((PyObject *)s->store);
-}
-
-/* Also after the store was closed, once it is known: logs and repr() ask for it. */
-static PyObject *get_public_id(PyObject *object, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-
-    if ((s->session == NULL || s->busy) && look(s) < 0)
-        return NULL;
-    return text_or_none(coat_session_public_id(s->session));
-}
-
-static PyObject *get_principal(PyObject *object, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-
-    return look(s) < 0 ? NULL : text_or_none(coat_session_principal(s->session));
-}
-
-static PyObject *get_new(PyObject *object, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-
-    return look(s) < 0 ? NULL : PyBool_FromLong(coat_session_is_new(s->session));
-}
-
-static PyObject *get_stale(PyObject *object, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-
-    return look(s) < 0 ? NULL : PyBool_FromLong(coat_session_stale(s->session));
-}
-
-static PyObject *get_created_ms(PyObject *object, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-
-    return look(s) < 0 ? NULL : PyLong_FromLongLong(coat_session_created_ms(s->session));
-}
-
-static PyObject *get_deadline_ms(PyObject *object, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-
-    return look(s) < 0 ? NULL : PyLong_FromLongLong(coat_session_deadline_ms(s->session));
-}
-
-static PyObject *get_accessed(PyObject *object, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(((struct core_session *)object)->accessed);
-}
-
-/* Not a look: middleware asks this of every session. */
-static PyObject *get_modified(PyObject *object, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-
-    if (ready(s) < 0)
-        return NULL;
-    if (s->session == NULL || s->failure != NULL)
-        Py_RETURN_FALSE;
-    if (core_fields_flush(s) == 0)
-        return PyBool_FromLong(coat_session_modified(s->session));
-    /* Changed for certain, to something that save() will refuse and name. */
-    if (!PyErr_ExceptionMatches(s->state->exceptions[CORE_ERROR]))
-        return NULL;
-    PyErr_Clear();
-    Py_RETURN_TRUE;
-}
-
-static PyObject *get_idle(PyObject *object, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-    int64_t idle_s;
-
-    if (look(s) < 0)
-        return NULL;
-    idle_s = coat_session_idle_s(s->session);
-    if (idle_s == 0)
-        Py_RETURN_NONE;
-    return PyLong_FromLongLong(idle_s);
-}
-
-/* Whole seconds, rounded up; 0 for None. -1 with an exception. */
-static int64_t idle_from(PyObject *value)
-{
-    double seconds;
-
-    if (value == Py_None)
-        return 0;
-    if (value == NULL || !(PyLong_CheckExact(value) || PyFloat_CheckExact(value))) {
-        PyErr_SetString(PyExc_TypeError,
-                        "idle must be a number of seconds, or None (until the deadline)");
-        return -1;
-    }
-    seconds = ceil(PyFloat_AsDouble(value));
-    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError))
-        return -1;
-    if (seconds > 0 && seconds <= INT32_MAX)
-        return (int64_t)seconds;
-    PyErr_Clear();
-    PyErr_Format(PyExc_ValueError, "idle must be above 0 and at most %d seconds, or None",
-                 INT32_MAX);
-    return -1;
-}
-
-static int set_idle(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
-{
-    struct core_session *s = (struct core_session *)object;
-    int64_t idle_s = idle_from(value);
-    struct coat_error err;
-
-    if (idle_s < 0 || look_to_change(s) < 0)
-        return -1;
-    if (coat_session_set_idle(s->session, idle_s, &err) == 0)
-        return 0;
-    core_raise(s->state, &err, "session");
-    return -1;
-}
-
-/*
- * As with any class, except that there must be such an attribute: `session.permanent = True`, or a
- * field as an attribute, would be forgotten at the end of the request.
- */
-static int set_attribute(PyObject *object, PyObject *name, PyObject *value)
-{
-    if (value == NULL || PyObject_HasAttr((PyObject *)Py_TYPE(object), name))
-        return PyObject_GenericSetAttr(object, name, value);
-    PyErr_Format(PyExc_AttributeError,
-                 "a session has no attribute %R, and would not store it; a field is session[%R], "
-                 "times are session.idle and the options of the store, and a subclass may declare "
-                 "attributes of its own",
-                 name, name);
-    return -1;
 }
 
 /* ---- The types ----------------------------------------------------------------------------- */
@@ -861,32 +344,18 @@ static PyMethodDef blocking_methods[] = {
 };
 
 static PyMethodDef methods[] = {
-    {"get", CORE_METHOD(get), METH_FASTCALL,
+    {"get", CORE_METHOD(core_mapping_get), METH_FASTCALL,
      "get($self, field, default=None, /)\n--\n\nThe field, or the default where there is none."},
-    {"incr", CORE_METHOD(incr), METH_VARARGS | METH_KEYWORDS,
+    {"incr", CORE_METHOD(core_mapping_incr), METH_VARARGS | METH_KEYWORDS,
      "incr($self, field, by=1)\n--\n\n"
      "Add to a whole number, or to 0 where there is no such field; what it is then. The save adds it\n"
      "to what another request has made of the field meanwhile, so none is lost and none counts twice."},
-    {"login", CORE_METHOD(login), METH_VARARGS | METH_KEYWORDS,
+    {"login", CORE_METHOD(core_session_login), METH_VARARGS | METH_KEYWORDS,
      "login($self, principal, *, carry)\n--\n\n"
      "With the next save: a new id, a new lifetime, and only the fields to carry."},
-    {"rotate", rotate, METH_NOARGS, "rotate($self)\n--\n\nWith the next save: a new id."},
+    {"rotate", core_session_rotate, METH_NOARGS,
+     "rotate($self)\n--\n\nWith the next save: a new id."},
     {NULL, NULL, 0, NULL},
-};
-
-static PyGetSetDef attributes[] = {
-    {"id", get_id, NULL, "For the cookie. A secret. None while it is not stored.", NULL},
-    {"_store", get_store, NULL, "What made it.", NULL},
-    {"public_id", get_public_id, NULL, "For logs. None while it is not stored.", NULL},
-    {"principal", get_principal, NULL, "Who is logged in, or None.", NULL},
-    {"new", get_new, NULL, "True until it is first saved.", NULL},
-    {"stale", get_stale, NULL, "True if its id was replaced moments ago.", NULL},
-    {"modified", get_modified, NULL, "True if a save would write.", NULL},
-    {"accessed", get_accessed, NULL, "True once it was looked at.", NULL},
-    {"idle", get_idle, set_idle, "Its idle timeout in seconds; None: until the deadline.", NULL},
-    {"created_ms", get_created_ms, NULL, "Since 1970; 0 while it is not stored.", NULL},
-    {"deadline_ms", get_deadline_ms, NULL, "Since 1970; 0 while it is not stored.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot slots[] = {
@@ -895,14 +364,14 @@ static PyType_Slot slots[] = {
     {Py_tp_dealloc, CORE_SLOT(dealloc)},
     {Py_tp_traverse, CORE_SLOT(traverse)},
     {Py_tp_clear, CORE_SLOT(clear)},
-    {Py_tp_iter, CORE_SLOT(iterate)},
-    {Py_tp_setattro, CORE_SLOT(set_attribute)},
+    {Py_tp_iter, CORE_SLOT(core_mapping_iterate)},
+    {Py_tp_setattro, CORE_SLOT(core_session_set_attribute)},
     {Py_tp_methods, methods},
-    {Py_tp_getset, attributes},
-    {Py_mp_subscript, CORE_SLOT(subscript)},
-    {Py_mp_ass_subscript, CORE_SLOT(assign)},
-    {Py_mp_length, CORE_SLOT(length)},
-    {Py_sq_contains, CORE_SLOT(contains)},
+    {Py_tp_getset, core_session_attributes},
+    {Py_mp_subscript, CORE_SLOT(core_mapping_subscript)},
+    {Py_mp_ass_subscript, CORE_SLOT(core_mapping_assign)},
+    {Py_mp_length, CORE_SLOT(core_mapping_length)},
+    {Py_sq_contains, CORE_SLOT(core_mapping_contains)},
     {0, NULL},
 };
 
@@ -929,20 +398,6 @@ static PyType_Spec blocking_spec = {
     .slots = blocking_slots,
 };
 
-static PyType_Slot names_slots[] = {
-    {Py_tp_dealloc, CORE_SLOT(names_dealloc)}, {Py_tp_traverse, CORE_SLOT(names_traverse)},
-    {Py_tp_clear, CORE_SLOT(names_clear)},     {Py_tp_iter, CORE_SLOT(PyObject_SelfIter)},
-    {Py_tp_iternext, CORE_SLOT(names_next)},   {0, NULL},
-};
-
-static PyType_Spec names_spec = {
-    .name = "coatcheck._core.session_iterator",
-    .basicsize = sizeof(struct names),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
-             Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = names_slots,
-};
-
 int core_session_init(PyObject *module, struct core_state *state)
 {
     state->base_session_type = core_type_add(module, &spec, NULL, 1);
@@ -951,6 +406,5 @@ int core_session_init(PyObject *module, struct core_state *state)
     state->session_type = core_type_add(module, &blocking_spec, state->base_session_type, 1);
     if (state->session_type == NULL)
         return -1;
-    state->names_type = core_type_add(module, &names_spec, NULL, 0);
-    return state->names_type == NULL ? -1 : 0;
+    return core_mapping_init(module, state);
 }

@@ -35,8 +35,13 @@ int core_session_init(PyObject *module, struct core_state *state);
 PyObject *core_session_make(struct core_store *store, struct coat_session *session, PyObject *id,
                             PyObject *on_error);
 
-/* A text that is an argument of this name, as the library takes it. NULL with an exception. */
-const char *core_argument_text(struct core_state *state, PyObject *text, const char *argument);
+/*
+ * Is it open, and in nobody's call; also load it, before its fields or what is known about it are
+ * used; also be writable, before a change. Each 0, or -1 with an exception.
+ */
+int core_session_ready(const struct core_session *s);
+int core_session_look(struct core_session *s);
+int core_session_look_to_change(struct core_session *s);
 
 /*
  * A save and a destroy, for the drivers, who run COAT_OP_SAVE or COAT_OP_DESTROY between the two

@@ -200,3 +200,10 @@ PyObject *core_text_read(const unsigned char *utf8, size_t len)
         Py_CLEAR(text);
     return text;
 }
+
+PyObject *core_text_or_none(const char *text)
+{
+    if (text == NULL)
+        Py_RETURN_NONE;
+    return PyUnicode_FromString(text);
+}

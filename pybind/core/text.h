@@ -9,6 +9,9 @@
  * UTF-8. */
 PyObject *core_text_read(const unsigned char *utf8, size_t len);
 
+/* The same of a C string that is known to be UTF-8; None for NULL. */
+PyObject *core_text_or_none(const char *text);
+
 /* What one character of a text can take in UTF-8: the bytes that it has in Python, and one more,
  * but no more than 4. */
 static inline size_t core_text_most(PyObject *text)
