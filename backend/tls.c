@@ -278,9 +278,9 @@ static int look_at(const char *option, const char *path, mode_t kind, struct coa
     if (number == EACCES || number == EPERM)
         return bad_file(option, path, "may not be read by this process; change its permissions",
                         err);
-    return coat_error_because(err, COAT_EUNAVAILABLE, "file",
-                              "option %s: %.120s cannot be opened: system error %d", option, path,
-                              number);
+    char name[192];
+    snprintf(name, sizeof name, "option %s: %.120s cannot be opened", option, path);
+    return coat_system_error(name, number, err);
 }
 
 static int trust(SSL_CTX *ctx, const struct coat_tls_options *o, struct coat_error *err)

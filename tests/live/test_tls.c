@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -297,6 +298,27 @@ static void wrong_files_are_told_apart(void **state)
                  "no tls_key_password is set");
     assert_fails(store_with(cert("client.crt"), cert("locked.key"), "wr0ng"), COAT_ECONFIG,
                  "password", "does not open it");
+}
+
+/* It has a socket, but no descriptor for the file. */
+static void a_file_that_this_process_cannot_open_for_now_says_nothing_of_the_server(void **state)
+{
+    (void)state;
+    struct rlimit limit, few;
+    struct simple_op s;
+    struct coat_store *store = store_at("127.0.0.1", port, NULL, NULL);
+    int lowest = dup(STDIN_FILENO);
+    assert_true(lowest >= 0 && close(lowest) == 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = (struct rlimit){(rlim_t)lowest + 1, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int rc = live_ask(store, "PING", &s);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(rc, COAT_EUNAVAILABLE);
+    assert_string_equal(s.loss.reason, "descriptors");
+    assert_non_null(strstr(s.loss.text, "option tls_ca_file"));
+    assert_int_equal(live_ask(store, "PING", &s), 0); /* at once: it does not count as down */
+    live_store_free(store);
 }
 
 static void a_pipe_in_the_place_of_a_file_is_no_trap(void **state)
@@ -644,6 +666,7 @@ int main(void)
         cmocka_unit_test(a_server_that_wants_our_certificate_gets_it),
         cmocka_unit_test(req_66_a_server_that_refuses_us_is_told_from_others),
         cmocka_unit_test(wrong_files_are_told_apart),
+        cmocka_unit_test(a_file_that_this_process_cannot_open_for_now_says_nothing_of_the_server),
         cmocka_unit_test(a_pipe_in_the_place_of_a_file_is_no_trap),
         cmocka_unit_test(files_are_read_again_for_each_connection),
         cmocka_unit_test(tickets_after_the_handshake_do_not_cost_the_connection),
