@@ -18,8 +18,8 @@
 #define INPUT_SLACK    ((size_t)256 << 10) /* an event loop reads so much, beyond one reply */
 #define KEEP_OUT_BYTES ((size_t)64 << 10)
 
-struct coat_place {
-    struct coat_place *next;
+struct coat_channel_place {
+    struct coat_channel_place *next;
     void *owner; /* NULL: it has left */
     const struct coat_command *commands;
     size_t count;
@@ -29,7 +29,7 @@ struct coat_place {
 
 /* First in, first out. */
 struct queue {
-    struct coat_place *first, **end;
+    struct coat_channel_place *first, **end;
 };
 
 struct coat_channel {
@@ -53,8 +53,8 @@ struct coat_channel {
     struct coat_bytes out;
     struct queue queue;
     struct queue lost;
-    struct coat_place *unsent; /* the first that was not sent */
-    struct coat_error why;     /* of what is lost */
+    struct coat_channel_place *unsent; /* the first that was not sent */
+    struct coat_error why;             /* of what is lost */
 };
 
 /* ---- New and free --------------------------------------------------------------------------- */
@@ -65,16 +65,16 @@ static void empty(struct queue *queue)
     queue->end = &queue->first;
 }
 
-static void append(struct queue *queue, struct coat_place *place)
+static void append(struct queue *queue, struct coat_channel_place *place)
 {
     place->next = NULL;
     *queue->end = place;
     queue->end = &place->next;
 }
 
-static struct coat_place *pop(struct queue *queue)
+static struct coat_channel_place *pop(struct queue *queue)
 {
-    struct coat_place *place = queue->first;
+    struct coat_channel_place *place = queue->first;
     queue->first = place->next;
     if (!queue->first)
         queue->end = &queue->first;
@@ -213,13 +213,13 @@ int coat_channel_accepts(struct coat_channel *c)
 /* ---- The queue ------------------------------------------------------------------------------ */
 
 int coat_channel_queue(struct coat_channel *c, const struct coat_hop *hop, int64_t deadline_ms,
-                       void *owner, struct coat_place **out, struct coat_error *err)
+                       void *owner, struct coat_channel_place **out, struct coat_error *err)
 {
-    struct coat_place *place = malloc(sizeof *place);
+    struct coat_channel_place *place = malloc(sizeof *place);
     *out = NULL;
     if (!place)
         return coat_error_nomem(err);
-    *place = (struct coat_place){
+    *place = (struct coat_channel_place){
         .owner = owner, .commands = hop->commands, .count = hop->count, .deadline_ms = deadline_ms};
     append(&c->queue, place);
     if (!c->unsent)
@@ -229,9 +229,9 @@ int coat_channel_queue(struct coat_channel *c, const struct coat_hop *hop, int64
 }
 
 /* Take one that was not sent out of the queue, and with it nobody's reply. */
-static void take_out(struct coat_channel *c, struct coat_place *place)
+static void take_out(struct coat_channel *c, struct coat_channel_place *place)
 {
-    struct coat_place **at = &c->queue.first;
+    struct coat_channel_place **at = &c->queue.first;
     while (*at != place)
         at = &(*at)->next;
     *at = place->next;
@@ -241,15 +241,15 @@ static void take_out(struct coat_channel *c, struct coat_place *place)
         c->unsent = place->next;
 }
 
-static int is_lost(const struct coat_channel *c, const struct coat_place *place)
+static int is_lost(const struct coat_channel *c, const struct coat_channel_place *place)
 {
-    const struct coat_place *at = c->lost.first;
+    const struct coat_channel_place *at = c->lost.first;
     while (at && at != place)
         at = at->next;
     return at != NULL;
 }
 
-void coat_channel_leave(struct coat_channel *c, struct coat_place *place)
+void coat_channel_leave(struct coat_channel *c, struct coat_channel_place *place)
 {
     place->owner = NULL;
     if (!place->sent && !is_lost(c, place)) {
@@ -375,7 +375,7 @@ int coat_channel_next(struct coat_channel *c, struct coat_event *event, void **o
     }
     if (c->begun < 2)
         return 0;
-    struct coat_place *place = pop(&c->queue);
+    struct coat_channel_place *place = pop(&c->queue);
     *event = (struct coat_event){
         .kind = COAT_EVENT_REPLIES, .replies = c->resp.replies, .count = place->count};
     *owner = place->owner;
@@ -391,7 +391,7 @@ int coat_channel_next(struct coat_channel *c, struct coat_event *event, void **o
 int64_t coat_channel_due(const struct coat_channel *c)
 {
     int64_t due_ms = c->state == COAT_CHANNEL_OPENING ? c->open_until_ms : INT64_MAX;
-    for (const struct coat_place *p = c->queue.first; p; p = p->next)
+    for (const struct coat_channel_place *p = c->queue.first; p; p = p->next)
         if (p->deadline_ms < due_ms)
             due_ms = p->deadline_ms;
     return due_ms;
@@ -405,13 +405,13 @@ static int timed_out(const struct coat_channel *c, const char *what, struct coat
 }
 
 /* All from this one on. */
-static void lose_from(struct coat_channel *c, struct coat_place **at)
+static void lose_from(struct coat_channel *c, struct coat_channel_place **at)
 {
-    struct coat_place *place = *at;
+    struct coat_channel_place *place = *at;
     *at = NULL;
     c->queue.end = at;
     while (place) {
-        struct coat_place *next = place->next;
+        struct coat_channel_place *next = place->next;
         if (c->unsent == place)
             c->unsent = NULL;
         append(&c->lost, place);
@@ -422,7 +422,7 @@ static void lose_from(struct coat_channel *c, struct coat_place **at)
 /* It is not connected yet, so nothing stands between the others and their replies. */
 static void lose_unsent(struct coat_channel *c, int64_t now_ms)
 {
-    struct coat_place *place = c->queue.first, *next;
+    struct coat_channel_place *place = c->queue.first, *next;
     for (; place; place = next) {
         next = place->next;
         if (place->deadline_ms <= now_ms) {
@@ -446,7 +446,7 @@ int coat_channel_expire(struct coat_channel *c, int64_t now_ms)
         lose_unsent(c, now_ms);
         return c->lost.first != NULL;
     }
-    struct coat_place **at = &c->queue.first;
+    struct coat_channel_place **at = &c->queue.first;
     while (*at && (*at)->deadline_ms > now_ms)
         at = &(*at)->next;
     if (!*at)
@@ -501,7 +501,7 @@ void coat_channel_broke(struct coat_channel *c, int number)
 int coat_channel_lost(struct coat_channel *c, int64_t now_ms, struct coat_event *event,
                       void **owner)
 {
-    struct coat_place *place;
+    struct coat_channel_place *place;
     do {
         if (!c->lost.first)
             return 0;
@@ -522,7 +522,7 @@ int coat_channel_lost(struct coat_channel *c, int64_t now_ms, struct coat_event 
 static int visit_queue(const struct queue *queue, int (*visit)(void *owner, void *user), void *user)
 {
     int rc = 0;
-    for (const struct coat_place *p = queue->first; p && rc == 0; p = p->next)
+    for (const struct coat_channel_place *p = queue->first; p && rc == 0; p = p->next)
         if (p->owner)
             rc = visit(p->owner, user);
     return rc;

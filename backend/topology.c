@@ -418,7 +418,7 @@ static int ask_by_shards(struct coat_topology *t)
 }
 
 /* A map under construction. */
-struct survey {
+struct drawing {
     struct coat_topology *topology;
     const struct coat_node *by;
     struct map *map;
@@ -427,15 +427,15 @@ struct survey {
 
 static int enter(void *user, const struct coat_serving *serving)
 {
-    struct survey *s = user;
+    struct drawing *d = user;
     struct coat_node *node;
-    int rc = coat_topology_node_at(s->topology, &serving->place, s->by, &node, s->err);
+    int rc = coat_topology_node_at(d->topology, &serving->place, d->by, &node, d->err);
     if (rc < 0)
         return rc;
-    uint16_t index = index_of(s->map, node);
+    uint16_t index = index_of(d->map, node);
     coat_node_release(node);
     for (unsigned slot = serving->first; slot <= serving->last; slot++)
-        s->map->owner[slot] = index;
+        d->map->owner[slot] = index;
     return 0;
 }
 
@@ -470,15 +470,15 @@ static int learn_map(struct coat_topology *t, const struct coat_node *by,
 {
     if (reply->kind == COAT_REPLY_ERROR)
         return refused(t, by, reply, err);
-    struct survey survey = {.topology = t, .by = by, .map = new_map(), .err = err};
-    if (!survey.map)
+    struct drawing drawing = {.topology = t, .by = by, .map = new_map(), .err = err};
+    if (!drawing.map)
         return coat_error_nomem(err);
-    int rc = is_shards(reply) ? coat_cluster_shards(reply, t->connect->tls.on, enter, &survey, err)
-                              : coat_cluster_slots(reply, enter, &survey, err);
+    int rc = is_shards(reply) ? coat_cluster_shards(reply, t->connect->tls.on, enter, &drawing, err)
+                              : coat_cluster_slots(reply, enter, &drawing, err);
     if (rc < 0)
-        free_map(survey.map);
+        free_map(drawing.map);
     else
-        set_map(t, by, survey.map);
+        set_map(t, by, drawing.map);
     return rc;
 }
 

@@ -27,7 +27,7 @@
 #include "api/courier.h"
 
 struct coat_channel;
-struct coat_place; /* of a hop in the queue */
+struct coat_channel_place; /* of a hop in the queue */
 
 enum coat_channel_state {
     COAT_CHANNEL_OPENING,
@@ -69,11 +69,11 @@ int coat_channel_accepts(struct coat_channel *channel);
  * 0 and *place, or COAT_ENOMEM.
  */
 int coat_channel_queue(struct coat_channel *channel, const struct coat_hop *hop,
-                       int64_t deadline_ms, void *owner, struct coat_place **place,
+                       int64_t deadline_ms, void *owner, struct coat_channel_place **place,
                        struct coat_error *err);
 
 /* The owner waits no longer. What was sent keeps its place: its replies are read and dropped. */
-void coat_channel_leave(struct coat_channel *channel, struct coat_place *place);
+void coat_channel_leave(struct coat_channel *channel, struct coat_channel_place *place);
 
 /*
  * It is connected: greet, with what the credentials callback says now. 0, or as

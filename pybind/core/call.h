@@ -8,7 +8,7 @@
 #include "api/courier.h"
 #include "session.h"
 
-struct coat_place;
+struct coat_channel_place;
 struct core_channel;
 struct core_driver;
 
@@ -43,7 +43,7 @@ struct core_call {
 
     /* Where it waits, which has a reference to it. */
     struct core_channel *channel; /* with its place there; else NULL */
-    struct coat_place *place;
+    struct coat_channel_place *place;
     struct core_call *next, **link; /* link not NULL: in the driver's list of those that pause */
 };
 

@@ -54,7 +54,7 @@ static int queue(struct bench *b)
     static const struct coat_arg word = {"PING", 4};
     static const struct coat_command command = {.args = &word, .count = 1};
     const struct coat_hop hop = {.node = b->node, .commands = &command, .count = 1};
-    struct coat_place *place;
+    struct coat_channel_place *place;
     int rc = coat_channel_queue(b->channel, &hop, coat_monotonic_ms() + 60000, b, &place, NULL);
     b->queued += rc == 0;
     return rc;

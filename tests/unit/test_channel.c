@@ -57,9 +57,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct coat_place *queue(struct bench *b, void *owner, int64_t in_ms)
+static struct coat_channel_place *queue(struct bench *b, void *owner, int64_t in_ms)
 {
-    struct coat_place *place;
+    struct coat_channel_place *place;
     assert_int_equal(
         coat_channel_queue(b->channel, &b->hop, coat_monotonic_ms() + in_ms, owner, &place, NULL),
         0);
@@ -171,9 +171,9 @@ static void who_leaves_keeps_the_place_that_was_sent_and_no_other(void **state)
 {
     struct bench *b = *state;
     become_ready(b);
-    struct coat_place *sent = queue(b, &one, 1000);
+    struct coat_channel_place *sent = queue(b, &one, 1000);
     assert_int_equal(output(b), 14);
-    struct coat_place *unsent = queue(b, &two, 1000);
+    struct coat_channel_place *unsent = queue(b, &two, 1000);
     queue(b, &three, 1000);
     coat_channel_leave(b->channel, sent);
     coat_channel_leave(b->channel, unsent);
