@@ -13,7 +13,6 @@
 #include "sentinel.h"
 #include "slot.h"
 
-#define NODES_MAX     1024 /* masters of a cluster; the protocol's own limit is near that */
 #define NOBODY        UINT16_MAX
 #define ASKING_MS     100   /* for so long, one who asks is expected to come back */
 #define LOOK_MS       5     /* who waits for what another asks looks as often */
@@ -24,8 +23,8 @@
 /* Who serves which slot of a cluster. */
 struct map {
     size_t count;
-    struct coat_node *nodes[NODES_MAX]; /* with a reference each */
-    uint16_t owner[COAT_SLOTS];         /* an index of nodes, or NOBODY */
+    struct coat_node *nodes[COAT_NODES_MAX]; /* with a reference each */
+    uint16_t owner[COAT_SLOTS];              /* an index of nodes, or NOBODY */
 };
 
 struct coat_topology {
@@ -70,7 +69,7 @@ static uint16_t index_of(struct map *map, struct coat_node *node)
     for (size_t i = 0; i < map->count; i++)
         if (map->nodes[i] == node)
             return (uint16_t)i;
-    if (map->count == NODES_MAX)
+    if (map->count == COAT_NODES_MAX)
         return NOBODY;
     coat_node_retain(node);
     map->nodes[map->count] = node;

@@ -42,6 +42,9 @@ int coat_topology_node_at(struct coat_topology *topology, const struct coat_plac
                           const struct coat_node *by, struct coat_node **out,
                           struct coat_error *err);
 
+/* Masters of a cluster; the protocol's own limit is near that. */
+enum { COAT_NODES_MAX = 1024 };
+
 /*
  * Every node that serves, with a reference each, `room` at most; how many. 0: not known yet, or
  * not said (redirects must do).

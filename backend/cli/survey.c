@@ -13,7 +13,7 @@
 #include "store.h"
 #include "topology.h"
 
-enum { NODES_MAX = 1024, KEYS_AT_ONCE = 500 };
+enum { KEYS_AT_ONCE = 500 };
 
 /* ---- Nodes ---------------------------------------------------------------------------------- */
 
@@ -23,10 +23,10 @@ int survey_begin(struct survey *survey, struct coat_store *store, struct coat_er
     int rc = coat_store_ping(store, err); /* now the topology is known */
     if (rc < 0)
         return rc;
-    survey->nodes = calloc(NODES_MAX, sizeof(struct coat_node *));
+    survey->nodes = calloc(COAT_NODES_MAX, sizeof(struct coat_node *));
     if (!survey->nodes)
         return coat_error_nomem(err);
-    survey->count = coat_topology_nodes(store->redis->topology, survey->nodes, NODES_MAX);
+    survey->count = coat_topology_nodes(store->redis->topology, survey->nodes, COAT_NODES_MAX);
     if (survey->count == 0) {
         survey_end(survey);
         return coat_error_because(err, COAT_EDENIED, "cluster",
