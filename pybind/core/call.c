@@ -37,12 +37,20 @@ static int owns_session(const struct core_call *call)
     return call->object == NULL || call->session != call->object->session;
 }
 
+static PyObject *new_future(const struct core_driver *driver)
+{
+    if (driver->create_future != NULL)
+        return PyObject_CallNoArgs(driver->create_future);
+    PyErr_SetString(PyExc_RuntimeError, "the driver's __init__ was not called");
+    return NULL;
+}
+
 /* A call with a new future; the use of the store is taken over, also on failure. */
 static struct core_call *new_call(struct core_driver *driver, enum core_call_kind kind,
                                   struct core_store *store)
 {
     PyTypeObject *type = driver->state->call_type;
-    PyObject *future = PyObject_CallNoArgs(driver->create_future);
+    PyObject *future = new_future(driver);
     struct core_call *call = future == NULL ? NULL : (struct core_call *)type->tp_alloc(type, 0);
 
     if (call == NULL) {

@@ -55,6 +55,7 @@ static void leave_driver(struct core_channel *self)
         at = &(*at)->next;
     if (*at != NULL) {
         *at = self->next;
+        self->next = NULL;
         Py_DECREF(self);
     }
     Py_DECREF(driver);

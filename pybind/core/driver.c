@@ -47,15 +47,25 @@ void core_driver_abandon(struct core_call *call)
 
 /* ---- Hops ----------------------------------------------------------------------------------- */
 
-/* The channel to a node, or NULL. */
+/*
+ * The channel to a node, or NULL. One that is worn out is closed on the way, which runs Python: by
+ * then the one behind it may have left the driver, too.
+ */
 static struct core_channel *channel_to(struct core_driver *driver, const struct coat_node *node)
 {
     struct core_channel *channel = driver->channels, *next;
+    int accepts = 0;
 
-    for (; channel != NULL; channel = next) {
+    Py_XINCREF(channel);
+    while (channel != NULL && !accepts) {
         next = channel->next;
-        if (coat_channel_node(channel->channel) == node && core_channel_accepts(channel))
-            break;
+        Py_XINCREF(next);
+        accepts = coat_channel_node(channel->channel) == node && core_channel_accepts(channel);
+        Py_DECREF(channel); /* that it has from the driver stays */
+        if (accepts)
+            Py_XDECREF(next);
+        else
+            channel = next;
     }
     return channel;
 }
@@ -354,12 +364,12 @@ static void expire(struct core_driver *driver, int64_t now_ms)
 {
     struct core_channel *channel = driver->channels, *next;
 
-    while (channel != NULL) {
-        Py_INCREF(channel);
-        core_channel_expire(channel, now_ms);
+    Py_XINCREF(channel);
+    for (; channel != NULL; channel = next) {
         next = channel->next;
+        Py_XINCREF(next);
+        core_channel_expire(channel, now_ms);
         Py_DECREF(channel);
-        channel = next;
     }
 }
 

@@ -350,7 +350,8 @@ def test_replies_of_cancelled_calls_are_dropped(run: Any, redis_server: RedisSer
             redis_server.pause()
             calls = [asyncio.ensure_future(store.load(one)) for _ in range(20)]
             last = asyncio.ensure_future(store.load(two))
-            await asyncio.sleep(0.05)
+            for _ in range(10):  # they begin, and are written together
+                await asyncio.sleep(0)
             for call in calls:
                 call.cancel()
             await asyncio.sleep(0)
@@ -802,18 +803,21 @@ def test_a_loop_that_was_closed_with_calls_under_way_can_be_collected(
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
         store = aio.Store(f"redis://127.0.0.1:{silent.getsockname()[1]}", prefix="test:")
 
         def use() -> None:
-            async def main() -> None:
+            async def main() -> socket.socket:
                 calls.append(asyncio.ensure_future(store.ping()))
-                await asyncio.sleep(0.02)
+                peer, _ = await loop.sock_accept(silent)
+                assert await loop.sock_recv(peer, 1)
+                return peer
 
             calls: list[asyncio.Future[None]] = []
             loop = new_loop()
             loop.set_exception_handler(lambda *_: None)
-            loop.run_until_complete(main())
-            loop.close()
+            with loop.run_until_complete(main()):
+                loop.close()
 
         use()
         asyncio.run(store.close())
@@ -852,6 +856,15 @@ def test_a_loop_that_was_closed_while_connecting_says_nothing_of_the_server(
         asyncio.run(store.ping())
     asyncio.run(store.close())
     gc.collect()
+
+
+def test_a_driver_that_was_not_initialised_says_so(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        async with aio.Store(redis_server.url, prefix="test:") as store:
+            with pytest.raises(RuntimeError, match="__init__"):
+                _core.Driver.__new__(_core.Driver).ping(store, None)
+
+    asyncio.run(main())
 
 
 def test_wrong_options_are_refused_as_by_the_blocking_store() -> None:
