@@ -22,6 +22,7 @@ from wsgiref.validate import validator
 import pytest
 from coatcheck import Store
 from coatcheck.wsgi import SessionMiddleware
+from faults import Loop
 from hypothesis import HealthCheck, settings
 
 PATIENCE_S = 10.0
@@ -56,6 +57,12 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
         assert time.monotonic() < end, f"waited in vain for {what}"
         time.sleep(0.005)
     return result
+
+
+def wait_for_a_later_ms() -> None:
+    """Until less than all of an idle timeout is left of what was just read or written."""
+    begun = time.monotonic_ns() // 1_000_000
+    wait_for(lambda: time.monotonic_ns() // 1_000_000 > begun + 1, "a later millisecond")
 
 
 _tests = itertools.count()
@@ -245,6 +252,14 @@ def redis_server(shared_redis_server: RedisServer) -> Iterator[RedisServer]:
         yield server
     finally:
         server.resume()
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[Loop]:
+    """In which proxies of faults.py run."""
+    loop = Loop()
+    yield loop
+    loop.close()
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from coatcheck import Store, StoreDenied
-from conftest import RedisServer, documented_acl
+from conftest import RedisServer, documented_acl, wait_for_a_later_ms
 
 COMMANDS = [word[1:] for word in documented_acl() if word.startswith("+")]
 
@@ -44,7 +43,7 @@ def touch(store: Store) -> None:
     session.save()
     again = store.load(session.id or "")
     assert again is not None
-    time.sleep(0.005)  # less than all of its idle time is left
+    wait_for_a_later_ms()
     again.save()
 
 

@@ -18,13 +18,6 @@ LOAD = ["GET", "PTTL"]
 Work = Callable[[Session], object]
 
 
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Loop]:
-    loop = Loop()
-    yield loop
-    loop.close()
-
-
 @pytest.fixture
 def proxy(redis_server: RedisServer, loop: Loop) -> Iterator[Proxy]:
     proxy = Proxy(loop, redis_server.path)

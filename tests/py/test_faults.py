@@ -25,7 +25,14 @@ from typing import Any
 
 import pytest
 from coatcheck import ForeignReply, StoreTimeout, StoreUnavailable, Uncertain
-from conftest import FEW_PERMISSIONS, PATIENCE_S, RedisClient, RedisServer, wait_for
+from conftest import (
+    FEW_PERMISSIONS,
+    PATIENCE_S,
+    RedisClient,
+    RedisServer,
+    wait_for,
+    wait_for_a_later_ms,
+)
 from drivers import DRIVERS, POOLED, Client, Held
 from faults import ALWAYS, PLAIN, Fault, Kind, Loop, Proxy, Side, Transport
 
@@ -67,13 +74,6 @@ def transport(
 @pytest.fixture(params=DRIVERS)
 def driver(request: pytest.FixtureRequest) -> Open:
     return DRIVERS[request.param]
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Loop]:
-    loop = Loop()
-    yield loop
-    loop.close()
 
 
 # ---- One place to fail ----------------------------------------------------------------------
@@ -284,7 +284,7 @@ class SaveUnknown(Save):
 class Touch(Call):
     def prepare(self) -> None:
         self.load()
-        time.sleep(0.002)  # less than all of the idle time is left
+        wait_for_a_later_ms()
 
     def make(self) -> str | None:
         return self.held.save()

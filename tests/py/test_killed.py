@@ -112,13 +112,6 @@ class Place:
             assert self.server.cli("PTTL", key) > 0, key
 
 
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Loop]:
-    loop = Loop()
-    yield loop
-    loop.close()
-
-
 @pytest.fixture
 def place(redis_server: RedisServer, loop: Loop) -> Iterator[Place]:
     proxy = Proxy(loop, redis_server.path)
