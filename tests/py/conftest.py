@@ -32,6 +32,11 @@ PATIENCE_S = 10.0
 FEW_PERMISSIONS = os.environ.get("COAT_TEST_ACL") == "1"
 ADMIN = ("admin", "of the tests")
 
+# Run by hand, too, the tests leave nothing among the sources.
+os.environ.setdefault(
+    "HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/hypothesis-coatcheck-{os.getuid()}"
+)
+
 # How long an example takes says more about the machine than about the code; and a store may be
 # the same for all examples.
 settings.register_profile(
