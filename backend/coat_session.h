@@ -58,9 +58,10 @@ COAT_API int coat_session_login(struct coat_session *s, const char *principal,
 COAT_API int coat_session_rotate(struct coat_session *s, struct coat_error *err);
 
 /*
- * End it at once, for every request that holds its id. 1, or 0 if it was gone already (a reply was
- * lost and the call repeated: perhaps by this very call); then it is a new, empty session, which
- * gets another id if something is stored. Otherwise it is as it was:
+ * End it at once, for every request that holds its id. 1, or 0 if it was gone already; where a
+ * reply was lost and the repeat finds it gone, 1, though another may have ended it in between. Then
+ * it is a new, empty session, which gets another id if something is stored. Otherwise it is as it
+ * was:
  *   COAT_EREPLACED    its id was replaced meanwhile: it lives on under the new one
  *   COAT_EUNCERTAIN   the reply was lost, and whether it was ended cannot be told
  * or a failure of coat_store.h.

@@ -89,8 +89,9 @@ COAT_API int coat_store_lock(struct coat_store *store, const char *id, struct co
                              struct coat_error *err);
 
 /*
- * End the session that an id opens: 1 if it did, 0 if it opens none. COAT_EUNCERTAIN: the reply
- * was lost, and whether it was ended cannot be told. Or a shared failure.
+ * End the session that an id opens: 1; 0 if it opens none. Where a reply was lost and the repeat
+ * finds none, 1, here and below: the send before has most likely ended it. COAT_EUNCERTAIN: no
+ * reply came, and whether it was ended cannot be told. Or a shared failure.
  */
 COAT_API int coat_store_destroy(struct coat_store *store, const char *id, struct coat_error *err);
 

@@ -121,9 +121,10 @@ static void answered(struct coat_session *s, const struct coat_reply *reply, str
         read_principal(reply, principal);
         leave(s, principal, 1, step);
     } else if (is_number && reply->integer == GONE) {
-        if (s->state == COAT_SESSION_UNLOADED)
+        int by_us = s->work.attempt.unclear; /* most likely, by the send whose reply was lost */
+        if (!by_us && s->state == COAT_SESSION_UNLOADED)
             coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
-        leave(s, s->principal, 0, step);
+        leave(s, s->principal, by_us, step);
     } else if (is_number && reply->integer == NOT_OPENED) {
         not_opened(s, step, err);
     } else {

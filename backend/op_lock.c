@@ -85,7 +85,9 @@ static void wait(struct coat_session *s, int64_t monotonic_ms, struct coat_step 
                                            s->lock.token[0] % s->lock.wait_ms};
 }
 
-/* Where there is no session after all, the lock is given back; after a failure it ends by itself.
+/*
+ * Where there is no session after all, or it cannot be loaded, the lock is given back, lest others
+ * wait for nothing. Where time is over, or the connection out of step, it ends by itself.
  */
 static void load(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
                  struct coat_error *err)
@@ -95,17 +97,24 @@ static void load(struct coat_session *s, const struct coat_event *event, struct 
     if (step->kind != COAT_STEP_DONE || step->rc == 1)
         return;
     s->lock.held = 0;
-    if (step->rc < 0)
-        return;
     s->lock.rc = step->rc;
+    if (step->rc < 0 && (event->final || step->close))
+        return;
+    if (err && step->rc < 0)
+        s->lock.why = *err;
     s->lock.phase = UNDOING;
     send_unlock(s, step);
 }
 
-static void undone(struct coat_session *s, const struct coat_event *event, struct coat_step *step)
+static void undone(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                   struct coat_error *err)
 {
-    if (coat_attempt_take(&s->work.attempt, event, step, NULL) != 0)
-        fail(s, step, s->lock.rc);
+    if (coat_attempt_take(&s->work.attempt, event, step, NULL) == 0)
+        return;
+    if (err && s->lock.rc < 0)
+        *err = s->lock.why;
+    coat_session_done(s, step, 0); /* what the load has met was counted when it ended */
+    step->rc = s->lock.rc;
 }
 
 static void not_had(struct coat_session *s, struct coat_step *step, struct coat_error *err)
@@ -171,5 +180,5 @@ void coat_lock_step(struct coat_op *op, const struct coat_event *event, struct c
     else if (s->lock.phase == LOADING)
         load(s, event, step, err);
     else
-        undone(s, event, step);
+        undone(s, event, step, err);
 }

@@ -17,8 +17,8 @@ enum { CREATE_TRIES = 3 };
 static int gone(const struct coat_session *s, struct coat_error *err)
 {
     return coat_error_set(err, COAT_EGONE,
-                          "session %s has ended meanwhile, by a logout or by its time, and nothing "
-                          "was written",
+                          "session %s has ended meanwhile, by a logout or by its time, and what "
+                          "was changed in it has gone with it",
                           s->keys.public_id);
 }
 

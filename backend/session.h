@@ -34,7 +34,8 @@ struct coat_lock_of_session {
     unsigned char token[16];
     int held;
     int phase, losses, rc;
-    int64_t wait_ms; /* that the last wait took at most */
+    int64_t wait_ms;       /* that the last wait took at most */
+    struct coat_error why; /* the caller's: why it was not loaded, while the lock is given back */
 };
 
 /*

@@ -61,6 +61,7 @@ class Session(Fields):
     async def destroy(self) -> bool:
         """End it at once, for every request that holds its id; False if it was gone already.
 
+        True as well if a reply was lost and the repeat finds it gone: most likely by this call.
         Afterwards it is a new, empty session, which gets another id if something is stored.
         """
         public_id = self.public_id

@@ -79,7 +79,7 @@ class Conflict(Error):
 
 
 class SessionGone(Error):
-    """The session was ended meanwhile; nothing was written."""
+    """The session was ended meanwhile, and what was changed in it has gone with it."""
 
     #: True where a login or a privilege change replaced its id: it lives on under another one.
     replaced: bool = False

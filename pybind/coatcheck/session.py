@@ -193,6 +193,7 @@ class Session(Fields, _core.Session):
     def destroy(self) -> bool:
         """End it at once, for every request that holds its id; False if it was gone already.
 
+        True as well if a reply was lost and the repeat finds it gone: most likely by this call.
         Afterwards it is a new, empty session, which gets another id if something is stored. Where a
         login had replaced the id that a request came with, nothing was ended: one that was not
         loaded is then `stale`, for one that was loaded SessionGone is raised.

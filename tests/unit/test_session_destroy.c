@@ -191,6 +191,32 @@ static void a_logout_may_be_repeated(void **state)
     script_lost(&t, MAYBE_SENT);
     t.now_ms += 1000;
     script_sent(&t, 0, "EVALSHA", ANY, ANY, ANY, ANY, ANY, "1700000000000", NULL);
+    script_answer(&t, STORED(&rec));
+    script_done(&t, 1);
+    script_release(&t);
+}
+
+/* Most likely by the send before; that it surely ended nothing can be told only where none went. */
+static void what_a_repeat_finds_gone_was_ended(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec;
+    script_create(&t, &rec);
+    script_start(&t, COAT_OP_DESTROY);
+    script_lost(&t, MAYBE_SENT);
+    script_answer(&t, INTEGER(0));
+    script_done(&t, 1);
+    assert_int_equal(coat_session_is_new(t.s), 1);
+    script_release(&t);
+    unloaded(&t, &rec);
+    script_lost(&t, MAYBE_SENT);
+    script_answer(&t, INTEGER(0));
+    script_done(&t, 1);
+    assert_int_equal(coat_store_count(&t.store, COAT_COUNT_UNKNOWN_ID), 0);
+    script_release(&t);
+    unloaded(&t, &rec);
+    script_lost(&t, UNSENT);
     script_answer(&t, INTEGER(0));
     script_done(&t, 0);
     script_release(&t);
@@ -256,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_dead_id_ends_nothing_and_is_counted),
         cmocka_unit_test(req_70_a_logout_without_an_answer_says_so),
         cmocka_unit_test(a_logout_may_be_repeated),
+        cmocka_unit_test(what_a_repeat_finds_gone_was_ended),
         cmocka_unit_test(a_script_that_the_server_lacks_is_sent_in_full),
         cmocka_unit_test(replies_that_no_logout_gets_are_foreign),
         cmocka_unit_test(refusals_are_told),

@@ -137,6 +137,44 @@ static void where_there_is_no_session_the_lock_is_given_back(void **state)
     script_release(&l.t);
 }
 
+static void where_it_cannot_be_loaded_the_lock_is_given_back(void **state)
+{
+    (void)state;
+    struct locking l;
+    begin(&l);
+    script_answer(&l.t, OK);
+    script_replies(&l.t, 2, REFUSED("NOPERM no"), INTEGER(1800000));
+    script_sent(&l.t, 0, "EVALSHA", coat_script_unlock.sha1, "1", ANY, ANY, NULL);
+    assert_memory_equal(script_arg(&l.t, 0, 4).bytes, l.token, TOKEN_LEN);
+    script_lost(&l.t, MAYBE_SENT);
+    script_answer(&l.t, INTEGER(1));
+    script_done(&l.t, COAT_EDENIED);
+    script_release(&l.t);
+    begin(&l);
+    script_answer(&l.t, OK);
+    script_replies(&l.t, 2, BULK("no record", 9), INTEGER(1800000));
+    script_answer(&l.t, INTEGER(1));
+    script_done(&l.t, COAT_ECORRUPT);
+    assert_int_equal(coat_store_count(&l.t.store, COAT_COUNT_CORRUPT), 1);
+    script_release(&l.t);
+}
+
+static void where_time_is_over_the_lock_ends_by_itself(void **state)
+{
+    (void)state;
+    struct locking l;
+    begin(&l);
+    script_answer(&l.t, OK);
+    script_lost(&l.t, MAYBE_SENT | FINAL);
+    script_done(&l.t, COAT_EUNAVAILABLE);
+    script_release(&l.t);
+    begin(&l);
+    script_answer(&l.t, OK);
+    script_replies(&l.t, 2, OK, INTEGER(1800000)); /* of another request */
+    script_done(&l.t, COAT_EFOREIGN);
+    script_release(&l.t);
+}
+
 static void replies_that_no_lock_gets_are_foreign(void **state)
 {
     (void)state;
@@ -235,6 +273,8 @@ int main(void)
         cmocka_unit_test(a_try_without_an_answer_is_repeated_with_another_token),
         cmocka_unit_test(req_65_a_wait_beyond_the_deadline_is_a_timeout_of_the_lock),
         cmocka_unit_test(where_there_is_no_session_the_lock_is_given_back),
+        cmocka_unit_test(where_it_cannot_be_loaded_the_lock_is_given_back),
+        cmocka_unit_test(where_time_is_over_the_lock_ends_by_itself),
         cmocka_unit_test(replies_that_no_lock_gets_are_foreign),
         cmocka_unit_test(a_loaded_session_cannot_be_locked_any_more),
         cmocka_unit_test(req_64_a_save_sends_the_token_and_lands_only_with_it),
