@@ -15,8 +15,7 @@
 #include "store.h"
 #include "system_error.h"
 
-#define INPUT_SLACK    ((size_t)256 << 10) /* an event loop reads so much, beyond one reply */
-#define KEEP_OUT_BYTES ((size_t)64 << 10)
+#define INPUT_SLACK ((size_t)256 << 10) /* an event loop reads so much, beyond one reply */
 
 struct coat_channel_place {
     struct coat_channel_place *next;
@@ -291,7 +290,7 @@ int coat_channel_output(struct coat_channel *c, const char **bytes, size_t *len,
                         struct coat_error *err)
 {
     int rc = 0;
-    if (c->out.size > KEEP_OUT_BYTES || c->state == COAT_CHANNEL_OPENING)
+    if (c->out.size > COAT_KEEP_BYTES || c->state == COAT_CHANNEL_OPENING)
         coat_bytes_wipe(&c->out);
     c->out.len = 0;
     if (c->state == COAT_CHANNEL_OPENING && c->greeting_due)

@@ -5,7 +5,6 @@
 #include "api/error.h"
 #include "clock.h"
 
-#define KEEP_OUT_BYTES ((size_t)64 << 10)
 #define READ_BYTES     ((size_t)16 << 10)
 #define GREETING_BYTES ((size_t)1 << 20) /* of replies: more is no greeting */
 
@@ -183,7 +182,7 @@ int coat_conn_send(struct coat_conn *conn, const struct coat_command *commands, 
     int rc = transmit(conn, terms->deadline_ms, err);
     if (rc < 0)
         return failed(conn, rc);
-    if (conn->out.size > KEEP_OUT_BYTES)
+    if (conn->out.size > COAT_KEEP_BYTES)
         coat_bytes_wipe(&conn->out);
     conn->state = COAT_CONN_READING;
     return 0;

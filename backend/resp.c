@@ -8,7 +8,6 @@
 
 #include "api/error.h"
 
-#define KEEP_BYTES    ((size_t)64 << 10) /* memory beyond this is given back after a pipeline */
 #define PIPELINE_MAX  ((size_t)1 << 30)
 #define BLOCK_BYTES   ((size_t)4096)
 #define LENGTH_DIGITS 24 /* "$" or "*", a number, CRLF */
@@ -81,11 +80,11 @@ int coat_resp_format(struct coat_bytes *to, const struct coat_command *commands,
     size_t size = formatted_size(commands, count);
     if (size == SIZE_MAX)
         return too_much(err);
-    if (size > to->size || to->size > KEEP_BYTES) {
+    if (size > to->size || to->size > COAT_KEEP_BYTES) {
         char *at = malloc(size ? size : 1);
         if (!at)
             return coat_error_nomem(err);
-        free(to->at);
+        coat_bytes_wipe(to);
         to->at = at;
         to->size = size;
     }
@@ -162,7 +161,7 @@ static void forget_replies(struct coat_resp *resp)
     struct coat_block *kept = NULL, *next;
     for (struct coat_block *block = resp->blocks; block; block = next) {
         next = block->next;
-        if (!kept && block->size <= KEEP_BYTES) {
+        if (!kept && block->size <= COAT_KEEP_BYTES) {
             kept = block;
             kept->next = NULL;
             kept->used = 0;
@@ -318,7 +317,7 @@ size_t coat_resp_rest(const struct coat_resp *resp)
 int coat_resp_begin(struct coat_resp *resp, size_t count, struct coat_error *err)
 {
     size_t rest = coat_resp_rest(resp);
-    if (resp->bytes > KEEP_BYTES && rest == 0) /* its buffer has grown with them */
+    if (resp->bytes > COAT_KEEP_BYTES && rest == 0) /* its buffer has grown with them */
         drop_reader(resp);
     forget_replies(resp);
     resp->bytes = rest;

@@ -9,6 +9,9 @@
 
 #include "api/op.h"
 
+/* Of what a connection has used, memory beyond this is given back. */
+#define COAT_KEEP_BYTES ((size_t)64 << 10)
+
 /* What no reply of ours comes near; beyond it the peer does not speak our protocol. */
 #define COAT_RESP_ITEMS_MAX 65536u /* array members in all replies of a pipeline */
 #define COAT_RESP_DEPTH_MAX 4u     /* arrays within each other */
