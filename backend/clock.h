@@ -18,7 +18,7 @@ static inline int64_t coat_monotonic_ms(void)
     return coat_clock_ms(CLOCK_MONOTONIC);
 }
 
-/* The same clock, more finely. */
+/* The same clock, in microseconds: to measure, and for short waits. */
 static inline int64_t coat_monotonic_us(void)
 {
     struct timespec t;

@@ -3,7 +3,7 @@
  * the replies come back in the same order. Without I/O: a driver with an event loop connects,
  * sends what is to be sent and brings what came. Not installed.
  *
- *     rc = coat_channel_new(&channel, node, &options, err);    may fail at once, see health.h
+ *     rc = coat_channel_new(&channel, store, node, err);    may fail at once, see health.h
  *     ... connect, with TLS if target.tls says so ...
  *     rc = coat_channel_greet(channel, err);
  *     while (coat_channel_output(channel, &bytes, &len, err) > 0)

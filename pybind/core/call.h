@@ -30,7 +30,7 @@ struct core_call {
     PyObject_HEAD struct core_driver *driver;
     enum core_call_kind kind;
     struct core_store *store;     /* in use; NULL: the call is over */
-    struct core_session *object;  /* SAVE, DESTROY: busy; else NULL */
+    struct core_session *object;  /* SAVE, UPDATE, UNLOCK, DESTROY: busy; else NULL */
     struct coat_session *session; /* what the operation is on, or NULL */
     struct coat_index_op *index;  /* LIST, DESTROY_ONE, DESTROY_ALL: the operation; else NULL */
     struct coat_ping ping;
