@@ -96,8 +96,8 @@ void coat_attempt_number(struct coat_attempt *a, int64_t number)
 
 void coat_attempt_run(struct coat_attempt *a, const struct coat_script *script, int keys)
 {
-    static const char *const COUNT[] = {"0", "1", "2"};
-    assert(0 < keys && keys <= 2 && (!a->script || a->script == script));
+    static const char *const COUNT[] = {"0", "1", "2", "3"};
+    assert(0 < keys && keys <= 3 && (!a->script || a->script == script));
     a->script = script;
     coat_attempt_command(a, "EVALSHA");
     coat_attempt_word(a, script->sha1);
@@ -112,12 +112,30 @@ void coat_attempt_script(struct coat_attempt *a, const struct coat_script *scrip
     coat_attempt_arg(a, keys->lock, keys->len);
 }
 
+void coat_attempt_confirm(struct coat_attempt *a, int64_t replicas)
+{
+    a->confirm = replicas;
+}
+
+void coat_attempt_mark(struct coat_attempt *a, const struct coat_keys *keys, int64_t replicas)
+{
+    coat_attempt_key(a, keys->marker, keys->len);
+    coat_attempt_command(a, "SET");
+    coat_attempt_arg(a, keys->marker, keys->len);
+    coat_attempt_word(a, "");
+    coat_attempt_word(a, "PX");
+    coat_attempt_word(a, "1000");
+    coat_attempt_confirm(a, replicas);
+}
+
 /* ---- Sending it, and what comes back ------------------------------------------------------- */
 
 static void say_send(struct coat_attempt *a, struct coat_step *step)
 {
-    *step =
-        (struct coat_step){.kind = COAT_STEP_SEND, .commands = commands_of(a), .count = a->count};
+    *step = (struct coat_step){.kind = COAT_STEP_SEND,
+                               .commands = commands_of(a),
+                               .count = a->count,
+                               .confirm = a->confirm};
 }
 
 void coat_attempt_send(struct coat_attempt *a, struct coat_step *step)
@@ -132,6 +150,23 @@ int coat_attempt_uncertain(const char *why, struct coat_error *err)
                               "the reply to a write was lost, and whether it was done cannot be "
                               "told; load the session again to see (%.120s)",
                               why);
+}
+
+int coat_attempt_confirmed(const struct coat_attempt *a, const struct coat_event *event,
+                           struct coat_error *err)
+{
+    if (a->confirm == 0 || event->confirmed >= a->confirm)
+        return 0;
+    if (event->confirmed < 0)
+        return coat_error_because(err, COAT_EUNCERTAIN, "confirm",
+                                  "it was written, but the server does not say whether a replica "
+                                  "has it, so a failover may undo it; our user of Redis needs the "
+                                  "command WAIT");
+    return coat_error_because(err, COAT_EUNCERTAIN, "confirm",
+                              "it was written, but %" PRId64 " replicas had it in time, and the "
+                              "option confirm asks for %" PRId64 ", so a failover may undo it; "
+                              "see whether the replicas are up",
+                              event->confirmed, a->confirm);
 }
 
 int coat_attempt_foreign(struct coat_error *err)

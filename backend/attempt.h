@@ -20,6 +20,8 @@
 #include "api/op.h"
 #include "script.h"
 
+struct coat_keys;
+
 enum {
     COAT_ATTEMPT_ARGS = 9,     /* without coat_attempt_reserve */
     COAT_ATTEMPT_COMMANDS = 2, /* likewise */
@@ -44,6 +46,7 @@ struct coat_attempt {
     size_t arg_count, count;
     struct coat_arg key; /* of the commands that are added next */
     enum coat_effect effect;
+    int64_t confirm; /* replicas that are to have it; 0: none is asked */
     const struct coat_script *script;
     char numbers[COAT_ATTEMPT_NUMBERS][24];
     size_t number_count;
@@ -80,9 +83,18 @@ void coat_attempt_number(struct coat_attempt *a, int64_t number); /* two in an a
 void coat_attempt_run(struct coat_attempt *a, const struct coat_script *script, int keys);
 
 /* The same on the record and the lock of a session; ARGV follow. */
-struct coat_keys;
 void coat_attempt_script(struct coat_attempt *a, const struct coat_script *script,
                          const struct coat_keys *keys);
+
+/* Wait for so many replicas, too; 0: for none. Each time it is sent, on the same connection. */
+void coat_attempt_confirm(struct coat_attempt *a, int64_t replicas);
+
+/*
+ * A write of no meaning, for replicas to confirm: what they are to have was written already, but
+ * perhaps on another connection, and a WAIT there is for the writes of its own. The marker goes by
+ * itself, after a second.
+ */
+void coat_attempt_mark(struct coat_attempt *a, const struct coat_keys *keys, int64_t replicas);
 
 /* Fill in the step that sends it. */
 void coat_attempt_send(struct coat_attempt *a, struct coat_step *step);
@@ -94,6 +106,13 @@ void coat_attempt_send(struct coat_attempt *a, struct coat_step *step);
  */
 int coat_attempt_take(struct coat_attempt *a, const struct coat_event *event,
                       struct coat_step *step, struct coat_error *err);
+
+/*
+ * For replies that coat_attempt_take found good, and which say that it was done: 0 if as many
+ * replicas have it as coat_attempt_confirm wants, else COAT_EUNCERTAIN.
+ */
+int coat_attempt_confirmed(const struct coat_attempt *a, const struct coat_event *event,
+                           struct coat_error *err);
 
 /* COAT_EUNCERTAIN; why: what happened, for the message. */
 int coat_attempt_uncertain(const char *why, struct coat_error *err);

@@ -10,10 +10,13 @@
  *     anonymous_idle   the same until somebody logs in, so that visitors who do not come back take
  *                      little room. "none": as idle
  *     preset           idle and lifetime as in NIST SP 800-63, where these are not given: "aal1"
- * (none and 30 days), "aal2" (1 hour and 24 hours), "aal3" (15 minutes and 12 hours) not_before
- * seconds since 1970: sessions that were created earlier are over. After an incident, or a restored
- * backup. "none" renew            seconds after which an id is renewed: a save gives the session
- * another one, and the old one works until `grace` after that was first used. "none" grace 10
+ *                      (none and 30 days), "aal2" (1 hour and 24 hours), "aal3" (15 minutes and
+ *                      12 hours)
+ *     not_before       seconds since 1970: sessions that were created earlier are over. After an
+ *                      incident, or a restored backup. "none"
+ *     renew            seconds after which an id is renewed: a save gives the session another one,
+ *                      and the old one works until `grace` after that was first used. "none"
+ *     grace            seconds for which an id works beside the one that took its place. 10
  *     lock_ttl         seconds after which the lock of a session ends by itself. 30
  *     timeout          seconds for a whole call, connecting and retries included. 1.0
  *     connect_timeout  seconds of these for connecting. Half of timeout, at most 0.5
@@ -26,6 +29,8 @@
  *     max_sessions     how many sessions a principal may have at once; "none": any number. none
  *     on_max           a login beyond that: "evict" ends the session that would end first,
  *                      "refuse" fails. evict
+ *     confirm          how many replicas must have a login, a logout, a rotation or the end of
+ *                      other sessions before the call returns; fewer in time: COAT_EUNCERTAIN. 0
  *     show             names of fields, with commas between, that a list of the sessions of a
  *                      principal shows
  *     max_bytes, max_depth, max_fields, max_items    limits of a session; "none" lifts one
@@ -53,9 +58,9 @@
  *
  * Times are decimal seconds: idle from 1 to 2147483647 and lifetime from 1 to 34560000 (400 days),
  * both whole; timeout and connect_timeout from 0.001 to 3600, stale from 0 to 3600.
- * max_connections goes to 4096, max_sessions to 10000, touch_below from 0.001 to 1, max_bytes to
- * 512 MiB, max_depth to 1024. A connect_timeout longer than timeout is cut down to it, unless both
- * were set: then the store is not opened.
+ * max_connections goes to 4096, max_sessions to 10000, confirm to 100, touch_below from 0.001 to 1,
+ * max_bytes to 512 MiB, max_depth to 1024. A connect_timeout longer than timeout is cut down to it,
+ * unless both were set: then the store is not opened.
  *
  * The same names are URL parameters (?idle=600), and with the prefix COATCHECK_ and in capitals
  * environment variables (an empty one counts as not set; one that is no option's is an error). An

@@ -1,6 +1,7 @@
 #include "api/courier.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -107,8 +108,8 @@ void coat_courier_release(struct coat_courier *c)
 
 /* ---- The operation -------------------------------------------------------------------------- */
 
-/* What three commands for each parcel take is more than each of the three below. */
-#define PARCELS_MAX (PTRDIFF_MAX / (3 * sizeof(struct coat_command)))
+/* What four commands for each parcel take is more than each of the three below. */
+#define PARCELS_MAX (PTRDIFF_MAX / (4 * sizeof(struct coat_command)))
 _Static_assert(sizeof(struct coat_parcel) <= 3 * sizeof(struct coat_command) &&
                    sizeof(struct coat_reply) <= 3 * sizeof(struct coat_command),
                "so many parcels, and as many replies, have a size, too");
@@ -122,7 +123,7 @@ static int make_room(struct coat_courier *c, size_t count, struct coat_error *er
         return coat_error_nomem(err);
     free_room(c);
     c->parcels = calloc(count, sizeof *c->parcels);
-    c->commands = calloc(2 * count + 1, sizeof *c->commands);
+    c->commands = calloc(2 * count + COAT_COURIER_EXTRA, sizeof *c->commands);
     c->replies = calloc(count, sizeof *c->replies);
     if (!c->parcels || !c->commands || !c->replies) {
         free_room(c);
@@ -183,6 +184,7 @@ static void tell(struct coat_courier *c, struct coat_event event, struct coat_ho
         c->count = c->step.count;
         memset(c->parcels, 0, c->count * sizeof *c->parcels); /* of the step before, or never set */
         c->redirects = c->pauses = c->answered = 0;
+        c->confirmed = INT64_MAX;
         c->why.code = 0;
         c->state = OURS;
     }
@@ -255,13 +257,45 @@ static int add_nonce(struct coat_courier *c, struct coat_error *err)
     return 0;
 }
 
-static int is_nonce(const struct coat_courier *c, const struct coat_event *event)
+/*
+ * WAIT waits for the writes of its own connection, so it stands in the pipeline of these. It is
+ * given most of the time that is left, so that its answer, too few, still comes in time.
+ */
+static void add_wait(struct coat_courier *c)
+{
+    int64_t left_ms = c->deadline_ms - c->monotonic_ms;
+    int64_t numbers[2] = {c->step.confirm, left_ms > 4 ? left_ms - left_ms / 4 : 1};
+    c->wait[0] = (struct coat_arg){"WAIT", 4};
+    for (size_t i = 0; i < 2; i++) {
+        char *text = c->wait_numbers[i];
+        int len = snprintf(text, sizeof c->wait_numbers[i], "%" PRId64, numbers[i]);
+        c->wait[i + 1] = (struct coat_arg){text, (size_t)len};
+    }
+    add(c, (struct coat_command){.args = c->wait, .count = 3});
+}
+
+static int is_nonce(const struct coat_courier *c, const struct coat_reply *reply)
+{
+    return reply->kind == COAT_REPLY_BULK && reply->len == sizeof c->nonce - 1 &&
+           memcmp(reply->bytes, c->nonce, reply->len) == 0;
+}
+
+/* 1 if the replies can be those to the present hop. */
+static int fits(const struct coat_courier *c, const struct coat_event *event)
 {
     if (event->count != c->hop_count)
         return 0;
-    const struct coat_reply *last = &event->replies[event->count - 1];
-    return !c->has_nonce || (last->kind == COAT_REPLY_BULK && last->len == sizeof c->nonce - 1 &&
-                             memcmp(last->bytes, c->nonce, last->len) == 0);
+    const struct coat_reply *end = event->replies + event->count;
+    if (c->has_nonce && !is_nonce(c, --end))
+        return 0;
+    return !c->has_wait || (--end)->kind == COAT_REPLY_INTEGER || end->kind == COAT_REPLY_ERROR;
+}
+
+/* How many replicas have the writes of the present hop; -1: the server did not say. */
+static int64_t confirmed(const struct coat_courier *c, const struct coat_event *event)
+{
+    const struct coat_reply *wait = &event->replies[event->count - 1 - (size_t)c->has_nonce];
+    return !c->has_wait ? INT64_MAX : wait->kind == COAT_REPLY_INTEGER ? wait->integer : -1;
 }
 
 /*
@@ -272,6 +306,9 @@ static void send_hop(struct coat_courier *c, int state, struct coat_hop *hop,
                      struct coat_error *err)
 {
     struct coat_error why;
+    c->has_wait = state == SENT && c->step.confirm > 0;
+    if (c->has_wait)
+        add_wait(c);
     c->has_nonce = c->verify && !(state == ASKED && coat_topology_asks_sentinels(c->topology));
     if (c->has_nonce && add_nonce(c, &why) < 0) {
         give_up(c, &why, hop, err);
@@ -281,6 +318,7 @@ static void send_hop(struct coat_courier *c, int state, struct coat_hop *hop,
                              .node = c->node,
                              .commands = c->commands,
                              .count = c->hop_count,
+                             .waits = c->has_wait,
                              .close = c->close};
     c->close = 0;
     c->state = state;
@@ -344,7 +382,10 @@ static void hand_over(struct coat_courier *c, struct coat_hop *hop, struct coat_
     for (size_t i = 0; i < c->count; i++)
         c->replies[i] = *c->parcels[i].reply;
     tell(c,
-         (struct coat_event){.kind = COAT_EVENT_REPLIES, .replies = c->replies, .count = c->count},
+         (struct coat_event){.kind = COAT_EVENT_REPLIES,
+                             .replies = c->replies,
+                             .count = c->count,
+                             .confirmed = c->confirmed},
          hop, err);
 }
 
@@ -410,7 +451,7 @@ static void answered_question(struct coat_courier *c, const struct coat_event *e
     if (event->kind == COAT_EVENT_LOST) {
         why = *event->why;
         rc = why.code;
-    } else if (!is_nonce(c, event)) {
+    } else if (!fits(c, event)) {
         rc = coat_attempt_foreign(&why);
         c->close = 1;
     } else {
@@ -524,7 +565,7 @@ static void replies_came(struct coat_courier *c, const struct coat_event *event,
     struct coat_error why;
     const struct coat_reply *reply = event->replies;
     enum verdict worst = ANSWER;
-    if (!is_nonce(c, event)) {
+    if (!fits(c, event)) {
         foreign(c, hop, err);
         return;
     }
@@ -532,11 +573,14 @@ static void replies_came(struct coat_courier *c, const struct coat_event *event,
         c->whole = judge(c, &reply[i]) == ANSWER;
     if (c->whole) { /* as nearly always: nothing to keep, nothing to copy */
         tell(c,
-             (struct coat_event){
-                 .kind = COAT_EVENT_REPLIES, .replies = event->replies, .count = c->count},
+             (struct coat_event){.kind = COAT_EVENT_REPLIES,
+                                 .replies = event->replies,
+                                 .count = c->count,
+                                 .confirmed = confirmed(c, event)},
              hop, err);
         return;
     }
+    int carried_out = 0; /* some of it, here */
     for (size_t i = 0; i < c->count; i++) {
         struct coat_parcel *p = &c->parcels[i];
         if (!p->sent)
@@ -548,7 +592,10 @@ static void replies_came(struct coat_courier *c, const struct coat_event *event,
             return;
         }
         worst = verdict > worst ? verdict : worst;
+        carried_out |= verdict == ANSWER;
     }
+    if (carried_out && confirmed(c, event) < c->confirmed)
+        c->confirmed = confirmed(c, event);
     c->redirects += worst == REDIRECT;
     c->state = OURS;
     if (c->redirects > REDIRECTS_MAX)

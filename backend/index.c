@@ -182,6 +182,15 @@ int coat_index_end(struct coat_index *x, enum coat_effect effect, struct coat_er
     return rc;
 }
 
+int coat_index_mark(struct coat_index *x, struct coat_error *err)
+{
+    int rc = coat_attempt_reserve(&x->attempt, x->piece_count, 5 * x->piece_count, err);
+    coat_attempt_begin(&x->attempt, COAT_WRITES, NULL, 0);
+    for (size_t i = 0; rc == 0 && i < x->piece_count; i++)
+        coat_attempt_mark(&x->attempt, &x->piece[i].keys, x->store->options->confirm);
+    return rc < 0 ? rc : 1;
+}
+
 int coat_index_is_end(const struct coat_reply *reply)
 {
     return reply->kind == COAT_REPLY_INTEGER && -1 <= reply->integer && reply->integer <= 2;

@@ -76,7 +76,9 @@ void coat_index_ask_none(struct coat_index *x);
 int coat_index_probe(struct coat_index *x, struct coat_error *err);
 int coat_index_end(struct coat_index *x, enum coat_effect effect, struct coat_error *err);
 int coat_index_peek(struct coat_index *x, size_t bytes, struct coat_error *err);
-/* The same, but of one member alone: all of its record. */
+/* After that, a write on the node of each of the same members, for replicas to confirm. 1. */
+int coat_index_mark(struct coat_index *x, struct coat_error *err);
+/* The same as those before, but of one member alone: all of its record. */
 int coat_index_fetch(struct coat_index *x, struct coat_error *err);
 
 static inline struct coat_member *coat_index_member(const struct coat_index *x, size_t i)

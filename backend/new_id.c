@@ -1,7 +1,6 @@
 #include "new_id.h"
 
-/* The old id is dead with this save. */
-static int replaces(const struct coat_session *s)
+int coat_new_id_replaces(const struct coat_session *s)
 {
     return s->pending.login[0] || s->pending.rotate;
 }
@@ -23,7 +22,7 @@ int coat_new_id_prepare(struct coat_session *s, int64_t now_ms, struct coat_erro
 {
     struct coat_work *work = &s->work;
     int rc = coat_sid_hash(&s->sid, work->hash, err);
-    work->draws = replaces(s) || may_renew(s, &s->head, now_ms);
+    work->draws = coat_new_id_replaces(s) || may_renew(s, &s->head, now_ms);
     if (rc < 0 || !work->draws)
         return rc;
     work->sid = s->sid;
@@ -38,7 +37,7 @@ void coat_new_id_put(struct coat_session *s, int64_t now_ms)
     struct coat_work *work = &s->work;
     struct coat_head *next = &work->next;
     work->offers = 0;
-    if (replaces(s)) {
+    if (coat_new_id_replaces(s)) {
         coat_head_rotate(next, work->new_hash, now_ms);
     } else if (s->uses_offer && coat_head_offers(next, work->hash)) {
         coat_head_take_offer(next, coat_ms_add(now_ms, s->store->options->grace_ms));
@@ -50,5 +49,5 @@ void coat_new_id_put(struct coat_session *s, int64_t now_ms)
 
 int coat_new_id_was_put(const struct coat_session *s)
 {
-    return replaces(s) || s->work.offers;
+    return coat_new_id_replaces(s) || s->work.offers;
 }

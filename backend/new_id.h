@@ -14,6 +14,9 @@ int coat_new_id_is_due(const struct coat_session *s, int64_t now_ms);
  * 0, or a failure of the random numbers. */
 int coat_new_id_prepare(struct coat_session *s, int64_t now_ms, struct coat_error *err);
 
+/* 1 if it is a login or a rotation: the old id is dead with this save. */
+int coat_new_id_replaces(const struct coat_session *s);
+
 /* For each attempt: what the record that it writes, work->next, says of the ids. */
 void coat_new_id_put(struct coat_session *s, int64_t now_ms);
 

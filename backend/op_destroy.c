@@ -1,13 +1,14 @@
 /*
  * Destroy: delete the record if the id opens it, whatever else it says; then take it out of the
- * index. Not in one pipeline: the first may answer that the id opens nothing.
+ * index. Not in one pipeline: the first may answer that the id opens nothing. Where one server
+ * holds both, the script does it, if it is known whose session it is.
  */
 #include <string.h>
 
 #include "api/error.h"
 #include "session.h"
 
-enum { DELETING, LEAVING };
+enum { DELETING, MARKING, LEAVING };
 
 static int replaced(const struct coat_session *s, struct coat_error *err)
 {
@@ -40,6 +41,12 @@ static void not_opened(struct coat_session *s, struct coat_step *step, struct co
     coat_session_done(s, step, 0);
 }
 
+/* A script's keys all lie on one node. */
+static int one_script_does(const struct coat_session *s)
+{
+    return s->principal[0] && s->store->options->connect.kind != COAT_CLUSTER;
+}
+
 static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step,
                   struct coat_error *err)
 {
@@ -49,6 +56,10 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
     int rc = stored ? coat_sid_hash(&s->sid, work->hash, err) : 0;
     if (rc == 0)
         rc = coat_session_empty_doc(s, &work->doc, err); /* while it can still fail */
+    if (rc == 0 && one_script_does(s)) {
+        rc = coat_index_key_make(&work->index, s->store->options->prefix, s->principal, err);
+        work->joins = 1;
+    }
     if (rc < 0) {
         coat_session_done(s, step, rc);
         return;
@@ -58,9 +69,16 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
         return;
     }
     coat_attempt_begin(a, COAT_WRITES, s->keys.record, s->keys.len);
-    coat_attempt_script(a, &coat_script_logout, &s->keys);
+    coat_attempt_run(a, &coat_script_logout, work->joins ? 3 : 2);
+    coat_attempt_arg(a, s->keys.record, s->keys.len);
+    coat_attempt_arg(a, s->keys.lock, s->keys.len);
+    if (work->joins)
+        coat_attempt_arg(a, work->index.bytes, work->index.len);
     coat_attempt_arg(a, work->hash, COAT_HASH_LEN);
     coat_attempt_number(a, now_ms);
+    if (work->joins)
+        coat_attempt_arg(a, coat_keys_member(&s->keys), COAT_H_LEN);
+    coat_attempt_confirm(a, s->store->options->confirm);
     coat_attempt_send(a, step);
 }
 
@@ -111,20 +129,63 @@ static int is_foreign(const struct coat_session *s, const struct coat_reply *hea
     return head->len >= COAT_HEAD_LEN && memcmp(head->bytes + tag, s->keys.tag, COAT_TAG_LEN) != 0;
 }
 
-static void answered(struct coat_session *s, const struct coat_reply *reply, struct coat_step *step,
+static void deleted(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                    struct coat_error *err)
+{
+    char principal[COAT_PRINCIPAL_MAX + 1];
+    int rc = coat_attempt_confirmed(&s->work.attempt, event, err);
+    if (rc < 0) {
+        coat_session_done(s, step, rc);
+    } else if (s->work.joins) {
+        ended(s, step, 1);
+    } else {
+        read_principal(event->replies, principal);
+        leave(s, principal, 1, step);
+    }
+}
+
+/* By an earlier send, or another request: that, too, is to stand after a failover. */
+static void was_gone(struct coat_session *s, int by_us, struct coat_step *step)
+{
+    struct coat_attempt *a = &s->work.attempt;
+    if (s->store->options->confirm == 0) {
+        leave(s, s->principal, by_us, step);
+        return;
+    }
+    s->work.phase = MARKING;
+    s->work.rc = by_us;
+    coat_attempt_begin(a, COAT_WRITES, NULL, 0);
+    coat_attempt_mark(a, &s->keys, s->store->options->confirm);
+    coat_attempt_send(a, step);
+}
+
+static void marked(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                   struct coat_error *err)
+{
+    int rc = coat_attempt_take(&s->work.attempt, event, step, err);
+    if (rc == 0)
+        return;
+    if (rc > 0)
+        rc = coat_attempt_confirmed(&s->work.attempt, event, err);
+    if (rc < 0)
+        coat_session_done(s, step, rc);
+    else
+        leave(s, s->principal, s->work.rc, step);
+}
+
+static void answered(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
                      struct coat_error *err)
 {
     enum { GONE = 0, NOT_OPENED = -1 };
-    char principal[COAT_PRINCIPAL_MAX + 1];
+    const struct coat_reply *reply = event->replies;
     int is_number = reply->kind == COAT_REPLY_INTEGER;
     if (reply->kind == COAT_REPLY_BULK && !is_foreign(s, reply)) {
-        read_principal(reply, principal);
-        leave(s, principal, 1, step);
+        deleted(s, event, step, err);
     } else if (is_number && reply->integer == GONE) {
         int by_us = s->work.attempt.unclear; /* most likely, by the send whose reply was lost */
         if (!by_us && s->state == COAT_SESSION_UNLOADED)
             coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
-        leave(s, s->principal, by_us, step);
+        was_gone(s, by_us, step);
     } else if (is_number && reply->integer == NOT_OPENED) {
         not_opened(s, step, err);
     } else {
@@ -138,12 +199,14 @@ void coat_destroy_step(struct coat_op *op, const struct coat_event *event, struc
     struct coat_session *s = coat_session_of(op);
     if (event->kind != COAT_EVENT_START && s->work.phase == LEAVING) {
         left(s, event, step);
+    } else if (event->kind != COAT_EVENT_START && s->work.phase == MARKING) {
+        marked(s, event, step, err);
     } else if (event->kind != COAT_EVENT_START) {
         int rc = coat_attempt_take(&s->work.attempt, event, step, err);
         if (rc < 0)
             coat_session_done(s, step, rc);
         else if (rc > 0)
-            answered(s, event->replies, step, err);
+            answered(s, event, step, err);
     } else if (s->state == COAT_SESSION_STALE) {
         coat_session_done(s, step, replaced(s, err));
     } else {

@@ -12,7 +12,7 @@
 #include "merge.h"
 #include "session.h"
 
-enum { READING, PEEKING, FETCHING, ENDING, SWEEPING };
+enum { READING, PEEKING, FETCHING, ENDING, MARKING, SWEEPING };
 
 /*
  * A list reads so much of each record at first, which a pipeline's replies have room for, and is
@@ -287,6 +287,7 @@ static void records_came(struct coat_index_op *x, const struct coat_event *event
 static void end_on(struct coat_index_op *x, struct coat_step *step, struct coat_error *err)
 {
     int rc = coat_index_end(&x->index, COAT_WRITES, err);
+    coat_attempt_confirm(&x->index.attempt, x->store->options->confirm);
     if (rc > 0)
         send(x, ENDING, step);
     else if (rc < 0)
@@ -319,6 +320,7 @@ static int choose(struct coat_index_op *x, struct coat_error *err)
 static void ends_came(struct coat_index_op *x, const struct coat_event *event,
                       struct coat_step *step, struct coat_error *err)
 {
+    int missing = 0;
     for (size_t i = 0; i < x->index.piece_count; i++) {
         const struct coat_reply *reply = &event->replies[i];
         if (!coat_index_is_end(reply)) {
@@ -327,8 +329,28 @@ static void ends_came(struct coat_index_op *x, const struct coat_event *event,
         }
         x->rc += reply->integer > 0 || (reply->integer == 0 && x->index.attempt.unclear);
         coat_index_member(&x->index, i)->outdated = 1;
+        missing |= reply->integer == 0;
     }
-    end_on(x, step, err);
+    int rc = coat_attempt_confirmed(&x->index.attempt, event, err);
+    if (rc == 0 && missing && x->store->options->confirm > 0)
+        rc = coat_index_mark(&x->index, err);
+    if (rc < 0)
+        done(x, step, rc);
+    else if (rc > 0)
+        send(x, MARKING, step);
+    else
+        end_on(x, step, err);
+}
+
+/* What had ended before is known to the replicas, too. */
+static void marks_came(struct coat_index_op *x, const struct coat_event *event,
+                       struct coat_step *step, struct coat_error *err)
+{
+    int rc = coat_attempt_confirmed(&x->index.attempt, event, err);
+    if (rc < 0)
+        done(x, step, rc);
+    else
+        end_on(x, step, err);
 }
 
 /* ---- The operation ------------------------------------------------------------------------- */
@@ -389,6 +411,8 @@ static void take(struct coat_index_op *x, const struct coat_event *event, struct
         members_came(x, event, step, err);
     else if (x->phase == ENDING)
         ends_came(x, event, step, err);
+    else if (x->phase == MARKING)
+        marks_came(x, event, step, err);
     else
         records_came(x, event, step, err);
 }

@@ -8,7 +8,7 @@
 #include "new_id.h"
 #include "session.h"
 
-enum { TOUCHING, HEALING, CREATING, ENTERING, TIDYING, WRITING };
+enum { TOUCHING, HEALING, CREATING, ENTERING, TIDYING, WRITING, MARKING };
 
 enum { CREATE_TRIES = 3 };
 
@@ -52,6 +52,12 @@ static const char *principal_to_write(const struct coat_session *s)
     return s->pending.login[0] ? s->pending.login : s->principal;
 }
 
+/* A login or a change of privilege is to stand, also after a failover. */
+static int64_t to_confirm(const struct coat_session *s)
+{
+    return coat_new_id_replaces(s) ? s->store->options->confirm : 0;
+}
+
 /* It was written: the session becomes what was. */
 static void landed(struct coat_session *s, struct coat_step *step)
 {
@@ -76,6 +82,41 @@ static void landed(struct coat_session *s, struct coat_step *step)
      */
     coat_doc_commit(doc, NULL);
     coat_session_done(s, step, 0);
+}
+
+/* The reply says so; it counts once the replicas have it. */
+static void wrote(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                  struct coat_error *err)
+{
+    int rc = coat_attempt_confirmed(&s->work.attempt, event, err);
+    if (rc < 0)
+        coat_session_done(s, step, rc);
+    else
+        landed(s, step);
+}
+
+/* An earlier send has written it, perhaps on another connection. */
+static void written_before(struct coat_session *s, struct coat_step *step)
+{
+    struct coat_attempt *a = &s->work.attempt;
+    if (to_confirm(s) == 0) {
+        landed(s, step);
+        return;
+    }
+    s->work.phase = MARKING;
+    coat_attempt_begin(a, COAT_WRITES, NULL, 0);
+    coat_attempt_mark(a, &s->keys, to_confirm(s));
+    coat_attempt_send(a, step);
+}
+
+static void marked(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                   struct coat_error *err)
+{
+    int rc = coat_attempt_take(&s->work.attempt, event, step, err);
+    if (rc < 0)
+        coat_session_done(s, step, rc);
+    else if (rc > 0)
+        wrote(s, event, step, err);
 }
 
 /* ---- What all writes have in common -------------------------------------------------------- */
@@ -220,6 +261,7 @@ static void create(struct coat_session *s, int64_t now_ms, struct coat_step *ste
     coat_attempt_word(a, "NX");
     coat_attempt_word(a, "PX");
     coat_attempt_number(a, work->ttl_ms);
+    coat_attempt_confirm(a, s->pending.login[0] ? s->store->options->confirm : 0);
     coat_attempt_send(a, step);
 }
 
@@ -230,6 +272,19 @@ static void begin_create(struct coat_session *s, int64_t now_ms, struct coat_ste
     s->work.tries = 0;
     s->work.created = 1;
     create(s, now_ms, step, err);
+}
+
+static void created(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                    struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    int rc = coat_attempt_confirmed(&work->attempt, event, err);
+    if (rc < 0)
+        coat_session_done(s, step, rc);
+    else if (principal_to_write(s)[0])
+        enter(s, ENTERING, &work->keys, coat_head_deadline_ms(&work->next), step, err);
+    else
+        landed(s, step);
 }
 
 /*
@@ -250,10 +305,8 @@ static void create_answered(struct coat_session *s, const struct coat_event *eve
     int rc = coat_attempt_take(&work->attempt, event, step, err);
     if (rc < 0)
         coat_session_done(s, step, rc);
-    else if (event->replies->kind == COAT_REPLY_STATUS && principal_to_write(s)[0])
-        enter(s, ENTERING, &work->keys, coat_head_deadline_ms(&work->next), step, err);
     else if (event->replies->kind == COAT_REPLY_STATUS)
-        landed(s, step);
+        created(s, event, step, err);
     else if (event->replies->kind != COAT_REPLY_NIL)
         coat_session_done(s, step, coat_attempt_foreign(err));
     else if (again)
@@ -318,6 +371,7 @@ static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *
     coat_attempt_number(a, work->ttl_ms);
     if (s->lock.held)
         coat_attempt_arg(a, s->lock.token, sizeof s->lock.token);
+    coat_attempt_confirm(a, to_confirm(s));
     coat_attempt_send(a, step);
 }
 
@@ -395,7 +449,7 @@ static void theirs_came(struct coat_session *s, const struct coat_event *event, 
         return;
     }
     if (is_mine(work, &theirs.head)) {
-        landed(s, step);
+        written_before(s, step);
         return;
     }
     if (work->attempt.unclear && !coat_head_knows(&theirs.head, work->base.revisions[0])) {
@@ -442,7 +496,7 @@ static void write_answered(struct coat_session *s, const struct coat_event *even
     else if (reply->kind == COAT_REPLY_BULK)
         theirs_came(s, event, now_ms, step, err);
     else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == DONE) /* 2 */
-        landed(s, step);
+        wrote(s, event, step, err);
     else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == GONE)
         ended(s, now_ms, step, err);
     else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == LOCK_LOST && s->lock.held)
@@ -562,6 +616,9 @@ static void take(struct coat_session *s, const struct coat_event *event, int64_t
         break;
     case TIDYING:
         tidied(s, event, step, err);
+        break;
+    case MARKING:
+        marked(s, event, step, err);
         break;
     default:
         write_answered(s, event, now_ms, step, err);

@@ -47,6 +47,8 @@ const struct coat_option coat_option_table[] = {
     {"max_sessions", "none", coat_parse_whole, FIELD(max_sessions), 1, 10000, 0,
      "a number from 1 to 10000, or none"},
     {"on_max", "evict", coat_parse_on_max, FIELD(on_max), 0, 0, COAT_NO_NONE, "evict or refuse"},
+    {"confirm", "0", coat_parse_whole, FIELD(confirm), 0, 100, COAT_NO_NONE,
+     "a number of replicas from 0 to 100"},
     {"show", NULL, coat_parse_show, FIELD(show), 0, 0, COAT_NO_NONE,
      "names of fields with commas between, for example device,seen_at"},
     {"max_bytes", "1048576", coat_parse_size, FIELD(limits.max_bytes), 1, 536870912, -1,

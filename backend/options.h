@@ -40,7 +40,8 @@ struct coat_options {
     struct coat_conflict_policy on_conflict;
     int64_t max_sessions; /* of a principal; 0: no matter how many */
     enum coat_on_max on_max;
-    char *show; /* names of fields, with commas between; NULL: none */
+    int64_t confirm; /* replicas that a login, logout, rotation or the end of others waits for */
+    char *show;      /* names of fields, with commas between; NULL: none */
     struct coat_limits limits;
     int verify;
     int64_t spin_us;

@@ -9,7 +9,7 @@
 enum { ENTERING, PROBING, ENDING };
 
 int coat_room_new(struct coat_room **out, struct coat_store *store, const char *principal,
-                  const struct coat_keys *keys, int64_t deadline_ms, int capped,
+                  const struct coat_keys *keys, int64_t deadline_ms, int login,
                   struct coat_error *err)
 {
     struct coat_room *room = calloc(1, sizeof *room);
@@ -18,7 +18,8 @@ int coat_room_new(struct coat_room **out, struct coat_store *store, const char *
         return coat_error_nomem(err);
     memcpy(room->member, coat_keys_member(keys), COAT_H_LEN);
     room->score_ms = coat_ms_add(deadline_ms, 2 * COAT_CLOCK_BOUND_MS);
-    room->cap = capped ? store->options->max_sessions : 0;
+    room->cap = login ? store->options->max_sessions : 0;
+    room->confirm = login ? store->options->confirm : 0;
     return coat_index_open(&room->index, store, principal, err);
 }
 
@@ -47,6 +48,7 @@ int coat_room_enter(struct coat_room *room, struct coat_step *step, struct coat_
     coat_attempt_number(a, room->score_ms);
     coat_attempt_number(a, room->cap);
     coat_index_name_outdated(x);
+    coat_attempt_confirm(a, room->confirm);
     coat_attempt_send(a, step);
     return 0;
 }
@@ -165,5 +167,8 @@ int coat_room_take(struct coat_room *room, const struct coat_event *event, struc
         return pieces_came(room, event, step, err);
     if (event->replies->kind == COAT_REPLY_ARRAY)
         return full_came(room, event, step, err);
-    return is_entered(event->replies) ? 1 : coat_attempt_foreign(err);
+    if (!is_entered(event->replies))
+        return coat_attempt_foreign(err);
+    rc = coat_attempt_confirmed(&room->index.attempt, event, err);
+    return rc < 0 ? rc : 1;
 }

@@ -17,7 +17,8 @@ const struct coat_script coat_script_save =
 
 /*
  * `other` is whether the other id opens the record: offered (11), or in its grace period (00).
- * A value too short to be a record is not ours to delete.
+ * A value too short to be a record is not ours to delete. What becomes of the index changes
+ * nothing.
  */
 const struct coat_script coat_script_logout = SCRIPT(
     "local ids = redis.call('GETRANGE', KEYS[1], 46, 85)\n"
@@ -28,8 +29,9 @@ const struct coat_script coat_script_logout = SCRIPT(
     "if ids:sub(1, 16) ~= ARGV[1] and not (other and ids:sub(17, 32) == ARGV[1]) then return -1 end\n"
     "local head = redis.call('GETRANGE', KEYS[1], 0, 511)\n"
     "redis.call('DEL', KEYS[1], KEYS[2])\n"
+    "if KEYS[3] then redis.pcall('ZREM', KEYS[3], ARGV[3]) end\n"
     "return head\n",
-    "d0a584af961db5abfeb526c447e80be67b2f33e9");
+    "7c70c03141fb83d88e697770fca090155a3fc53f");
 
 const struct coat_script coat_script_end =
     SCRIPT("local p = redis.call('GETRANGE', KEYS[1], 119, 118 + #ARGV[1])\n"

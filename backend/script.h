@@ -20,8 +20,9 @@ struct coat_script {
 extern const struct coat_script coat_script_save;
 
 /*
- * KEYS record lock, ARGV verifier-hash now_ms: delete the record if the verifier opens it. 0 gone,
- * -1 it does not, or the first bytes of the record, which hold its principal.
+ * KEYS record lock [index], ARGV verifier-hash now_ms [member]: delete the record if the verifier
+ * opens it, then the member of the index. 0 gone, -1 it does not, or the first bytes of the record,
+ * which hold its principal.
  */
 extern const struct coat_script coat_script_logout;
 

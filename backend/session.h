@@ -51,6 +51,7 @@ struct coat_work {
     int64_t asked_ms;                  /* when it did: the earliest that this TTL counts from */
     int rc; /* the result, while LOAD repairs a TTL, DESTROY tidies the index */
     struct coat_index_key index; /* DESTROY: what it tidies */
+    int joins;                   /* likewise, in the script that deletes the record */
 
     /* SAVE */
     struct coat_sid sid; /* the id that this save gives it */

@@ -168,6 +168,7 @@ static int put_keys(struct coat_keys *keys, const char *prefix, const char shown
         return rc;
     keys->len = put_key(keys->record, prefix, prefix_len, 's', shown + 1);
     put_key(keys->lock, prefix, prefix_len, 'l', shown + 1);
+    put_key(keys->marker, prefix, prefix_len, 'w', shown + 1);
     *base64url(keys->public_id, digest, 9) = 0;
     return 0;
 }

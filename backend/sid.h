@@ -32,7 +32,8 @@ struct coat_sid {
 struct coat_keys {
     char record[COAT_KEY_MAX]; /* <prefix>s:{h} */
     char lock[COAT_KEY_MAX];   /* <prefix>l:{h} */
-    size_t len;                /* of both; they are not NUL-terminated */
+    char marker[COAT_KEY_MAX]; /* <prefix>w:{h} */
+    size_t len;                /* of each; they are not NUL-terminated */
     unsigned char tag[COAT_TAG_LEN];
     char public_id[COAT_PUBLIC_ID_LEN + 1];
 };

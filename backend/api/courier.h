@@ -4,7 +4,8 @@
  * It stands between an operation (op.h) and a driver, and is a state machine without I/O as well,
  * so that all drivers share it. It finds the node of each command, asks for the topology where
  * that is not known, follows redirects, waits and repeats what a node has refused to carry out,
- * and splits a pipeline whose keys live on several nodes. What it repeats by itself has surely not
+ * splits a pipeline whose keys live on several nodes, and waits for the replicas of each of these
+ * where the operation asks for that. What it repeats by itself has surely not
  * been carried out; everything else goes to the operation, whose rules say what may be repeated.
  * See ../README.md. Not installed.
  *
@@ -40,6 +41,8 @@ struct coat_hop {
     struct coat_node *node; /* SEND: borrowed until the next step */
     const struct coat_command *commands;
     size_t count;
+    int waits;        /* SEND: the server may be long in answering it, on purpose: let no others'
+                         commands stand behind it */
     int64_t until_ms; /* WAIT: of the monotonic clock, before the deadline */
     int close;        /* the connection that the last replies came from is not in step: close it */
     int rc;           /* DONE */
@@ -53,7 +56,10 @@ struct coat_parcel {
     int sent;                 /* with the present hop */
 };
 
-enum { COAT_COURIER_INLINE = 2 };
+enum {
+    COAT_COURIER_INLINE = 2,
+    COAT_COURIER_EXTRA = 2 /* a WAIT and a nonce */
+};
 
 /* A caller places it. All fields are private. */
 struct coat_courier {
@@ -70,6 +76,8 @@ struct coat_courier {
     struct coat_node *node; /* of the present hop, counted */
     size_t hop_count;       /* commands of the present hop */
     int has_nonce;          /* the present hop ends with one */
+    int has_wait;           /* the present hop ends with a WAIT, or with that and a nonce */
+    int64_t confirmed;      /* the fewest replicas that a hop of the step has reached */
     int whole;              /* the present hop is all of the step, command by command */
     int answered;           /* some commands of the step were, others not yet */
     int redirects, pauses;  /* since the step began */
@@ -80,13 +88,15 @@ struct coat_courier {
     struct coat_arg question[3];
     char nonce[33];
     struct coat_arg ping[2];
+    char wait_numbers[2][24];
+    struct coat_arg wait[3];
     size_t count; /* of parcels: the commands of the step */
     size_t room;  /* for so many */
     struct coat_parcel *parcels;
-    struct coat_command *commands; /* room for 2 of each parcel and one more */
+    struct coat_command *commands; /* room for 2 of each parcel and COAT_COURIER_EXTRA */
     struct coat_reply *replies;
     struct coat_parcel inline_parcels[COAT_COURIER_INLINE];
-    struct coat_command inline_commands[2 * COAT_COURIER_INLINE + 1];
+    struct coat_command inline_commands[2 * COAT_COURIER_INLINE + COAT_COURIER_EXTRA];
     struct coat_reply inline_replies[COAT_COURIER_INLINE];
 };
 

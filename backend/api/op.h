@@ -44,9 +44,10 @@ struct coat_event {
     int64_t deadline_ms;              /* of the call, on that clock */
     const struct coat_reply *replies; /* REPLIES: valid during the step */
     size_t count;
-    int maybe_sent;               /* LOST: 0 if the server surely has not seen the commands */
-    int unreached;                /* LOST: no connection could be had, so nothing was sent */
-    int final;                    /* LOST: no further SEND will be tried: say DONE */
+    int64_t confirmed; /* REPLIES to a step with `confirm`: how many replicas have all of it */
+    int maybe_sent;    /* LOST: 0 if the server surely has not seen the commands */
+    int unreached;     /* LOST: no connection could be had, so nothing was sent */
+    int final;         /* LOST: no further SEND will be tried: say DONE */
     const struct coat_error *why; /* LOST, never NULL: COAT_EUNAVAILABLE, COAT_ETIMEOUT, ... */
 };
 
@@ -60,6 +61,7 @@ struct coat_step {
     } kind;
     const struct coat_command *commands; /* SEND: valid until the next step */
     size_t count;
+    int64_t confirm;  /* SEND: replicas that are waited for, on the connection of the commands */
     int64_t until_ms; /* WAIT: of the monotonic clock */
     int close;        /* DONE: the connection is not in step with us, close it */
     int rc;           /* DONE */

@@ -75,6 +75,7 @@ class Store(_core.BaseStore):
 
     ``credentials`` may also be a coroutine function. ``max_connections`` is not used: in each event
     loop the calls share one connection to each server, on which they do not wait for each other.
+    With ``confirm`` there is another one, for those that wait for replicas.
 
     A store may be used in any number of event loops, each of which gets connections of its own, and
     so does a process that was forked. It is closed by ``await store.close()``, or by

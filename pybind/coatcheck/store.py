@@ -72,6 +72,7 @@ class _Options(TypedDict, total=False):
     on_conflict: ConflictPolicy | Mapping[str, ConflictPolicy]
     max_sessions: int | None
     on_max: Literal["evict", "refuse"]
+    confirm: int
     show: Iterable[str]
     max_bytes: int | None
     max_depth: int | None
@@ -145,6 +146,8 @@ class Store(_core.Store):
     max_sessions        how many sessions a principal may have at once; None: any number (None)
     on_max              a login beyond that: ``"evict"`` ends the session that would end first,
                         ``"refuse"`` raises TooManySessions (``"evict"``)
+    confirm             how many replicas must have a login, a logout, a rotation or the end of
+                        other sessions before the call returns; too few in time: Uncertain (0)
     show                names of fields that `sessions` shows of each session: ``("device",)`` (())
     max_bytes, max_depth, max_fields, max_items
                         limits of one session; None lifts one (1 MiB, 64, 16384, 262144)

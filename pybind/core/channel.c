@@ -235,7 +235,7 @@ static int connect_by_python(struct core_channel *self, struct coat_error *err)
 }
 
 struct core_channel *core_channel_open(struct core_driver *driver, struct core_store *store,
-                                       struct coat_node *node, struct coat_error *err)
+                                       const struct coat_hop *hop, struct coat_error *err)
 {
     PyTypeObject *type = driver->state->channel_type;
     struct core_channel *self = (struct core_channel *)type->tp_alloc(type, 0);
@@ -245,13 +245,14 @@ struct core_channel *core_channel_open(struct core_driver *driver, struct core_s
         coat_error_nomem(err);
         return NULL;
     }
-    if (coat_channel_new(&self->channel, store->store, node, err) < 0 ||
+    if (coat_channel_new(&self->channel, store->store, hop->node, err) < 0 ||
         core_driver_wake(driver, coat_channel_due(self->channel), err) < 0) {
         Py_DECREF(self);
         return NULL;
     }
     self->driver = (struct core_driver *)Py_NewRef((PyObject *)driver);
     self->store = (struct core_store *)Py_NewRef((PyObject *)store);
+    self->waits = hop->waits;
     store->users++;                /* open, for a call uses it */
     self->next = driver->channels; /* which takes over the reference */
     driver->channels = self;

@@ -48,10 +48,10 @@ void core_driver_abandon(struct core_call *call)
 /* ---- Hops ----------------------------------------------------------------------------------- */
 
 /*
- * The channel to a node, or NULL. One that is worn out is closed on the way, which runs Python: by
- * then the one behind it may have left the driver, too.
+ * The channel that a hop goes by, or NULL. One that is worn out is closed on the way, which runs
+ * Python: by then the one behind it may have left the driver, too.
  */
-static struct core_channel *channel_to(struct core_driver *driver, const struct coat_node *node)
+static struct core_channel *channel_for(struct core_driver *driver, const struct coat_hop *hop)
 {
     struct core_channel *channel = driver->channels, *next;
     int accepts = 0;
@@ -60,7 +60,8 @@ static struct core_channel *channel_to(struct core_driver *driver, const struct 
     while (channel != NULL && !accepts) {
         next = channel->next;
         Py_XINCREF(next);
-        accepts = coat_channel_node(channel->channel) == node && core_channel_accepts(channel);
+        accepts = coat_channel_node(channel->channel) == hop->node &&
+                  channel->waits == hop->waits && core_channel_accepts(channel);
         Py_DECREF(channel); /* that it has from the driver stays */
         if (accepts)
             Py_XDECREF(next);
@@ -73,13 +74,13 @@ static struct core_channel *channel_to(struct core_driver *driver, const struct 
 static int send_hop(struct core_call *call, struct coat_error *why)
 {
     struct core_driver *driver = call->driver;
-    struct core_channel *channel = channel_to(driver, call->hop.node);
+    struct core_channel *channel = channel_for(driver, &call->hop);
 
     if (coat_courier_clock_ms() >= call->deadline_ms)
         return coat_error_because(why, COAT_ETIMEOUT, "timeout",
                                   "the time for the call is over before it could finish");
     if (channel == NULL)
-        channel = core_channel_open(driver, call->store, call->hop.node, why);
+        channel = core_channel_open(driver, call->store, &call->hop, why);
     if (channel == NULL || core_driver_wake(driver, call->deadline_ms, why) < 0)
         return why->code;
     return core_channel_queue(channel, call, why);

@@ -35,6 +35,7 @@ struct core_channel {
     struct core_store *store; /* that it was made for, in use until it is open; else NULL */
     PyObject *connection;     /* Python's half: write(bytes), abort(); or NULL */
     PyObject *cause;          /* the exception because of which there is none; or NULL */
+    int waits;                /* it is for hops that wait, and for no others */
     int flushes;              /* a flush is under way to it */
     int paused;               /* the transport has enough to send */
 };
@@ -63,11 +64,11 @@ int core_driver_wake(struct core_driver *driver, int64_t at_ms, struct coat_erro
 int core_driver_failed(PyObject *where, struct coat_error *err);
 
 /*
- * A channel to a node, also put into the driver; its connection is being opened by Python. NULL: no
- * Python exception is set, but *err says why.
+ * A channel to the node of a hop, also put into the driver; its connection is being opened by
+ * Python. NULL: no Python exception is set, but *err says why.
  */
 struct core_channel *core_channel_open(struct core_driver *driver, struct core_store *store,
-                                       struct coat_node *node, struct coat_error *err);
+                                       const struct coat_hop *hop, struct coat_error *err);
 
 /* 1 if calls may be queued. One that is worn out and that nobody uses is closed. */
 int core_channel_accepts(struct core_channel *channel);
