@@ -6,7 +6,8 @@
 static void send_again(struct simple_op *s, struct coat_step *step)
 {
     s->sends++;
-    *step = (struct coat_step){.kind = COAT_STEP_SEND, .commands = s->commands, .count = s->count};
+    *step = (struct coat_step){
+        .kind = COAT_STEP_SEND, .commands = s->commands, .count = s->count, .confirm = s->confirm};
 }
 
 static void done(const struct simple_op *s, int rc, struct coat_step *step)
@@ -35,6 +36,7 @@ static void simple_step(struct coat_op *op, const struct coat_event *event, stru
         break;
     case COAT_EVENT_REPLIES:
         s->answers++;
+        s->confirmed = event->confirmed;
         if (event->count != s->count)
             abort();
         note_reply(s, &event->replies[event->count - 1]);

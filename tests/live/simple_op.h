@@ -17,12 +17,14 @@ struct simple_op {
     struct coat_arg args[SIMPLE_COMMANDS_MAX][SIMPLE_ARGS_MAX];
     struct coat_command commands[SIMPLE_COMMANDS_MAX];
     size_t count;
-    int steps;   /* how often the pipeline is sent if all goes well; 1 */
-    int repeats; /* how often it is sent again after a loss; 0 */
-    int close;   /* what it asks for at the end */
+    int steps;       /* how often the pipeline is sent if all goes well; 1 */
+    int repeats;     /* how often it is sent again after a loss; 0 */
+    int close;       /* what it asks for at the end */
+    int64_t confirm; /* by so many replicas; 0 */
 
     /* What happened. */
     int sends, answers, losses;
+    int64_t confirmed;
     int maybe_sent, final, why; /* of the last loss */
     struct coat_error loss;
     enum coat_reply_kind kind; /* of the last reply of the last pipeline */

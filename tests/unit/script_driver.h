@@ -49,6 +49,7 @@ struct script {
     int64_t now_ms;
     int64_t monotonic_ms;
     int64_t deadline_ms; /* of the call, on the same clock */
+    int64_t confirmed;   /* replicas that have what was sent */
 };
 
 /* ---- Set up and tear down ------------------------------------------------------------------- */
@@ -90,6 +91,7 @@ static inline void script_event(struct script *t, struct coat_event event)
     event.now_ms = t->now_ms;
     event.monotonic_ms = t->monotonic_ms;
     event.deadline_ms = t->deadline_ms;
+    event.confirmed = t->confirmed;
     memset(&t->step, 0xee, sizeof t->step);
     memset(&t->err, 0, sizeof t->err);
     t->op->step(t->op, &event, &t->step, &t->err);

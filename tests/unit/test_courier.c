@@ -34,6 +34,7 @@ struct ride {
     struct simple_op op;
     char words[128];
     int64_t now_ms;
+    int64_t confirm; /* of the operations to come */
     struct reply_room room;
 };
 
@@ -66,6 +67,7 @@ static void go(struct ride *r, const char *words)
                                            .verify = r->store->options->verify};
     snprintf(r->words, sizeof r->words, "%s", words);
     simple_op_init(&r->op, r->words);
+    r->op.confirm = r->confirm;
     coat_courier_release(&r->courier);
     coat_courier_init(&r->courier, r->store->redis, &r->op.op, &options);
     step(r, (struct coat_event){.kind = COAT_EVENT_START});
@@ -937,6 +939,106 @@ static void a_wait_of_an_operation_beyond_the_deadline_is_not_begun(void **state
     end(&r);
 }
 
+/* ---- Waiting for replicas ------------------------------------------------------------------- */
+
+static void what_is_to_be_confirmed_ends_with_a_wait(void **state)
+{
+    (void)state;
+    struct ride r;
+    open_store(&r, "redis://h:7", NULL, NULL);
+    r.confirm = 2;
+    go(&r, "SET a 1");
+    sends_to(&r, "h", 7, "SET a 1 | WAIT 2 7500"); /* of the 10 s that it has */
+    assert_int_equal(r.hop.waits, 1);
+    answer(&r, "+OK", "3", NULL);
+    is_done(&r, 0, "OK");
+    assert_int_equal(r.op.confirmed, 3);
+    r.confirm = 0;
+    go(&r, "SET a 1");
+    sends_to(&r, "h", 7, "SET a 1");
+    assert_int_equal(r.hop.waits, 0);
+    end(&r);
+}
+
+static void the_nonce_comes_after_the_wait(void **state)
+{
+    (void)state;
+    struct ride r;
+    open_store(&r, "redis://h:7", "verify", "1");
+    r.confirm = 1;
+    go(&r, "SET a 1");
+    assert_int_equal(r.hop.count, 3);
+    answer(&r, "+OK", "0", nonce_of(&r), NULL);
+    is_done(&r, 0, "OK");
+    assert_int_equal(r.op.confirmed, 0);
+    end(&r);
+}
+
+static void a_wait_that_is_refused_confirms_nothing(void **state)
+{
+    (void)state;
+    struct ride r;
+    open_store(&r, "redis://h:7", NULL, NULL);
+    r.confirm = 1;
+    go(&r, "SET a 1");
+    answer(&r, "+OK", "-NOPERM this user has no permissions", NULL);
+    is_done(&r, 0, "OK");
+    assert_int_equal(r.op.confirmed, -1);
+    end(&r);
+}
+
+static void a_wait_has_a_number_for_an_answer(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"'1'", "nil", "+OK", "[1]"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct ride r;
+        open_store(&r, "redis://h:7", NULL, NULL);
+        r.confirm = 1;
+        go(&r, "SET a 1");
+        answer(&r, "+OK", wrong[i], NULL);
+        is_done(&r, COAT_EFOREIGN, NULL);
+        assert_int_equal(r.hop.close, 1);
+        end(&r);
+    }
+}
+
+static void of_several_nodes_the_one_with_the_fewest_replicas_counts(void **state)
+{
+    (void)state;
+    struct ride r;
+    begin_in_cluster(&r, "GET a");
+    answer(&r, "nil", NULL);
+    r.confirm = 1;
+    go(&r, "SET a 1 | SET b 2 | SET a 3");
+    sends_to(&r, "h", 3, "SET a 1 | SET a 3 | WAIT 1 7500");
+    answer(&r, "+OK", "+OK", "1", NULL);
+    sends_to(&r, "h", 1, "SET b 2 | WAIT 1 7500");
+    answer(&r, "+OK", "2", NULL);
+    is_done(&r, 0, "OK");
+    assert_int_equal(r.op.confirmed, 1);
+    end(&r);
+}
+
+/* What that node's replicas have is not the write. */
+static void a_wait_counts_where_the_write_was_carried_out(void **state)
+{
+    (void)state;
+    struct ride r;
+    begin_in_cluster(&r, "GET a");
+    answer(&r, "nil", NULL);
+    r.confirm = 1;
+    go(&r, "SET a 1");
+    answer(&r, "-MOVED 15495 h:2", "5", NULL);
+    sends_to(&r, "h", 2, "SET a 1 | WAIT 1 7500");
+    answer(&r, "-ASK 15495 h:3", "-ERR WAIT cannot be used with replica instances", NULL);
+    sends_to(&r, "h", 3, "ASKING | SET a 1 | WAIT 1 7500");
+    answer(&r, "+OK", "+OK", "1", NULL);
+    is_done(&r, 0, "OK");
+    assert_int_equal(r.op.confirmed, 1);
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -984,6 +1086,12 @@ int main(void)
         TEST(a_topology_without_its_nonce_is_not_believed),
         TEST(sentinels_get_no_nonce),
         TEST(each_pipeline_has_another_nonce),
+        TEST(what_is_to_be_confirmed_ends_with_a_wait),
+        TEST(the_nonce_comes_after_the_wait),
+        TEST(a_wait_that_is_refused_confirms_nothing),
+        TEST(a_wait_has_a_number_for_an_answer),
+        TEST(of_several_nodes_the_one_with_the_fewest_replicas_counts),
+        TEST(a_wait_counts_where_the_write_was_carried_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

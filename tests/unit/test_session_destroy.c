@@ -24,6 +24,67 @@ static void a_logout_is_one_script(void **state)
     script_release(&t);
 }
 
+/* A session of a principal, about to be logged out. */
+static void of_a_principal(struct script *t, struct stored *rec)
+{
+    script_create(t, rec);
+    assert_int_equal(coat_session_login(t->s, "user:42", NULL, 0, NULL), 0);
+    script_start(t, COAT_OP_SAVE);
+    script_entered(t);
+    *rec = stored_copy(script_arg(t, 0, 6));
+    script_answer(t, INTEGER(1));
+    script_done(t, 0);
+}
+
+static void where_one_server_holds_both_the_script_takes_it_out_of_the_index(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec;
+    struct coat_index_key key;
+    char index[COAT_KEY_MAX + 1], h[COAT_H_LEN + 1];
+    of_a_principal(&t, &rec);
+    assert_int_equal(coat_index_key_make(&key, PREFIX, "user:42", NULL), 0);
+    snprintf(index, sizeof index, "%.*s", (int)key.len, key.bytes);
+    snprintf(h, sizeof h, "%.*s", COAT_H_LEN, coat_keys_member(&t.s->keys));
+    script_start(&t, COAT_OP_DESTROY);
+    script_sent(&t, 0, "EVALSHA", coat_script_logout.sha1, "3", ANY, ANY, index, ANY, ANY, h, NULL);
+    script_answer(&t, STORED(&rec));
+    script_done(&t, 1);
+    script_release(&t);
+}
+
+static void in_a_cluster_that_is_a_command_of_its_own(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec;
+    of_a_principal(&t, &rec);
+    t.options.connect.kind = COAT_CLUSTER;
+    script_start(&t, COAT_OP_DESTROY);
+    script_sent(&t, 0, "EVALSHA", coat_script_logout.sha1, "2", ANY, ANY, ANY, ANY, NULL);
+    script_answer(&t, STORED(&rec));
+    script_sent(&t, 0, "ZREM", ANY, ANY, NULL);
+    script_answer(&t, INTEGER(1));
+    script_done(&t, 1);
+    script_release(&t);
+}
+
+/* Ended by another request, which may have been killed before it came to the index. */
+static void a_session_that_was_gone_is_taken_out_of_the_index_all_the_same(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec;
+    of_a_principal(&t, &rec);
+    script_start(&t, COAT_OP_DESTROY);
+    script_answer(&t, INTEGER(0));
+    script_sent(&t, 0, "ZREM", ANY, ANY, NULL);
+    script_answer(&t, INTEGER(0));
+    script_done(&t, 0);
+    script_release(&t);
+}
+
 static void after_it_the_session_is_new_and_empty(void **state)
 {
     (void)state;
@@ -272,6 +333,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_logout_is_one_script),
+        cmocka_unit_test(where_one_server_holds_both_the_script_takes_it_out_of_the_index),
+        cmocka_unit_test(in_a_cluster_that_is_a_command_of_its_own),
+        cmocka_unit_test(a_session_that_was_gone_is_taken_out_of_the_index_all_the_same),
         cmocka_unit_test(after_it_the_session_is_new_and_empty),
         cmocka_unit_test(a_session_that_was_gone_already_is_0),
         cmocka_unit_test(a_replaced_id_destroys_nothing_and_says_so),

@@ -161,17 +161,6 @@ static struct coat_reply run_save(struct world *w, const struct coat_arg *args,
     return INTEGER(1);
 }
 
-static struct coat_reply run_logout(struct world *w, const struct coat_arg *args)
-{
-    struct key *key = find_key(w, args[3].bytes, args[3].len);
-    if (!key || !key->there)
-        return INTEGER(0);
-    if (memcmp(key->rec.bytes + 46, args[5].bytes, COAT_HASH_LEN) != 0)
-        return INTEGER(-1);
-    key->there = 0;
-    return STORED(&key->rec);
-}
-
 static int is_script(const struct coat_arg *args, const struct coat_script *script)
 {
     return is(args[1], script->sha1) || is(args[1], script->text);
@@ -218,6 +207,20 @@ static void remove_members(struct world *w, const struct coat_arg *args, size_t 
         holds(w, !key->there || !has_principal(key), "a session that works leaves the index");
         key->indexed = 0;
     }
+}
+
+static struct coat_reply run_logout(struct world *w, const struct coat_arg *args)
+{
+    struct key *key = find_key(w, args[3].bytes, args[3].len);
+    int64_t names_index = number(args[2]) == 3;
+    if (!key || !key->there)
+        return INTEGER(0);
+    if (memcmp(key->rec.bytes + 46, args[5 + names_index].bytes, COAT_HASH_LEN) != 0)
+        return INTEGER(-1);
+    key->there = 0;
+    if (names_index)
+        remove_members(w, args + 8, 1);
+    return STORED(&key->rec);
 }
 
 static struct coat_reply run_enter(struct world *w, const struct coat_arg *args, size_t count)
