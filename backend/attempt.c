@@ -138,9 +138,29 @@ static void say_send(struct coat_attempt *a, struct coat_step *step)
                                .confirm = a->confirm};
 }
 
+static int runs_script(const struct coat_arg *args)
+{
+    return args->len == 7 && memcmp(args->bytes, "EVALSHA", 7) == 0;
+}
+
+/* The scripts are sent, not only named. */
+static void spell_out(struct coat_attempt *a)
+{
+    struct coat_arg *arg = args_of(a);
+    for (size_t i = 0; i < a->count; arg += commands_of(a)[i++].count) {
+        if (!runs_script(arg))
+            continue;
+        arg[0] = (struct coat_arg){"EVAL", 4};
+        arg[1] = (struct coat_arg){a->script->text, a->script->len};
+    }
+    a->script = NULL;
+}
+
 void coat_attempt_send(struct coat_attempt *a, struct coat_step *step)
 {
     a->sends++;
+    if (a->script && a->confirm > 0) /* replicas are not waited for twice */
+        spell_out(a);
     say_send(a, step);
 }
 
@@ -191,22 +211,10 @@ static int lost(struct coat_attempt *a, const struct coat_event *event, struct c
     return event->why->code;
 }
 
-static int runs_script(const struct coat_arg *args)
-{
-    return args->len == 7 && memcmp(args->bytes, "EVALSHA", 7) == 0;
-}
-
 /* Where the script is not known, it surely has not run: there this is no repeat. */
 static int send_text(struct coat_attempt *a, struct coat_step *step)
 {
-    struct coat_arg *arg = args_of(a);
-    for (size_t i = 0; i < a->count; arg += commands_of(a)[i++].count) {
-        if (!runs_script(arg))
-            continue;
-        arg[0] = (struct coat_arg){"EVAL", 4};
-        arg[1] = (struct coat_arg){a->script->text, a->script->len};
-    }
-    a->script = NULL;
+    spell_out(a);
     say_send(a, step);
     return 0;
 }

@@ -86,7 +86,10 @@ void coat_attempt_run(struct coat_attempt *a, const struct coat_script *script, 
 void coat_attempt_script(struct coat_attempt *a, const struct coat_script *script,
                          const struct coat_keys *keys);
 
-/* Wait for so many replicas, too; 0: for none. Each time it is sent, on the same connection. */
+/*
+ * Wait for so many replicas, too; 0: for none. Each time it is sent, on the same connection.
+ * Scripts are then sent with their text: a server that does not know one waits all the same.
+ */
 void coat_attempt_confirm(struct coat_attempt *a, int64_t replicas);
 
 /*

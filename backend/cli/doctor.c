@@ -84,14 +84,24 @@ static void check_version(struct doctor *d, const struct coat_reply *reply)
         say(d, FINE, "version", "Redis %s", redis);
 }
 
+static void check_replicas(struct doctor *d, int64_t replicas)
+{
+    int64_t confirm = d->survey.store->options->confirm;
+    if (replicas < confirm)
+        say(d, UNSAFE, "role",
+            "master with %" PRId64 " replicas: with confirm=%" PRId64 " each login and logout fails",
+            replicas, confirm);
+    else
+        say(d, FINE, "role", "master with %" PRId64 " replicas", replicas);
+}
+
 static void check_role(struct doctor *d, const struct coat_reply *reply)
 {
     char role[64];
     if (strcmp(info(reply, "role", role), "master") != 0)
         say(d, UNSAFE, "role", "%s: nothing can be written there; name the master", role);
     else
-        say(d, FINE, "role", "master with %" PRId64 " replicas",
-            info_number(reply, "connected_slaves"));
+        check_replicas(d, info_number(reply, "connected_slaves"));
 }
 
 static void check_eviction(struct doctor *d, const struct coat_reply *reply)

@@ -105,6 +105,7 @@ ROWS = [
     Row("logout", lambda s: s.destroy(), ["EVALSHA"], 1),
     Row("logout, loaded", read_and_destroy, [*LOAD, "EVALSHA"], 2),
     Row("logout, logged in", lambda s: s.destroy(), ["EVALSHA", "ZREM"], 2, before=log_in),
+    Row("logout, logged in, loaded", read_and_destroy, [*LOAD, "EVALSHA"], 2, before=log_in),
 ]
 
 

@@ -190,7 +190,10 @@ static inline void script_sent(const struct script *t, size_t command, ...)
 static inline void script_entered(struct script *t)
 {
     assert_int_equal(script_commands(t), 1);
-    script_sent(t, 0, "EVALSHA", coat_script_enter.sha1, "1", ANY, ANY, ANY, "0", NULL);
+    int spelled_out = t->step.confirm > 0;
+    script_sent(t, 0, spelled_out ? "EVAL" : "EVALSHA",
+                spelled_out ? coat_script_enter.text : coat_script_enter.sha1, "1", ANY, ANY, ANY,
+                "0", NULL);
     script_answer(t, ENTERED);
 }
 

@@ -55,6 +55,7 @@ static void a_logout_is_confirmed(void **state)
     create(&t, &rec);
     script_start(&t, COAT_OP_DESTROY);
     asked_for(&t, 2);
+    script_sent(&t, 0, "EVAL", coat_script_logout.text, "2", ANY, ANY, ANY, ANY, NULL);
     script_answer(&t, STORED(&rec));
     script_done(&t, 1);
     script_release(&t);
