@@ -89,7 +89,8 @@ static void check_replicas(struct doctor *d, int64_t replicas)
     int64_t confirm = d->survey.store->options->confirm;
     if (replicas < confirm)
         say(d, UNSAFE, "role",
-            "master with %" PRId64 " replicas: with confirm=%" PRId64 " each login and logout fails",
+            "master with %" PRId64 " replicas: with confirm=%" PRId64
+            " each login and logout fails",
             replicas, confirm);
     else
         say(d, FINE, "role", "master with %" PRId64 " replicas", replicas);

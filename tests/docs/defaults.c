@@ -20,6 +20,7 @@ int main(void)
     printf("stale %lld\n", (long long)o->stale_ms / 1000);
     printf("on_conflict %s\n", on_conflict[o->on_conflict.always]);
     printf("on_max %s\n", o->on_max == COAT_MAX_EVICT ? "evict" : "refuse");
+    printf("confirm %lld\n", (long long)o->confirm);
     printf("max_bytes %zu\n", o->limits.max_bytes);
     printf("max_depth %zu\n", o->limits.max_depth);
     printf("max_fields %zu\n", o->limits.max_fields);

@@ -182,7 +182,7 @@ def test_more_replicas_than_there_are_is_uncertain(pair: Pair) -> None:
         session = store.new()
         session["cart"] = []
         session.save()
-        with pytest.raises(Uncertain, match="1 replicas had it in time, .* asks for 2"):
+        with pytest.raises(Uncertain, match=r"1 replicas had it in time, .* asks for 2"):
             session.destroy()
 
 
