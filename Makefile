@@ -4,7 +4,7 @@
 .SUFFIXES:
 .PHONY: all lib python test-programs fuzz-programs bench-programs install install-lib install-python \
 	uninstall clean distclean deps demo run-demo bench-codec run-bench-codec bench-redis \
-	run-bench-redis check run-check check-long run-check-long check-servers \
+	run-bench-redis bench-session run-bench-session check run-check check-long run-check-long check-servers \
 	run-check-servers test fuzz run-fuzz fuzz-afl run-fuzz-afl \
 	requirements help
 
@@ -13,7 +13,7 @@ all: lib tool python
 # What configure found. It runs by itself where it has not yet, or is newer; not for the targets
 # that install first what it looks for, or that need nothing from it.
 srcdir = .
-ifneq ($(filter-out deps demo bench-codec bench-redis check check-long check-servers fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps demo bench-codec bench-redis bench-session check check-long check-servers fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
 	$(srcdir)/configure $(configure_args)
@@ -207,11 +207,17 @@ bench-codec bench-redis:
 	@PYTHON='$(PYTHON)' $(srcdir)/tests/deps bench
 	@$(MAKE) -s run-$@
 
+# Compares with nobody.
+bench-session:
+	@$(srcdir)/tests/deps build
+	@$(MAKE) -s run-$@
+
 run-bench-redis: bench-programs
-run-bench-codec run-bench-redis: all
+run-bench-codec run-bench-redis: bench_python = build/venv-bench/bin/python
+run-bench-session: bench_python = $(PYTHON)
+run-bench-codec run-bench-redis run-bench-session: all
 	@[ -n '$(PYTHON)' ] || { echo 'make: this needs Python, and was configured without' >&2; exit 1; }
-	@PYTHONPATH=build/python build/venv-bench/bin/python -m coatcheck.bench $(@:run-bench-%=%) \
-		$(BENCH_OPTIONS)
+	@PYTHONPATH=build/python $(bench_python) -m coatcheck.bench $(@:run-bench-%=%) $(BENCH_OPTIONS)
 
 check check-long:
 	@$(srcdir)/tests/deps all
@@ -270,5 +276,6 @@ help:
 	@echo 'make requirements the security requirements, their tests, and what these said last'
 	@echo 'make bench-codec  dumps and loads beside others; BENCH_OPTIONS=--quick: sooner'
 	@echo 'make bench-redis  the path to Redis beside other clients; likewise'
+	@echo 'make bench-session  what sessions cost the server: time, memory, conflicts; likewise'
 	@echo 'make deps         installs what is missing; with NO_INSTALL=1 only lists it'
 	@echo 'make clean        removes what was built; make distclean: all of build/'

@@ -1,10 +1,10 @@
-"""python -m coatcheck.bench: the comparisons, as tables."""
+"""python -m coatcheck.bench: the comparisons, and what sessions cost a server, as tables."""
 
 import argparse
 import sys
 from collections.abc import Callable
 
-from . import codec, documents, redis
+from . import codec, documents, figures, redis, session
 from .report import Row, as_json, as_table, failures
 
 COMPARISONS: dict[str, Callable[[float], list[Row]]] = {
@@ -13,27 +13,61 @@ COMPARISONS: dict[str, Callable[[float], list[Row]]] = {
 }
 
 
-def main() -> int:
+def _numbers(text: str) -> list[int]:
+    numbers = [int(part) for part in text.split(",")]
+    if min(numbers) < 1:
+        raise ValueError("not as many as one")
+    return numbers
+
+
+def _options() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = argparse.ArgumentParser(
         prog="python -m coatcheck.bench",
-        description="Compares coatcheck with other software. Ends with status 1 where a ratio is "
-        "below its goal, and with 2 where something to compare with is not installed.",
+        description="Compares coatcheck with other software; `session` says what sessions cost a "
+        "Redis server. Ends with status 1 where a ratio is below its goal, and with 2 where "
+        "something that is needed is not there.",
     )
-    parser.add_argument("comparison", choices=sorted(COMPARISONS))
+    parser.add_argument("comparison", choices=[*sorted(COMPARISONS), "session"])
     parser.add_argument("--quick", action="store_true", help="a tenth of the time, less certain")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument(
+        "--sessions",
+        type=_numbers,
+        metavar="N,...",
+        help="session: among how many to measure; by default "
+        + ",".join(map(str, session.SESSIONS)),
+    )
     options = parser.parse_args()
+    if options.sessions and options.comparison != "session":
+        parser.error("--sessions is for session")
+    return parser, options
+
+
+def _compare(options: argparse.Namespace) -> tuple[str, int]:
+    rows = COMPARISONS[options.comparison](0.1 if options.quick else 1.0)
+    return as_json(rows) if options.json else as_table(rows), 1 if failures(rows) else 0
+
+
+def _measure(options: argparse.Namespace) -> tuple[str, int]:
+    effort = session.QUICK if options.quick else session.FULL
+    sessions = options.sessions or (session.SESSIONS[:2] if options.quick else session.SESSIONS)
+    found = session.measure(effort, sessions)
+    return figures.as_json(*found) if options.json else figures.as_text(*found), 0
+
+
+def main() -> int:
+    parser, options = _options()
     try:
-        rows = COMPARISONS[options.comparison](0.1 if options.quick else 1.0)
+        text, status = (_measure if options.comparison == "session" else _compare)(options)
     except ModuleNotFoundError as missing:
         name = missing.name
         print(f"{parser.prog}: {name} is missing: pip install {name}", file=sys.stderr)
         return 2
-    except FileNotFoundError as missing:
+    except (FileNotFoundError, session.NotEnoughMemory) as missing:
         print(f"{parser.prog}: {missing}", file=sys.stderr)
         return 2
-    print(as_json(rows) if options.json else as_table(rows))
-    return 1 if failures(rows) else 0
+    print(text)
+    return status
 
 
 if __name__ == "__main__":
