@@ -188,12 +188,10 @@ class Visit:
                 log.exception("session not saved after an error of the application")
 
     def refusal(self, exc: BaseException) -> Refusal | None:
-        """As `Rules.refusal`, with this session's cookie if it has to change."""
+        """As `Rules.refusal`; afterwards nothing is saved."""
         refusal = self._rules.refusal(exc)
         if refusal is not None:
             self._state = "over"
-            if isinstance(exc, SessionGone) and not exc.replaced:
-                refusal.headers.append(("Set-Cookie", self._rules.cookie.clear()))
         return refusal
 
     def _save(self) -> bool:
@@ -210,12 +208,13 @@ class Visit:
         return True
 
     def _drop(self, exc: SessionGone) -> None:
-        """What was changed is dropped: the session ended, or lives on under another id."""
+        """What was changed is dropped: the session ended, or lives on under another id.
+
+        No cookie is set either way. Meanwhile the browser may have one from a new login, which
+        would be overwritten; and a dead id that it keeps does no harm.
+        """
         self._state = "over"
-        if exc.replaced:
-            self._silent = True
-        else:
-            self._clear = True
+        self._silent = True
         log.info("what a request changed was dropped: %s", exc)
         if self._rules.on_gone == "error" and not exc.replaced:
             raise exc
@@ -225,7 +224,7 @@ class Visit:
         if session.stale:
             self._silent = True
             log.info("a request came with an id that was replaced moments ago: nothing is saved")
-        elif self._silent or self._clear:
+        elif self._silent:
             pass
         elif session.id is not None:
             self._set = session.id if session.id != self._id else None
