@@ -1,4 +1,4 @@
-/* clock.h: the two clocks, in milliseconds. Deadlines use the monotonic one only. */
+/* clock.h: the two clocks. Deadlines use the monotonic one only, in milliseconds. */
 #ifndef COAT_BACKEND_CLOCK_H
 #define COAT_BACKEND_CLOCK_H
 

@@ -51,7 +51,8 @@ int core_call_init(PyObject *module, struct core_state *state);
 
 /*
  * A call whose courier is at its start, with a new future. store: one use of it is taken over, also
- * on failure; so is `session` of LOAD and END. object: SAVE, DESTROY. NULL with an exception.
+ * on failure; so is `session`, where `object` is NULL or does not hold it. object: of SAVE, UPDATE,
+ * UNLOCK, DESTROY. timeout_ms: 0 for the store's. NULL with an exception.
  */
 struct core_call *core_call_new(struct core_driver *driver, enum core_call_kind kind,
                                 struct core_store *store, struct core_session *object,

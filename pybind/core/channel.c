@@ -454,7 +454,8 @@ static PyMethodDef methods[] = {
     {"broke", broke, METH_O, "broke($self, errno, /)\n--\n\nThe connection broke."},
     {"refuse", refuse, METH_VARARGS,
      "refuse($self, kind, reason, text, cause=None)\n--\n\nThere will be no connection. kind: c, it is "
-     "a matter of configuration; d, of credentials; u, neither. cause: of what calls then raise."},
+     "a matter of configuration; d, of credentials; t, of certificates; h, of this host, and says\n"
+     "nothing of the server; u, of none of these. cause: of what calls then raise."},
     {"drain", drain, METH_NOARGS,
      "drain($self)\n--\n\nNo more calls; it closes when those under way have their replies."},
     {"pause", set_paused, METH_O,
