@@ -13,7 +13,8 @@ enum cli_exit {
     CLI_NOT_FOUND = 1,
     CLI_USAGE = 2,
     CLI_UNAVAILABLE = 3, /* also: it answered with something that is not right */
-    CLI_UNSAFE = 4       /* doctor only */
+    CLI_UNSAFE = 4,      /* doctor only */
+    CLI_UNWRITTEN = 5    /* what was to be said could not be written */
 };
 
 struct cli {

@@ -1,4 +1,5 @@
 /* The command line tool: coatcheck --help. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +27,13 @@ static const char HELP[] =
     "  --url URL, --prefix P       and every other option of a store, as in --timeout 5; else from\n"
     "                              the environment, COATCHECK_URL, COATCHECK_PREFIX, ...\n"
     "  --help, --version\n"
+    "  --                          what follows is no option, as a principal that begins with --\n"
     "\n"
     "Passwords come from COATCHECK_URL, COATCHECK_PASSWORD or --password-file only: others can see\n"
     "the arguments of a process.\n"
     "\n"
-    "It ends with 0: done, 1: not found, 2: called wrongly, 3: the store is not available, 4: unsafe.\n";
+    "It ends with 0: done, 1: not found, 2: called wrongly, 3: the store is not available, 4: unsafe,\n"
+    "5: the output could not be written, for instance to a disk that is full.\n";
 
 enum needs { NOTHING, SERVER, PREFIX };
 
@@ -58,8 +61,23 @@ int cli_exit_of(int rc)
 
 static int complain(const char *text)
 {
-    fprintf(stderr, "coatcheck: %s\n", text);
+    fputs("coatcheck: ", stderr);
+    output_escaped(stderr, text);
+    fputc('\n', stderr);
     return CLI_USAGE;
+}
+
+/* What the process ends with, now that all is said. */
+static int written(int exit)
+{
+    char text[160];
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return exit;
+    snprintf(text, sizeof text, "the output could not be written%s%s", errno ? ": " : "",
+             errno ? strerror(errno) : "");
+    complain(text);
+    return CLI_UNWRITTEN;
 }
 
 /* ---- The command line ----------------------------------------------------------------------- */
@@ -138,9 +156,12 @@ static int read_flag(struct line *line, char *const *argv, int *used)
 
 static int read_line(struct line *line, char *const *argv)
 {
+    int only_words = 0; /* from "--" on */
     while (*argv) {
         int used = 1;
-        if (strncmp(*argv, "--", 2) == 0 && (*argv)[2]) {
+        if (!only_words && strcmp(*argv, "--") == 0) {
+            only_words = 1;
+        } else if (!only_words && strncmp(*argv, "--", 2) == 0) {
             int rc = read_flag(line, argv, &used);
             if (rc != CLI_OK)
                 return rc;
@@ -201,18 +222,17 @@ static int run(struct line *line, const struct command *command)
     } else {
         output_begin(&cli->out, stdout, line->json);
         rc = command->run(cli, &err);
-        if (output_end(&cli->out) < 0)
-            rc = complain("what was to be said could not be written");
+        output_end(&cli->out);
     }
     if (err.code)
         complain(err.text);
     coat_store_close(cli->store);
-    return rc;
+    return written(rc);
 }
 
 static int wants(char *const *argv, const char *flag)
 {
-    for (; *argv; argv++)
+    for (; *argv && strcmp(*argv, "--") != 0; argv++)
         if (strcmp(*argv, flag) == 0)
             return 1;
     return 0;
@@ -226,11 +246,11 @@ int main(int argc, char **argv)
     (void)argc;
     if (wants(argv, "--help")) {
         fputs(HELP, stdout);
-        return CLI_OK;
+        return written(CLI_OK);
     }
     if (wants(argv, "--version")) {
         printf("coatcheck %s\n", coat_version());
-        return CLI_OK;
+        return written(CLI_OK);
     }
     if (coat_options_new(&line.options, &err) < 0) {
         complain(err.text);

@@ -13,22 +13,28 @@ void output_begin(struct output *o, FILE *to, int json)
         fputc('{', to);
 }
 
-int output_end(struct output *o)
+void output_end(struct output *o)
 {
     if (o->json)
         fputs("}\n", o->to);
-    return fflush(o->to) == 0 && !ferror(o->to) ? 0 : -1;
 }
 
 /* ---- Text ----------------------------------------------------------------------------------- */
+
+/* C0, DEL and C1; what turns the direction of the text around it, so that one text looks like
+ * another. */
+static int is_control(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
+           (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
 
 /* Quotes and backslashes are JSON's business; what a terminal obeys, or no reader takes, is ours.
  */
 static void put_character(struct output *o, const unsigned char *at, size_t len, uint32_t c)
 {
-    int is_control = c < 0x20 || (c >= 0x7f && c < 0xa0);
-    if (is_control)
-        fprintf(o->to, o->json ? "\\u%04x" : "\\x%02x", (unsigned)c);
+    if (is_control(c))
+        fprintf(o->to, o->json || c > 0xff ? "\\u%04x" : "\\x%02x", (unsigned)c);
     else if (o->json && (c == '"' || c == '\\'))
         fprintf(o->to, "\\%c", (int)c);
     else
@@ -47,6 +53,11 @@ static void put_text(struct output *o, const char *text, size_t len)
             fprintf(o->to, o->json ? "\\udc%02x" : "\\x%02x", *at);
         at = next ? next : at + 1;
     }
+}
+
+void output_escaped(FILE *to, const char *text)
+{
+    put_text(&(struct output){.to = to}, text, strlen(text));
 }
 
 static void put_quoted(struct output *o, const char *text, size_t len)

@@ -7,8 +7,8 @@
  *     output_text(o, "k5Jq..."); output_number(o, 12);       a row is full: the next begins
  *     output_table_end(o);
  *
- * Text from outside (of a server, of a session) may hold anything: what a terminal would obey is
- * escaped in both forms.
+ * Text from outside (of a server, of a session) may hold anything: what a terminal would obey, or
+ * turn around, is escaped in both forms.
  */
 #ifndef COAT_CLI_OUTPUT_H
 #define COAT_CLI_OUTPUT_H
@@ -32,8 +32,10 @@ struct output {
 };
 
 void output_begin(struct output *o, FILE *to, int json);
-/* 0; -1: not all of it could be written. */
-int output_end(struct output *o);
+void output_end(struct output *o); /* whether it could be written, `to` knows */
+
+/* A text alone, as in a message. */
+void output_escaped(FILE *to, const char *text);
 
 void output_fact_text(struct output *o, const char *name, const char *text);
 /* The same where in text the name would be in the way of copying the line. */

@@ -106,9 +106,29 @@ static void user_name(const char *prefix, char *to)
     *to = 0;
 }
 
+enum { WORD_MAX = 4 * COAT_PREFIX_MAX + 8 };
+
+/*
+ * "~shop:*", in quotes where redis-cli or redis.conf would take a quote of the prefix for theirs. A
+ * pattern may hold no space; there "?" has to do, which is any character.
+ */
+static void key_word(const char *prefix, char to[WORD_MAX])
+{
+    char pattern[2 * COAT_PREFIX_MAX + 1];
+    const char *quote = strpbrk(prefix, "\"'") ? "\"" : "";
+    *survey_escape(pattern, prefix) = 0;
+    to = stpcpy(stpcpy(to, quote), "~");
+    for (const char *at = pattern; *at; at++) {
+        if (*quote && (*at == '"' || *at == '\\'))
+            *to++ = '\\';
+        *to++ = (char)(*at == ' ' ? '?' : *at);
+    }
+    stpcpy(stpcpy(to, "*"), quote);
+}
+
 int cli_acl(struct cli *cli, struct coat_error *err)
 {
-    char user[COAT_PREFIX_MAX + 16], pattern[2 * COAT_PREFIX_MAX + 2], line[512];
+    char user[COAT_PREFIX_MAX + 16], keys[WORD_MAX], line[1024];
     const char *prefix = cli->prefix ? cli->prefix : getenv("COATCHECK_PREFIX");
     if (!prefix || !*prefix) {
         coat_error_set(err, COAT_EUSAGE, "acl: say for which keys, as in --prefix shop:");
@@ -119,8 +139,8 @@ int cli_acl(struct cli *cli, struct coat_error *err)
         return CLI_USAGE;
     }
     user_name(prefix, user);
-    *survey_escape(pattern, prefix) = 0;
-    snprintf(line, sizeof line, "ACL SETUSER %s on >PASSWORD ~%s* %s", user, pattern, PERMISSIONS);
+    key_word(prefix, keys);
+    snprintf(line, sizeof line, "ACL SETUSER %s on >PASSWORD %s %s", user, keys, PERMISSIONS);
     output_line(&cli->out, "acl", line);
     return CLI_OK;
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from conftest import RedisServer, documented_acl
 from topologies import Topology, cluster, sentinels
 
 TOOL = Path(coatcheck.__file__).resolve().parents[2] / "coatcheck"
-OK, NOT_FOUND, USAGE, UNAVAILABLE, UNSAFE = range(5)
+OK, NOT_FOUND, USAGE, UNAVAILABLE, UNSAFE, UNWRITTEN = range(6)
 
 
 def run(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +40,9 @@ class Tool:
         assert done.returncode == ends, (done.stdout, done.stderr)
         assert bool(done.stderr) == (ends in (NOT_FOUND, USAGE, UNAVAILABLE)), done.stderr
         return done.stdout
+
+    def stderr(self, *args: str) -> str:
+        return run(*args, **self.environment).stderr
 
     def json(self, *args: str, ends: int = OK) -> Any:
         return json.loads(self(*args, "--json", ends=ends))
@@ -97,6 +101,22 @@ def test_a_wrong_command_line_is_told_why(args: tuple[str, ...]) -> None:
     assert done.returncode == USAGE
     assert done.stdout in ("", "{}\n")
     assert done.stderr.startswith("coatcheck: ")
+
+
+@pytest.mark.parametrize("command", ["acl", "--help", "--version"])
+def test_a_full_disk_is_no_mistake_of_the_caller(command: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [TOOL, command, "--prefix", "shop:"], stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == UNWRITTEN
+    assert b"could not be written: No space left on device" in done.stderr
+
+
+def test_what_follows_two_dashes_is_no_option(tool: Tool, store: Store) -> None:
+    public_id = stored(store, "--json")
+    assert public_id in tool("sessions", "list", "--", "--json")
+    assert "--help has no sessions" in tool.stderr("sessions", "list", "--", "--help")
 
 
 def test_without_a_url_it_says_how_to_give_one() -> None:
@@ -161,9 +181,12 @@ def test_a_prefix_that_is_too_long_is_refused() -> None:
     assert done.returncode == USAGE and "64" in done.stderr
 
 
-def test_the_line_makes_a_user_with_whom_a_store_works(redis_server: RedisServer) -> None:
-    prefix = "we[i]rd*:"
-    line = run("acl", "--prefix", prefix).stdout.split()
+@pytest.mark.parametrize("prefix", ["we[i]rd*:", """Anna's "own" [\\] shop:"""])
+def test_the_line_makes_a_user_with_whom_a_store_works(
+    redis_server: RedisServer, prefix: str
+) -> None:
+    said = run("acl", "--prefix", prefix).stdout
+    line = shlex.split(said) if '"' in said else said.split()
     redis_server.cli(*(">pw" if word == ">PASSWORD" else word for word in line))
     user = line[2]
     try:
@@ -311,6 +334,15 @@ def test_what_a_terminal_would_obey_is_escaped(tool: Tool, store: Store) -> None
     assert not set(text) & {"\x1b", "\x07", "\x9b"}
     assert r"mallory\x1b[2J" in text
     assert tool.json("sessions", "show", public_id)["principal"] == "mallory\x1b[2J"
+
+
+@pytest.mark.parametrize("turn", "\u061c\u200e\u200f\u202a\u202e\u2066\u2069")
+def test_what_turns_the_direction_of_text_is_escaped(tool: Tool, store: Store, turn: str) -> None:
+    public_id = stored(store, f"eve{turn}", name=f"{turn}x")
+    text = tool("sessions", "show", "--values", public_id)
+    assert turn not in text
+    assert text.count(f"\\u{ord(turn):04x}") == 2
+    assert turn not in tool.stderr("sessions", "list", f"no{turn}")
 
 
 def test_a_session_that_is_not_there_is_not_found(tool: Tool) -> None:
