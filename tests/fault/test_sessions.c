@@ -371,6 +371,33 @@ static void all_are_ended_or_that_fails(void **state)
     assert_true(each_allocation_fails(ending_all) >= 4);
 }
 
+/* All had ended before, which the replicas are to confirm. */
+static int confirming_the_end_of_all(void)
+{
+    struct coat_reply gone[] = {INTEGER(0), INTEGER(0)}, marked[] = {OK, OK};
+    script_init(&t);
+    t.options.confirm = t.confirmed = 1;
+    struct coat_index_op *x = begin_on_index(COAT_INDEX_END_ALL, NULL);
+    int rc = COAT_ENOMEM;
+    if (x && t.step.kind == COAT_STEP_SEND)
+        script_answer(&t, MEMBERS);
+    if (x && t.step.kind == COAT_STEP_SEND)
+        script_answer_all(&t, gone);
+    if (x && t.step.kind == COAT_STEP_SEND)
+        script_answer_all(&t, marked);
+    if (x)
+        rc = run_on_index();
+    assert_true(rc == 0 || rc == COAT_ENOMEM);
+    coat_index_op_free(x);
+    return rc;
+}
+
+static void what_had_ended_is_confirmed_or_that_fails(void **state)
+{
+    (void)state;
+    assert_true(each_allocation_fails(confirming_the_end_of_all) >= 6);
+}
+
 static int naming_an_index(void)
 {
     struct coat_index_key key;
@@ -411,6 +438,7 @@ int main(void)
         cmocka_unit_test(a_login_at_the_cap_finds_a_place_or_fails),
         cmocka_unit_test(a_list_is_whole_or_fails),
         cmocka_unit_test(all_are_ended_or_that_fails),
+        cmocka_unit_test(what_had_ended_is_confirmed_or_that_fails),
         cmocka_unit_test(an_index_is_named_or_not),
         cmocka_unit_test(a_long_attempt_is_reserved_or_not),
     };
