@@ -15,7 +15,7 @@ from coatcheck import Store, StoreUnavailable
 from conftest import wait_for
 from drivers import DRIVERS, Client
 from faults import ALWAYS, Fault, Kind, Loop, Proxy, Side
-from test_faults import EVERY_BYTE, loop  # noqa: F401
+from test_faults import EVERY_BYTE
 from topologies import Node, Starter, make_certs
 
 MARGIN_S = 1.0  # for a busy machine; test_faults.py is strict about it
@@ -36,7 +36,7 @@ def server(certs: Path) -> Iterator[Node]:
 class Wire:
     """A server with TLS behind a proxy that cannot read it, and a session there."""
 
-    def __init__(self, loop: Loop, server: Node, certs: Path, driver: str) -> None:  # noqa: F811
+    def __init__(self, loop: Loop, server: Node, certs: Path, driver: str) -> None:
         self.proxy = Proxy(loop, server.port)
         self.ca = str(certs / "ca.crt")
         self.driver = driver
@@ -78,7 +78,7 @@ class Wire:
 @pytest.fixture(params=DRIVERS)
 def wire(
     request: pytest.FixtureRequest,
-    loop: Loop,  # noqa: F811
+    loop: Loop,
     server: Node,
     certs: Path,
 ) -> Iterator[Wire]:

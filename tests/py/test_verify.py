@@ -24,7 +24,6 @@ from test_faults import (
     Place,
     app_user,  # noqa: F401
     at_once,
-    loop,  # noqa: F401
 )
 
 VERIFIED = Transport("verified", "redis", (("verify", "1"),))
@@ -52,7 +51,7 @@ PAIRS = [
 def place(
     request: pytest.FixtureRequest,
     app_user: RedisServer,  # noqa: F811
-    loop: Loop,  # noqa: F811
+    loop: Loop,
 ) -> Iterator[Place]:
     place = Place(app_user, loop, VERIFIED, DRIVERS[request.param], TIMEOUT_S)
     yield place

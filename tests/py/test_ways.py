@@ -11,7 +11,7 @@ import pytest
 from coatcheck import Error, Store, StoreDenied, StoreUnavailable, Uncertain
 from conftest import documented_acl
 from faults import Fault, Kind, Loop, Proxy
-from test_faults import EVERY_BYTE, loop  # noqa: F401
+from test_faults import EVERY_BYTE
 from topologies import Node, Topology, cluster, make_certs, sentinels
 
 # ---- By TLS ---------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_req_67_the_documented_user_is_led_through_a_cluster_by_redirects(
 class Behind:
     """A topology whose nodes are reached through a proxy each, at another port."""
 
-    def __init__(self, loop: Loop, topology: Topology, entries: list[Node]) -> None:  # noqa: F811
+    def __init__(self, loop: Loop, topology: Topology, entries: list[Node]) -> None:
         nodes = [*topology.servers, *(node for node in entries if node not in topology.servers)]
         self.proxies = {node.port: Proxy(loop, node.port) for node in nodes}
         self.node_map = ",".join(
@@ -180,7 +180,7 @@ class Behind:
 
 
 @pytest.fixture(scope="module", params=["cluster", "sentinel"])
-def behind(request: pytest.FixtureRequest, loop: Loop) -> Iterator[Behind]:  # noqa: F811
+def behind(request: pytest.FixtureRequest, loop: Loop) -> Iterator[Behind]:
     with ExitStack() as stack:
         if request.param == "cluster":
             topology = stack.enter_context(cluster(3, replicas=False))
