@@ -514,9 +514,25 @@ static int unsure(struct coat_error *err)
         "repeat it could count twice; load the session again");
 }
 
+/*
+ * A save with a TTL leaves no touch due, and a session that is saved all the time would never come
+ * back into an index that was lost. So a save enters it, too, if one of the periods into which
+ * touches divide the life of a session has begun since the TTL was last set.
+ */
+static int heal_is_due(const struct coat_session *s, int64_t now_ms)
+{
+    int64_t ttl_ms = coat_head_ttl_ms(&s->head, now_ms);
+    int64_t period_ms = (int64_t)((1 - s->store->options->touch_below) * (double)ttl_ms) + 1;
+    int64_t set_ms = s->left_at_ms - (ttl_ms - s->left_ms);
+    int64_t created_ms = coat_head_created_ms(&s->head);
+    return s->principal[0] && !s->pending.login[0] && ttl_ms > 0 && set_ms < now_ms &&
+           (set_ms - created_ms) / period_ms < (now_ms - created_ms) / period_ms;
+}
+
 static void begin_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
                         struct coat_error *err)
 {
+    s->heals = heal_is_due(s, now_ms);
     int rc = s->unsure && coat_doc_adds(s->doc) ? unsure(err) : coat_new_id_prepare(s, now_ms, err);
     if (rc < 0) {
         coat_session_done(s, step, rc);
@@ -585,6 +601,7 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
 {
     int stored = s->state == COAT_SESSION_STORED;
     s->merged = 0;
+    s->heals = 0;
     if (s->state == COAT_SESSION_UNLOADED)
         coat_session_done(s, step,
                           coat_error_set(err, COAT_EUSAGE, "save: load the session first"));
@@ -640,4 +657,8 @@ void coat_save_step(struct coat_op *op, const struct coat_event *event, struct c
         s->unsure = 0;
     if (step->rc != COAT_ECONFLICT)
         s->contended_ms = 0;
+    if (step->rc == 0 && s->heals) {
+        s->heals = 0;
+        enter(s, HEALING, &s->keys, coat_head_deadline_ms(&s->head), step, NULL);
+    }
 }

@@ -181,6 +181,19 @@ def test_a_touch_heals_a_lost_index(redis_server: RedisServer) -> None:
         assert public_ids(store) == [session.public_id]
 
 
+def test_a_session_that_is_saved_heals_a_lost_index(redis_server: RedisServer) -> None:
+    with Store(redis_server.url, prefix="t:", touch_below=1) as store:
+        session = log_in(store)
+        (index,) = set(redis_server.keys()) - set(redis_server.records())
+        redis_server.cli("DEL", index)
+        redis_server.cli("PEXPIRE", *redis_server.records(), 60_000)
+        again = store.load(session.id or "")
+        assert again is not None
+        again["seen"] = 1
+        again.save()
+        assert public_ids(store) == [session.public_id]
+
+
 def test_only_a_stored_session_can_be_kept(store: Store) -> None:
     session = log_in(store)
     with pytest.raises(ValueError, match="not stored"):

@@ -462,6 +462,65 @@ static void a_touch_puts_it_into_an_index_that_was_lost_whatever_the_cap(void **
     script_release(&t);
 }
 
+/* A session of a principal that is saved after a time since the login, and again after another. */
+static void save_twice(struct script *t, int64_t first_ms, int64_t then_ms)
+{
+    begin_fresh(t);
+    create_fresh(t);
+    script_answer(t, ENTERED);
+    script_done(t, 0);
+    t->now_ms += first_ms;
+    set_field(t->s, "a", "2");
+    script_start(t, COAT_OP_SAVE);
+    script_sent(t, 0, "EVALSHA", coat_script_save.sha1, "2", ANY, ANY, ANY, ANY, "1800000", NULL);
+    script_answer(t, INTEGER(1));
+    script_done(t, 0);
+    t->now_ms += then_ms;
+    set_field(t->s, "a", "3");
+    script_start(t, COAT_OP_SAVE);
+    script_answer(t, INTEGER(1));
+}
+
+static void a_session_that_is_saved_all_the_time_enters_the_index_once_in_a_tenth(void **state)
+{
+    (void)state;
+    struct script t;
+    save_twice(&t, 100000, 79000);
+    script_done(&t, 0);
+    script_release(&t);
+
+    save_twice(&t, 100000, 81000);
+    assert_enters(&t, "0", 0);
+    assert_names(&t, ENTER_SCORE, "1700043320000");
+    script_answer(&t, ENTERED);
+    script_done(&t, 0);
+    assert_int_equal(coat_session_modified(t.s), 0);
+    script_start(&t, COAT_OP_SAVE);
+    script_done(&t, 0);
+    script_release(&t);
+
+    save_twice(&t, 179000, 2000);
+    script_lost(&t, MAYBE_SENT | FINAL); /* the save stands */
+    script_done(&t, 0);
+    script_release(&t);
+}
+
+static void a_save_that_found_the_session_gone_enters_nothing(void **state)
+{
+    (void)state;
+    struct script t;
+    begin_fresh(&t);
+    create_fresh(&t);
+    script_answer(&t, ENTERED);
+    script_done(&t, 0);
+    t.now_ms += 900000;
+    set_field(t.s, "a", "2");
+    script_start(&t, COAT_OP_SAVE);
+    script_answer(&t, INTEGER(0));
+    script_done(&t, COAT_EGONE);
+    script_release(&t);
+}
+
 static void a_session_that_is_gone_is_not_put_back_by_its_touch(void **state)
 {
     (void)state;
@@ -515,6 +574,8 @@ int main(void)
         cmocka_unit_test(one_round_is_always_tried),
         cmocka_unit_test(a_touch_puts_it_into_an_index_that_was_lost_whatever_the_cap),
         cmocka_unit_test(a_session_that_is_gone_is_not_put_back_by_its_touch),
+        cmocka_unit_test(a_session_that_is_saved_all_the_time_enters_the_index_once_in_a_tenth),
+        cmocka_unit_test(a_save_that_found_the_session_gone_enters_nothing),
         cmocka_unit_test(a_touch_stands_whatever_becomes_of_the_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
