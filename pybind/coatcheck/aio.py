@@ -447,10 +447,20 @@ async def _connected(loop: asyncio.AbstractEventLoop, family: int, address: Any)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         await loop.sock_connect(sock, address)
+        if family != socket.AF_UNIX and _met_itself(sock):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens there")
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _met_itself(sock: socket.socket) -> bool:
+    """As in net.c: the system has picked, as our port, the one that nobody listens on."""
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:  # it is lost already, which shows soon
+        return False
 
 
 async def _addresses(names: _Names, target: dict[str, Any]) -> list[tuple[int, Any]]:

@@ -13,6 +13,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -856,6 +857,29 @@ def test_a_loop_that_was_closed_while_connecting_says_nothing_of_the_server(
         asyncio.run(store.ping())
     asyncio.run(store.close())
     gc.collect()
+
+
+def test_a_connection_that_meets_itself_is_refused(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    class Bound(socket.socket):
+        """From the port that it will connect to, as the system may choose."""
+
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.bind(("127.0.0.1", port))
+
+    async def main() -> None:
+        async with aio.Store(f"redis://127.0.0.1:{port}", prefix="test:", timeout=5) as store:
+            with pytest.raises(StoreUnavailable, match="connection refused"):
+                await store.ping()
+
+    monkeypatch.setattr(aio, "socket", SimpleNamespace(**vars(socket) | {"socket": Bound}))
+    run(main())
 
 
 def test_a_driver_that_was_not_initialised_says_so(redis_server: RedisServer) -> None:
