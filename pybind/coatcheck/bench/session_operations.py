@@ -68,6 +68,7 @@ class Operations:
             "rotate": Operation(self._rotating, save),
             "logout": Operation(self._loaded, destroy),
             "logout, with a principal": Operation(self._members, destroy),
+            "the same, by the id alone": Operation(self._member_ids, store.destroy),
             "list, 1 session": Operation(self._users, store.sessions),
             "destroy all, 1 session": Operation(self._users, store.destroy_all),
             PLAIN_GET: Operation(self._keys, lambda key: self._client("GET", key)),
