@@ -31,6 +31,8 @@
  *                      "refuse" fails. evict
  *     confirm          how many replicas must have a login, a logout, a rotation or the end of
  *                      other sessions before the call returns; fewer in time: COAT_EUNCERTAIN. 0
+ *     on_event         "log": Python's coatcheck.Store logs what becomes of sessions; a C program
+ *                      calls coat_store_on_event (coat_life.h), and this does nothing. none
  *     show             names of fields, with commas between, that a list of the sessions of a
  *                      principal shows
  *     max_bytes, max_depth, max_fields, max_items    limits of a session; "none" lifts one

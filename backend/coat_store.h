@@ -150,6 +150,7 @@ enum coat_count {
     COAT_COUNT_CONFLICT,     /* fields that two requests changed at once */
     COAT_COUNT_NO_TTL,       /* records found without a TTL, and repaired */
     COAT_COUNT_EVICTED,      /* sessions ended by a login beyond max_sessions */
+    COAT_COUNT_LOST_EVENT,   /* events (coat_life.h) that there was no memory for */
     COAT_COUNTS
 };
 COAT_API uint64_t coat_store_count(const struct coat_store *store, enum coat_count what);

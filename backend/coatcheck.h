@@ -9,6 +9,7 @@
 #include "coat_options.h"
 #include "coat_store.h"
 #include "coat_session.h"
+#include "coat_life.h"
 #include "coat_stats.h"
 
 #endif

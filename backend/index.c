@@ -196,6 +196,14 @@ int coat_index_is_end(const struct coat_reply *reply)
     return reply->kind == COAT_REPLY_INTEGER && -1 <= reply->integer && reply->integer <= 2;
 }
 
+void coat_index_note_ended(const struct coat_index *x, size_t i, const char *reason)
+{
+    char principal[COAT_PRINCIPAL_MAX + 1];
+    coat_principal_read(x->principal, x->principal_len, principal);
+    coat_life_note(x->life, x->store, COAT_LIFE_DESTROYED, x->piece[i].keys.public_id, principal,
+                   reason);
+}
+
 int coat_index_is_others(const struct coat_index *x, const char *bytes, size_t len)
 {
     static const char NOBODY = (char)0xc0;

@@ -41,6 +41,7 @@ struct coat_asked {
 struct coat_index {
     struct coat_attempt attempt;
     struct coat_store *store;
+    struct coat_life *life; /* the caller's: of the operation that it is part of */
     struct coat_index_key key;
     unsigned char principal[COAT_PRINCIPAL_ITEM_MAX]; /* as it stands in records */
     size_t principal_len;
@@ -88,6 +89,9 @@ static inline struct coat_member *coat_index_member(const struct coat_index *x, 
 
 /* 1 if it can be a reply to END: 1 or 2 ended, 0 no record, -1 another principal's. */
 int coat_index_is_end(const struct coat_reply *reply);
+
+/* The member of the piece that a pipeline was about has been ended; reason: as in coat_life.h. */
+void coat_index_note_ended(const struct coat_index *x, size_t i, const char *reason);
 
 /* What a record has where principals stand: nobody's, or another one's? No bytes: no record. */
 int coat_index_is_others(const struct coat_index *x, const char *bytes, size_t len);

@@ -37,10 +37,12 @@ void coat_new_id_put(struct coat_session *s, int64_t now_ms)
     struct coat_work *work = &s->work;
     struct coat_head *next = &work->next;
     work->offers = 0;
+    work->takes_offer = 0;
     if (coat_new_id_replaces(s)) {
         coat_head_rotate(next, work->new_hash, now_ms);
     } else if (s->uses_offer && coat_head_offers(next, work->hash)) {
         coat_head_take_offer(next, coat_ms_add(now_ms, s->store->options->grace_ms));
+        work->takes_offer = 1;
     } else if (work->draws && may_renew(s, next, now_ms)) {
         coat_head_offer(next, work->new_hash, now_ms);
         work->offers = 1;

@@ -10,8 +10,9 @@
 
 enum { DELETING, MARKING, LEAVING };
 
-static int replaced(const struct coat_session *s, struct coat_error *err)
+static int replaced(struct coat_session *s, struct coat_error *err)
 {
+    coat_session_note(s, COAT_LIFE_REFUSED, "replaced");
     return coat_error_set(err, COAT_EREPLACED,
                           "the id of session %s was replaced by a login or a change of privilege; "
                           "the session lives on under the new id and was not ended",
@@ -37,6 +38,7 @@ static void not_opened(struct coat_session *s, struct coat_step *step, struct co
     struct coat_doc *empty = s->work.doc;
     s->work.doc = NULL;
     coat_store_note(s->store, COAT_COUNT_DEAD_ID);
+    coat_session_note(s, COAT_LIFE_REFUSED, "dead");
     coat_session_reset(s, COAT_SESSION_STALE, empty);
     coat_session_done(s, step, 0);
 }
@@ -133,21 +135,26 @@ static void deleted(struct coat_session *s, const struct coat_event *event, stru
                     struct coat_error *err)
 {
     char principal[COAT_PRINCIPAL_MAX + 1];
+    read_principal(event->replies, principal);
+    coat_life_note(&s->op.life, s->store, COAT_LIFE_DESTROYED, s->keys.public_id, principal,
+                   "logout");
     int rc = coat_attempt_confirmed(&s->work.attempt, event, err);
-    if (rc < 0) {
+    if (rc < 0)
         coat_session_done(s, step, rc);
-    } else if (s->work.joins) {
+    else if (s->work.joins)
         ended(s, step, 1);
-    } else {
-        read_principal(event->replies, principal);
+    else
         leave(s, principal, 1, step);
-    }
 }
 
 /* By an earlier send, or another request: that, too, is to stand after a failover. */
 static void was_gone(struct coat_session *s, int by_us, struct coat_step *step)
 {
     struct coat_attempt *a = &s->work.attempt;
+    if (by_us)
+        coat_session_note(s, COAT_LIFE_DESTROYED, "logout");
+    else if (s->state == COAT_SESSION_UNLOADED)
+        coat_session_note(s, COAT_LIFE_REFUSED, "unknown");
     if (s->store->options->confirm == 0) {
         leave(s, s->principal, by_us, step);
         return;

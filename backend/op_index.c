@@ -100,6 +100,7 @@ void coat_index_op_free(struct coat_index_op *x)
     coat_index_release(&x->index);
     coat_doc_free(x->show);
     coat_session_list_free(x->list);
+    coat_life_drop(&x->op.life);
     free(x);
 }
 
@@ -213,17 +214,25 @@ static void read_on(struct coat_index_op *x, struct coat_step *step, struct coat
     sweep(x, step);
 }
 
-/* The fields to show. What is wrong with the others is no reason to hide a session. */
-static int show_fields(struct coat_index_op *x, const struct coat_record *record,
-                       struct coat_session_info *info, struct coat_error *err)
+static void note_corrupt(struct coat_index_op *x, size_t i)
 {
+    coat_store_note(x->store, COAT_COUNT_CORRUPT);
+    coat_life_note(&x->op.life, x->store, COAT_LIFE_CORRUPT, x->index.piece[i].keys.public_id,
+                   x->principal, NULL);
+}
+
+/* The fields to show. What is wrong with the others is no reason to hide a session. */
+static int show_fields(struct coat_index_op *x, size_t i, const struct coat_record *record,
+                       struct coat_error *err)
+{
+    struct coat_session_info *info = &x->list->infos[x->index.piece[i].member];
     struct coat_doc *doc;
     int rc =
         coat_doc_parse(&doc, record->fields, record->fields_len, &x->store->options->limits, err);
     if (rc == COAT_ENOMEM)
         return rc;
     if (rc < 0) {
-        coat_store_note(x->store, COAT_COUNT_CORRUPT);
+        note_corrupt(x, i);
         return 0;
     }
     info->shown = doc;
@@ -254,7 +263,7 @@ static int look(struct coat_index_op *x, size_t i, const struct coat_reply *repl
     }
     int rc = coat_record_parse(&record, reply->bytes, reply->len, err);
     if (rc == COAT_ECORRUPT)
-        coat_store_note(x->store, COAT_COUNT_CORRUPT);
+        note_corrupt(x, i);
     if (rc < 0)
         return rc == COAT_ECORRUPT ? 0 : rc;
     if (!is_theirs(x, &record, now_ms))
@@ -266,7 +275,7 @@ static int look(struct coat_index_op *x, size_t i, const struct coat_reply *repl
     memcpy(info->public_id, x->index.piece[i].keys.public_id, sizeof info->public_id);
     info->created_ms = coat_head_created_ms(&record.head);
     info->deadline_ms = coat_head_deadline_ms(&record.head);
-    return x->show ? show_fields(x, &record, info, err) : 0;
+    return x->show ? show_fields(x, i, &record, err) : 0;
 }
 
 static void records_came(struct coat_index_op *x, const struct coat_event *event,
@@ -327,7 +336,11 @@ static void ends_came(struct coat_index_op *x, const struct coat_event *event,
             done(x, step, coat_attempt_foreign(err));
             return;
         }
-        x->rc += reply->integer > 0 || (reply->integer == 0 && x->index.attempt.unclear);
+        if (reply->integer > 0 || (reply->integer == 0 && x->index.attempt.unclear)) {
+            x->rc++;
+            coat_index_note_ended(&x->index, i,
+                                  x->what == COAT_INDEX_END_ONE ? "destroy_one" : "destroy_all");
+        }
         coat_index_member(&x->index, i)->outdated = 1;
         missing |= reply->integer == 0;
     }
@@ -434,6 +447,7 @@ struct coat_op *coat_index_op(struct coat_index_op *x)
     static const enum coat_op_kind KINDS[] = {[COAT_INDEX_LIST] = COAT_KIND_LIST,
                                               [COAT_INDEX_END_ONE] = COAT_KIND_DESTROY_ONE,
                                               [COAT_INDEX_END_ALL] = COAT_KIND_DESTROY_ALL};
-    x->op = (struct coat_op){step_index, KINDS[x->what]};
+    x->op = (struct coat_op){.step = step_index, .kind = KINDS[x->what]};
+    x->index.life = &x->op.life;
     return &x->op;
 }

@@ -1,6 +1,8 @@
 /* Load: read the record, see whether the id opens it, repair a TTL that is missing. */
 #include "session.h"
 
+#include <string.h>
+
 #include "api/error.h"
 
 enum { READING, READING_AGAIN, REPAIRING };
@@ -56,12 +58,23 @@ static int open_stale(struct coat_session *s, struct coat_error *err)
     return 2;
 }
 
+/* Its record is there, and its time is over. */
+static void note_expired(struct coat_session *s, const struct coat_record *record, int64_t now_ms)
+{
+    char principal[COAT_PRINCIPAL_MAX + 1] = "";
+    if (record->principal)
+        memcpy(principal, record->principal, record->principal_len);
+    coat_life_note(&s->op.life, s->store, COAT_LIFE_EXPIRED, s->keys.public_id, principal,
+                   coat_head_deadline_ms(&record->head) <= now_ms ? "deadline" : "not_before");
+}
+
 /* What the id is to this record: the result of the load. */
 static int look(struct coat_session *s, const struct coat_record *record, int64_t now_ms,
                 struct coat_error *err)
 {
     if (coat_session_over(s->store, &record->head, now_ms)) {
         coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
+        note_expired(s, record, now_ms);
         return 0;
     }
     switch (coat_head_opening(&record->head, s->work.hash, now_ms, s->store->options->stale_ms)) {
@@ -69,11 +82,13 @@ static int look(struct coat_session *s, const struct coat_record *record, int64_
         return open_session(s, record, err);
     case COAT_STALE:
         coat_store_note(s->store, COAT_COUNT_DEAD_ID);
+        coat_session_note(s, COAT_LIFE_REFUSED, "replaced");
         return open_stale(s, err);
     case COAT_DEAD:
         break;
     }
     coat_store_note(s->store, COAT_COUNT_DEAD_ID);
+    coat_session_note(s, COAT_LIFE_REFUSED, "dead");
     return 0;
 }
 
@@ -103,6 +118,7 @@ static void record_came(struct coat_session *s, const struct coat_event *event, 
     }
     if (get->kind == COAT_REPLY_NIL) {
         coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
+        coat_session_note(s, COAT_LIFE_REFUSED, "unknown");
         coat_session_done(s, step, 0);
         return;
     }

@@ -42,7 +42,8 @@ static void ping_step(struct coat_op *op, const struct coat_event *event, struct
 
 struct coat_op *coat_ping_op(struct coat_ping *ping)
 {
-    *ping = (struct coat_ping){.op = {ping_step, COAT_KIND_PING}, .arg = {"PING", 4}};
+    *ping =
+        (struct coat_ping){.op = {.step = ping_step, .kind = COAT_KIND_PING}, .arg = {"PING", 4}};
     ping->command = (struct coat_command){.args = &ping->arg, .count = 1};
     return &ping->op;
 }

@@ -14,16 +14,20 @@ enum { CREATE_TRIES = 3 };
 
 /* ---- Ends ---------------------------------------------------------------------------------- */
 
-static int gone(const struct coat_session *s, struct coat_error *err)
+static int gone(struct coat_session *s, struct coat_error *err)
 {
+    if (coat_session_modified(s))
+        coat_session_note(s, COAT_LIFE_DROPPED, "gone");
     return coat_error_set(err, COAT_EGONE,
                           "session %s has ended meanwhile, by a logout or by its time, and what "
                           "was changed in it has gone with it",
                           s->keys.public_id);
 }
 
-static int replaced(const struct coat_session *s, struct coat_error *err)
+static int replaced(struct coat_session *s, struct coat_error *err)
 {
+    if (coat_session_modified(s))
+        coat_session_note(s, COAT_LIFE_DROPPED, "replaced");
     return coat_error_set(err, COAT_EREPLACED,
                           "the id of session %s was replaced meanwhile by a login or a change of "
                           "privilege, and nothing was written",
@@ -58,12 +62,29 @@ static int64_t to_confirm(const struct coat_session *s)
     return coat_new_id_replaces(s) ? s->store->options->confirm : 0;
 }
 
+/* What has become of it, once it has its new principal. */
+static void note_life(struct coat_session *s, int logs_in, int rotates)
+{
+    const struct coat_work *work = &s->work;
+    if (work->created)
+        coat_session_note(s, COAT_LIFE_CREATED, NULL);
+    if (logs_in)
+        coat_session_note(s, COAT_LIFE_LOGGED_IN, NULL);
+    else if (rotates && !work->created)
+        coat_session_note(s, COAT_LIFE_ROTATED, NULL);
+    else if (work->takes_offer)
+        coat_session_note(s, COAT_LIFE_RENEWED, NULL);
+    else if (work->offers)
+        coat_session_note(s, COAT_LIFE_OFFERED, NULL);
+}
+
 /* It was written: the session becomes what was. */
 static void landed(struct coat_session *s, struct coat_step *step)
 {
     struct coat_work *work = &s->work;
     const char *principal = principal_to_write(s);
     struct coat_doc *doc = doc_to_write(s);
+    int logs_in = s->pending.login[0] != 0, rotates = s->pending.rotate;
 
     if (work->created || coat_new_id_was_put(s))
         coat_session_identify(s, &work->sid, &work->keys);
@@ -76,6 +97,7 @@ static void landed(struct coat_session *s, struct coat_step *step)
     coat_stats_record(&s->store->stats, COAT_KIND_SAVE, work->record.len);
     coat_session_adopt(s, &work->next, principal, strlen(principal), doc);
     coat_session_note_ttl(s, work->ttl_ms, work->asked_ms);
+    note_life(s, logs_in, rotates);
     /*
      * Where there is no memory for this, the save has landed all the same. The fields then count
      * as changed until the next save, which writes them once more.
@@ -165,6 +187,8 @@ static void enter(struct coat_session *s, int phase, const struct coat_keys *key
     int rc = coat_room_new(&work->room, s->store, principal_to_write(s), keys, deadline_ms,
                            phase == ENTERING, err);
     if (rc == 0)
+        work->room->index.life = &s->op.life;
+    if (rc == 0)
         rc = coat_room_enter(work->room, step, err);
     work->phase = phase;
     if (rc < 0)
@@ -208,6 +232,10 @@ static void entered(struct coat_session *s, const struct coat_event *event, int6
     int rc = coat_room_take(work->room, event, step, why);
     if (rc == 0)
         return;
+    if (rc == COAT_ETOOMANY || rc == COAT_EBUSY)
+        coat_life_note(&s->op.life, s->store, COAT_LIFE_REFUSED,
+                       work->created ? work->keys.public_id : s->keys.public_id,
+                       principal_to_write(s), rc == COAT_EBUSY ? "busy" : "max_sessions");
     if (rc < 0 && work->created && !event->final && rc != COAT_EFOREIGN) {
         tidy(s, step);
     } else if (rc < 0) {
@@ -596,6 +624,14 @@ static void healed(struct coat_session *s, const struct coat_event *event, struc
 
 /* ---- The operation ------------------------------------------------------------------------- */
 
+/* What a request writes that came with a replaced id goes nowhere. */
+static void nothing_to_write(struct coat_session *s, struct coat_step *step)
+{
+    if (s->state == COAT_SESSION_STALE && coat_doc_modified(s->doc))
+        coat_session_note(s, COAT_LIFE_DROPPED, "replaced");
+    coat_session_done(s, step, 0);
+}
+
 static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step,
                   struct coat_error *err)
 {
@@ -612,7 +648,7 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
     else if (stored && touch_is_due(s, now_ms))
         touch(s, now_ms, step);
     else
-        coat_session_done(s, step, 0);
+        nothing_to_write(s, step);
 }
 
 static void take(struct coat_session *s, const struct coat_event *event, int64_t now_ms,

@@ -146,6 +146,17 @@ int coat_parse_on_max(const struct coat_option *option, const char *text, void *
     return 0;
 }
 
+int coat_parse_on_event(const struct coat_option *option, const char *text, void *field)
+{
+    (void)option;
+    static const char *const names[] = {[COAT_EVENTS_NONE] = "none", [COAT_EVENTS_LOG] = "log"};
+    int i = FIND_NAME(text, names);
+    if (i < 0)
+        return COAT_ECONFIG;
+    *(enum coat_on_event *)field = (enum coat_on_event)i;
+    return 0;
+}
+
 int coat_parse_show(const struct coat_option *option, const char *text, void *field)
 {
     size_t len = strlen(text);

@@ -41,6 +41,7 @@ coat_parse_fn coat_parse_show;
 
 coat_parse_fn coat_parse_on_conflict; /* enum coat_on_conflict */
 coat_parse_fn coat_parse_on_max;      /* enum coat_on_max */
+coat_parse_fn coat_parse_on_event;    /* enum coat_on_event */
 coat_parse_fn coat_parse_preset;      /* enum coat_preset */
 coat_parse_fn coat_parse_tls_version; /* enum coat_tls_version */
 

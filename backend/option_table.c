@@ -49,6 +49,7 @@ const struct coat_option coat_option_table[] = {
     {"on_max", "evict", coat_parse_on_max, FIELD(on_max), 0, 0, COAT_NO_NONE, "evict or refuse"},
     {"confirm", "0", coat_parse_whole, FIELD(confirm), 0, 100, COAT_NO_NONE,
      "a number of replicas from 0 to 100"},
+    {"on_event", "none", coat_parse_on_event, FIELD(on_event), 0, 0, COAT_NO_NONE, "log or none"},
     {"show", NULL, coat_parse_show, FIELD(show), 0, 0, COAT_NO_NONE,
      "names of fields with commas between, for example device,seen_at"},
     {"max_bytes", "1048576", coat_parse_size, FIELD(limits.max_bytes), 1, 536870912, -1,

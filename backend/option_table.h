@@ -5,7 +5,7 @@
 #include "coat_error.h"
 #include "option_parse.h"
 
-enum { COAT_OPTION_URL = 0, COAT_OPTION_COUNT = 42 };
+enum { COAT_OPTION_URL = 0, COAT_OPTION_COUNT = 43 };
 
 /* The first one is the URL, which has no parser here: url.h. */
 extern const struct coat_option coat_option_table[];

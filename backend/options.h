@@ -21,6 +21,8 @@ enum coat_preset { COAT_NO_PRESET, COAT_AAL1, COAT_AAL2, COAT_AAL3 };
 
 enum coat_on_max { COAT_MAX_EVICT, COAT_MAX_REFUSE };
 
+enum coat_on_event { COAT_EVENTS_NONE, COAT_EVENTS_LOG };
+
 /* The values that hold, and what they come from. */
 struct coat_options {
     struct coat_connect connect;
@@ -41,7 +43,8 @@ struct coat_options {
     int64_t max_sessions; /* of a principal; 0: no matter how many */
     enum coat_on_max on_max;
     int64_t confirm; /* replicas that a login, logout, rotation or the end of others waits for */
-    char *show;      /* names of fields, with commas between; NULL: none */
+    enum coat_on_event on_event;
+    char *show; /* names of fields, with commas between; NULL: none */
     struct coat_limits limits;
     int verify;
     int64_t spin_us;

@@ -313,6 +313,13 @@ size_t coat_principal_write(unsigned char to[COAT_PRINCIPAL_ITEM_MAX], const cha
     return item_len + len;
 }
 
+void coat_principal_read(const unsigned char *item, size_t len, char to[COAT_PRINCIPAL_MAX + 1])
+{
+    size_t head = item[0] == STR8 ? 2 : 1;
+    memcpy(to, item + head, len - head);
+    to[len - head] = 0;
+}
+
 unsigned char *coat_record_write(unsigned char *to, const struct coat_head *head,
                                  const char *principal)
 {

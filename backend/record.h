@@ -89,6 +89,8 @@ int coat_principal_valid(const char *principal);
 /* A principal as it stands in records, which begins with its length: no other begins so. */
 enum { COAT_PRINCIPAL_ITEM_MAX = 2 + COAT_PRINCIPAL_MAX };
 size_t coat_principal_write(unsigned char to[COAT_PRINCIPAL_ITEM_MAX], const char *principal);
+/* The text of what that has written. */
+void coat_principal_read(const unsigned char *item, size_t len, char to[COAT_PRINCIPAL_MAX + 1]);
 
 /* ---- The head ------------------------------------------------------------------------------ */
 

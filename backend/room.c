@@ -126,11 +126,13 @@ static int full_came(struct coat_room *room, const struct coat_event *event, str
 /* ---- What comes back ----------------------------------------------------------------------- */
 
 /* A reply to a probe, or to END: is the member's record gone for this principal? -1: no such. */
-static int is_outdated(const struct coat_room *room, const struct coat_reply *reply)
+static int is_outdated(const struct coat_room *room, size_t i, const struct coat_reply *reply)
 {
     if (room->phase == ENDING && coat_index_is_end(reply)) {
-        if (reply->integer > 0)
+        if (reply->integer > 0) {
             coat_store_note(room->index.store, COAT_COUNT_EVICTED);
+            coat_index_note_ended(&room->index, i, "max_sessions");
+        }
         return 1;
     }
     if (reply->kind != COAT_REPLY_BULK)
@@ -142,7 +144,7 @@ static int pieces_came(struct coat_room *room, const struct coat_event *event,
                        struct coat_step *step, struct coat_error *err)
 {
     for (size_t i = 0; i < room->index.piece_count; i++) {
-        int outdated = is_outdated(room, &event->replies[i]);
+        int outdated = is_outdated(room, i, &event->replies[i]);
         if (outdated < 0)
             return coat_attempt_foreign(err);
         coat_index_member(&room->index, i)->outdated |= outdated;

@@ -23,10 +23,17 @@ static void release_work(struct coat_work *work)
 
 void coat_session_done(struct coat_session *s, struct coat_step *step, int rc)
 {
-    if (rc == COAT_ECORRUPT)
+    if (rc == COAT_ECORRUPT) {
         coat_store_note(s->store, COAT_COUNT_CORRUPT);
+        coat_session_note(s, COAT_LIFE_CORRUPT, NULL);
+    }
     release_work(&s->work);
     *step = (struct coat_step){.kind = COAT_STEP_DONE, .rc = rc, .close = rc == COAT_EFOREIGN};
+}
+
+void coat_session_note(struct coat_session *s, enum coat_life_kind kind, const char *reason)
+{
+    coat_life_note(&s->op.life, s->store, kind, s->keys.public_id, s->principal, reason);
 }
 
 static void clear_pending(struct coat_session *s)
@@ -195,6 +202,7 @@ void coat_session_close(struct coat_session *s)
     if (!s)
         return;
     release_work(&s->work);
+    coat_life_drop(&s->op.life);
     clear_pending(s);
     coat_doc_free(s->doc);
     OPENSSL_cleanse(s, sizeof *s);
@@ -206,14 +214,15 @@ void coat_session_close(struct coat_session *s)
 struct coat_op *coat_session_op(struct coat_session *s, enum coat_session_op which)
 {
     static const struct coat_op ops[] = {
-        [COAT_OP_LOAD] = {coat_load_step, COAT_KIND_LOAD},
-        [COAT_OP_SAVE] = {coat_save_step, COAT_KIND_SAVE},
-        [COAT_OP_UPDATE] = {coat_save_step, COAT_KIND_SAVE},
-        [COAT_OP_LOCK] = {coat_lock_step, COAT_KIND_LOCK},
-        [COAT_OP_UNLOCK] = {coat_unlock_step, COAT_KIND_UNLOCK},
-        [COAT_OP_DESTROY] = {coat_destroy_step, COAT_KIND_DESTROY},
+        [COAT_OP_LOAD] = {.step = coat_load_step, .kind = COAT_KIND_LOAD},
+        [COAT_OP_SAVE] = {.step = coat_save_step, .kind = COAT_KIND_SAVE},
+        [COAT_OP_UPDATE] = {.step = coat_save_step, .kind = COAT_KIND_SAVE},
+        [COAT_OP_LOCK] = {.step = coat_lock_step, .kind = COAT_KIND_LOCK},
+        [COAT_OP_UNLOCK] = {.step = coat_unlock_step, .kind = COAT_KIND_UNLOCK},
+        [COAT_OP_DESTROY] = {.step = coat_destroy_step, .kind = COAT_KIND_DESTROY},
     };
     release_work(&s->work); /* of one that was abandoned */
+    coat_life_drop(&s->op.life);
     s->op = ops[which];
     s->work.starts_over = which == COAT_OP_UPDATE;
     return &s->op;

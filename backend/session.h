@@ -68,6 +68,7 @@ struct coat_work {
     struct coat_conflicts conflicts;
     int draws;       /* a new id was drawn, for a login, a rotation or an offer */
     int offers;      /* the attempt offers it */
+    int takes_offer; /* the attempt is the first use of an id that was offered */
     int starts_over; /* where another has saved meanwhile, in place of merging: COAT_OP_UPDATE */
 };
 
@@ -120,6 +121,9 @@ void coat_unlock_step(struct coat_op *op, const struct coat_event *event, struct
 
 /* The operation is over. Frees and wipes its work, counts a record that was not one. */
 void coat_session_done(struct coat_session *s, struct coat_step *step, int rc);
+
+/* Something has happened to it, as it is now; reason: a word, or NULL. */
+void coat_session_note(struct coat_session *s, enum coat_life_kind kind, const char *reason);
 
 /* Not stored, or not any more: wipes the id; its fields become `doc`, owned from now on. */
 void coat_session_reset(struct coat_session *s, enum coat_session_state state,

@@ -231,6 +231,8 @@ static int show_counts(const struct tour *tour, const struct coat_store *store)
                                "Records found without a TTL, and repaired.", COAT_COUNTER},
         [COAT_COUNT_EVICTED] = {"coatcheck_evicted_total",
                                 "Sessions ended by a login beyond max_sessions.", COAT_COUNTER},
+        [COAT_COUNT_LOST_EVENT] = {"coatcheck_lost_events_total",
+                                   "Life-cycle events that there was no memory for.", COAT_COUNTER},
     };
     int rc = 0;
     for (int i = 0; rc == 0 && i < COAT_COUNTS; i++)

@@ -128,6 +128,7 @@ int coat_store_run(struct coat_store *store, struct coat_op *op, struct coat_err
     while (rc == COAT_EINTR) /* a signal: a C program's handlers have run by now */
         rc = coat_call_run(&call, &why);
     coat_call_release(&call);
+    coat_life_tell(op, store);
     if (rc < 0 && err)
         *err = why;
     return rc;

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "coat_life.h"
 #include "coat_store.h"
 #include "options.h"
 #include "stats.h"
@@ -18,6 +19,8 @@ struct coat_store {
     int brief;                      /* brief waits are sensible here: brief.h */
     _Atomic uint64_t counts[COAT_COUNTS];
     struct coat_stats stats;
+    coat_life_fn *on_event; /* NULL: nobody is told */
+    void *on_event_context;
 };
 
 static inline void coat_store_note(struct coat_store *store, enum coat_count what)

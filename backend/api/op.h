@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "coat_error.h"
+#include "api/life.h"
 #include "api/reply.h"
 
 struct coat_session;
@@ -86,6 +87,7 @@ struct coat_op {
     void (*step)(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
                  struct coat_error *err);
     enum coat_op_kind kind;
+    struct coat_life life; /* what has happened, for the driver to tell once it is done */
 };
 
 /* ---- The operations on a session ---------------------------------------------------------- */

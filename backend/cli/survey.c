@@ -123,7 +123,7 @@ static void ask_step(struct coat_op *op, const struct coat_event *event, struct 
 int survey_ask(const struct survey *survey, const struct coat_command *command,
                survey_replies_fn *fn, void *context, struct coat_error *err)
 {
-    struct ask ask = {{ask_step, COAT_KIND_PING}, command, fn, context, 0};
+    struct ask ask = {{.step = ask_step, .kind = COAT_KIND_PING}, command, fn, context, 0};
     return coat_store_run(survey->store, &ask.op, err);
 }
 

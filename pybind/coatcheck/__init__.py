@@ -8,6 +8,7 @@ import logging
 
 from ._core import __version__, check, dumps, loads
 from .cookie import Cookie
+from .events import Event
 from .exceptions import (
     Busy,
     ConfigError,
@@ -40,6 +41,7 @@ __all__ = [
     "Cookie",
     "Corrupt",
     "Error",
+    "Event",
     "ForeignReply",
     "LimitExceeded",
     "LockLost",

@@ -94,6 +94,8 @@ class BaseStore:
         session_type: type[BaseSession],
         credentials: Callable[[], Any] | None = None,
         on_conflict: dict[str, Any] | None = None,
+        on_event: Callable[[Any, str, str | None, str | None], None] | None = None,
+        log_event: Callable[[Any, str, str | None, str | None], None] | None = None,
         /,
     ) -> None: ...
     def new(self) -> Any: ...

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from . import _core
 from .exceptions import StoreUnavailable
-from .session import Fields, SessionInfo, listed, log_all_ended, log_ended, public_id_of
+from .session import Fields, SessionInfo, listed, public_id_of
 from .store import core_arguments
 
 if TYPE_CHECKING:
@@ -43,20 +43,18 @@ class Session(Fields):
         ended meanwhile, and what Store says of a store that cannot be reached; the session is then
         as it was. Where the task is cancelled meanwhile, the save may have been carried out.
         """
-        creates = self._may_save()
+        self._may_save()
         driver = _driver(self._store)
         session_id = cast("str | None", await _result(driver.save(self)))
-        self._saved(session_id, creates)
+        self._new_id = False
         return session_id
 
     async def _saved_alone(self) -> bool:
         """Save without a merge; False: the session is now what another request has stored."""
-        creates = self._may_save()
-        if not await _result(_driver(self._store).try_save(self)):
-            self._new_id = False
-            return False
-        self._saved(self.id, creates)
-        return True
+        self._may_save()
+        saved = cast(bool, await _result(_driver(self._store).try_save(self)))
+        self._new_id = False
+        return saved
 
     async def destroy(self) -> bool:
         """End it at once, for every request that holds its id; False if it was gone already.
@@ -64,9 +62,8 @@ class Session(Fields):
         True as well if a reply was lost and the repeat finds it gone: most likely by this call.
         Afterwards it is a new, empty session, which gets another id if something is stored.
         """
-        public_id = self.public_id
         ended = cast(bool, await _result(_driver(self._store).destroy(self)))
-        self._destroyed(ended, public_id)
+        self._destroyed(ended)
         return ended
 
 
@@ -133,10 +130,7 @@ class Store(_core.BaseStore):
 
     async def destroy_one(self, principal: str, public_id: str) -> bool:
         """End one of them, for everybody who holds its id; False if there is none of that name."""
-        ended = cast(bool, await _result(_driver(self).destroy_one(self, principal, public_id)))
-        if ended:
-            log_ended(public_id)
-        return ended
+        return cast(bool, await _result(_driver(self).destroy_one(self, principal, public_id)))
 
     async def destroy_all(
         self, principal: str, keep: Session | str | None = None
@@ -146,9 +140,7 @@ class Store(_core.BaseStore):
         Where the task is cancelled meanwhile, some may have been ended.
         """
         call = _driver(self).destroy_all(self, principal, public_id_of(keep))
-        ended, index_lost = cast("tuple[int, bool]", await _result(call))
-        log_all_ended(ended)
-        return ended, index_lost
+        return cast("tuple[int, bool]", await _result(call))
 
     async def ping(self, timeout: float | None = None) -> None:
         """Ask the server whether it is there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from typing_extensions import Self
-
-log = logging.getLogger("coatcheck")
 
 # A record may hold a later time, after a clock went astray; a datetime may not.
 _LAST_MS = 253_402_300_799_999
@@ -50,14 +47,6 @@ def public_id_of(keep: Fields | str | None) -> str | None:
     if keep.public_id is None:
         raise ValueError("keep: that session is not stored, so it is none of the principal's")
     return keep.public_id
-
-
-def log_ended(public_id: str) -> None:
-    log.info("session %s: destroyed", public_id)
-
-
-def log_all_ended(ended: int) -> None:
-    log.info("%d sessions of one principal: destroyed", ended)
 
 
 class Fields(_core.BaseSession, MutableMapping[str, Any]):
@@ -133,25 +122,16 @@ class Fields(_core.BaseSession, MutableMapping[str, Any]):
             return "<Session, not usable now>"
         return "<Session, new>" if public_id is None else f"<Session {public_id}>"
 
-    def _may_save(self) -> bool:
-        """Whether a save would create it; refuses one that comes too late."""
-        creates = self.accessed and self.new
-        if self._headers_sent and (self._new_id or (creates and self.modified)):
-            self._too_late("save")
-        return creates
+    def _may_save(self) -> None:
+        """Refuses a save that comes too late."""
+        if self._headers_sent:
+            creates = self.accessed and self.new
+            if self._new_id or (creates and self.modified):
+                self._too_late("save")
 
-    def _saved(self, session_id: str | None, creates: bool) -> None:
-        if creates and session_id is not None:
-            log.info("session %s: created", self.public_id)
-        elif self._new_id:
-            log.info("session %s: new id", self.public_id)
-        self._new_id = False
-
-    def _destroyed(self, ended: bool, public_id: str | None) -> None:
+    def _destroyed(self, ended: bool) -> None:
         self._ended = ended
         self._new_id = False
-        if ended and public_id is not None:
-            log_ended(public_id)
 
     def _too_late(self, what: str) -> None:
         if self._headers_sent:
@@ -176,19 +156,17 @@ class Session(Fields, _core.Session):
         ended meanwhile, and what Store says of a store that cannot be reached; the session is then
         as it was.
         """
-        creates = self._may_save()
+        self._may_save()
         session_id = super().save()
-        self._saved(session_id, creates)
+        self._new_id = False
         return session_id
 
     def _saved_alone(self) -> bool:
         """Save without a merge; False: the session is now what another request has stored."""
-        creates = self._may_save()
-        if not self._try_save():
-            self._new_id = False
-            return False
-        self._saved(self.id, creates)
-        return True
+        self._may_save()
+        saved = self._try_save()
+        self._new_id = False
+        return saved
 
     def destroy(self) -> bool:
         """End it at once, for every request that holds its id; False if it was gone already.
@@ -198,9 +176,8 @@ class Session(Fields, _core.Session):
         login had replaced the id that a request came with, nothing was ended: one that was not
         loaded is then `stale`, for one that was loaded SessionGone is raised.
         """
-        public_id = self.public_id if self.accessed else "that was not loaded"
         ended = super().destroy()
-        self._destroyed(ended, public_id)
+        self._destroyed(ended)
         return ended
 
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict, cast
 
 from . import _core
+from .events import Event, log_event, teller
 from .exceptions import ConfigError, StoreUnavailable
-from .session import Session, SessionInfo, listed, log_all_ended, log_ended, public_id_of
+from .session import Session, SessionInfo, listed, public_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -44,6 +45,7 @@ _NONE_LIFTS = frozenset(
         "max_idle",
         "max_age",
         "not_before",
+        "on_event",
         "renew",
     }
 )
@@ -73,6 +75,7 @@ class _Options(TypedDict, total=False):
     max_sessions: int | None
     on_max: Literal["evict", "refuse"]
     confirm: int
+    on_event: Literal["log"] | Callable[[Event], object] | None
     show: Iterable[str]
     max_bytes: int | None
     max_depth: int | None
@@ -148,6 +151,8 @@ class Store(_core.Store):
                         ``"refuse"`` raises TooManySessions (``"evict"``)
     confirm             how many replicas must have a login, a logout, a rotation or the end of
                         other sessions before the call returns; too few in time: Uncertain (0)
+    on_event            a function that is told what becomes of sessions, with an `Event` for each
+                        change; or ``"log"``: a line in the log `coatcheck.events` (None)
     show                names of fields that `sessions` shows of each session: ``("device",)`` (())
     max_bytes, max_depth, max_fields, max_items
                         limits of one session; None lifts one (1 MiB, 64, 16384, 262144)
@@ -236,10 +241,7 @@ class Store(_core.Store):
 
         ``public_id`` may come from a form as it is: it ends no session of anybody else.
         """
-        ended = super().destroy_one(principal, public_id)
-        if ended:
-            log_ended(public_id)
-        return ended
+        return super().destroy_one(principal, public_id)
 
     def destroy_all(self, principal: str, keep: Session | str | None = None) -> tuple[int, bool]:
         """End all of them, or all but one, which a Session or a public id says.
@@ -248,9 +250,7 @@ class Store(_core.Store):
         so that others may be missing from it as well, until they are used again. A login that is
         under way meanwhile may survive. After an exception some may have been ended: call it again.
         """
-        ended, index_lost = super().destroy_all(principal, public_id_of(keep))
-        log_all_ended(ended)
-        return ended, index_lost
+        return super().destroy_all(principal, public_id_of(keep))
 
     def __enter__(self) -> Self:
         return self
@@ -261,16 +261,19 @@ class Store(_core.Store):
 
 def core_arguments(
     url: str | None, options: dict[str, Any]
-) -> tuple[list[tuple[str, str]], tuple[Callable[[], Any] | None, dict[str, Any] | None]]:
+) -> tuple[list[tuple[str, str]], tuple[Any, ...]]:
     """The options of a store as the core takes them: pairs of texts, and what is no text."""
     _refuse_embedded_under_mod_wsgi(url)
     credentials = options.pop("credentials", None)
     policies = _policies(options.get("on_conflict"))
     if policies is not None:
         del options["on_conflict"]
+    tell = None
+    if not isinstance(options.get("on_event"), (str, type(None))):
+        tell = teller(options.pop("on_event"))
     given = {"url": url, **options}
     pairs = [(name, text) for name in given if (text := _text(name, given[name])) is not None]
-    return pairs, (credentials, policies)
+    return pairs, (credentials, policies, tell, log_event)
 
 
 def _policies(on_conflict: Any) -> dict[str, Any] | None:

@@ -220,6 +220,7 @@ void core_call_finish(struct core_call *call, const struct coat_error *err)
 {
     PyObject *what = NULL, *future = Py_NewRef(call->future);
 
+    coat_life_tell(call->courier.op, call->store->store);
     if (call->object != NULL)
         call->object->busy = false;
     core_log_notices(call->store->store);

@@ -200,6 +200,7 @@ int core_run(struct core_state *state, struct coat_store *store, struct coat_op 
     core_pause_begin(before);
     coat_call_release(&call);
     if (!interrupted) {
+        coat_life_tell(op, store);
         core_log_notices(store);
         if (rc < 0)
             raise_failure(state, &err, &pause);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conflict.h"
+#include "events.h"
 #include "index.h"
 #include "module.h"
 #include "run.h"
@@ -113,17 +114,19 @@ static PyObject *about(const struct coat_store *store)
 
 static int init(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"options", "env", "session_type", "credentials", "on_conflict", NULL};
+    static char *names[] = {"options",     "env",      "session_type", "credentials",
+                            "on_conflict", "on_event", "log_event",    NULL};
     struct core_store *self = (struct core_store *)object;
     struct coat_store *store = NULL;
     struct coat_options *options;
     struct coat_error err;
     PyObject *sequence, *session_type, *credentials = Py_None;
-    PyObject *on_conflict = Py_None;
+    PyObject *on_conflict = Py_None, *on_event = Py_None, *log_event = Py_None;
     int env, rc;
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OpO!|OO:Store", names, &sequence, &env,
-                                     &PyType_Type, &session_type, &credentials, &on_conflict))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OpO!|OOOO:Store", names, &sequence, &env,
+                                     &PyType_Type, &session_type, &credentials, &on_conflict,
+                                     &on_event, &log_event))
         return -1;
     if (credentials != Py_None && !PyCallable_Check(credentials)) {
         PyErr_SetString(PyExc_TypeError, "credentials must be callable, or None");
@@ -164,6 +167,7 @@ static int init(PyObject *object, PyObject *args, PyObject *keywords)
     self->credentials = credentials == Py_None ? NULL : Py_NewRef(credentials);
     self->on_conflict = on_conflict == Py_None ? NULL : Py_NewRef(on_conflict);
     self->store = store;
+    core_events_begin(self, on_event, log_event);
     Py_INCREF(session_type);
     Py_XSETREF(self->session_type, (PyTypeObject *)session_type);
     return 0;
@@ -485,6 +489,7 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->session_type);
     Py_VISIT(self->credentials);
     Py_VISIT(self->on_conflict);
+    Py_VISIT(self->on_event);
     return 0;
 }
 
@@ -506,6 +511,7 @@ static void dealloc(PyObject *object)
     Py_XDECREF(self->credentials);
     Py_XDECREF(self->about);
     Py_XDECREF(self->on_conflict);
+    Py_XDECREF(self->on_event);
     type->tp_free(object);
     Py_DECREF(type);
 }

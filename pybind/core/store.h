@@ -21,6 +21,7 @@ struct core_store {
     PyObject *credentials;      /* a callable, or NULL; the library's store borrows it */
     PyObject *about;            /* which store it is, for repr(); NULL: not opened */
     PyObject *on_conflict;      /* a dict (conflict.h), or NULL */
+    PyObject *on_event;         /* a callable (events.h), or NULL */
     Py_ssize_t users;
     int closed;
 };

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -355,21 +354,6 @@ def test_req_69_an_unreachable_store_is_no_empty_list() -> None:
         for call in (store.sessions, store.destroy_all):
             with pytest.raises(StoreUnavailable):
                 call("user:42")
-
-
-def test_what_was_ended_is_logged_without_the_principal(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
-    session = log_in(store)
-    log_in(store)
-    assert session.public_id is not None
-    with caplog.at_level(logging.INFO, "coatcheck"):
-        store.destroy_one("user:42", session.public_id)
-        store.destroy_all("user:42")
-    assert caplog.messages == [
-        f"session {session.public_id}: destroyed",
-        "1 sessions of one principal: destroyed",
-    ]
 
 
 # ---- asyncio ------------------------------------------------------------------------------------

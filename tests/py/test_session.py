@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc
 import copy
-import logging
 import operator
 import pickle
 import time
@@ -474,26 +473,6 @@ def test_req_70_an_end_that_could_not_be_told_raises(
     with pytest.raises(StoreUnavailable):
         session.destroy()
     assert session == {"a": 1} and session.id == session_id
-
-
-def test_req_73_its_life_is_logged_by_its_public_id(
-    store: Store, session: Session, caplog: pytest.LogCaptureFixture
-) -> None:
-    ids = []
-    with caplog.at_level(logging.INFO, "coatcheck"):
-        session["a"] = 1
-        ids.append(session.save())
-        public_id = session.public_id
-        session.rotate()
-        ids.append(session.save())
-        session.destroy()
-    said = [record.getMessage() for record in caplog.records]
-    assert said == [
-        f"session {public_id}: created",
-        f"session {public_id}: new id",
-        f"session {public_id}: destroyed",
-    ]
-    assert not any(str(session_id) in caplog.text for session_id in ids)
 
 
 # ---- The session of a request ---------------------------------------------------------------
