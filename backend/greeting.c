@@ -221,6 +221,17 @@ static int judge_select(const struct coat_greeting *g, const char *name,
                               name, g->peer->connect->address.db);
 }
 
+static int wants_password(const struct coat_greeting *g, const char *name,
+                          const struct coat_reply *reply, struct coat_error *err)
+{
+    if (!g->peer->is_sentinel)
+        return refused(reply, err);
+    return coat_error_because(err, COAT_EDENIED, "NOAUTH",
+                              "the sentinel %s asks for a password: set the options "
+                              "sentinel_username and sentinel_password",
+                              name);
+}
+
 /* A user who may not ask is one whom we cannot ask for. */
 static int judge_role(const char *name, const struct coat_reply *reply, struct coat_error *err)
 {
@@ -280,8 +291,8 @@ static int judge(struct coat_greeting *g, unsigned char kind, const struct coat_
         return is_error ? judge_auth(g, name, reply, err) : 0;
     case SELECT:
         return is_error ? judge_select(g, name, reply, err) : 0;
-    case NAME: /* it asks for a password */
-        return coat_refusal_is(reply, "NOAUTH") ? refused(reply, err) : 0;
+    case NAME:
+        return coat_refusal_is(reply, "NOAUTH") ? wants_password(g, name, reply, err) : 0;
     case ROLE:
         return judge_role(name, reply, err);
     case MEMORY:

@@ -115,6 +115,17 @@ static void a_sentinel_hears_its_own_credentials_and_of_no_database(void **state
 
 /* ---- What the replies mean ------------------------------------------------------------------ */
 
+static void a_sentinel_that_asks_for_a_password_names_its_own_options(void **state)
+{
+    (void)state;
+    struct hello h = {.peer = {.is_sentinel = 1}};
+    hello_begin(&h);
+    assert_int_equal(answered(&h, 0, REFUSED("NOAUTH Authentication required.")), COAT_EDENIED);
+    assert_string_equal(h.err.reason, "NOAUTH");
+    assert_non_null(strstr(h.err.text, "sentinel_username and sentinel_password"));
+    coat_greeting_release(&h.g);
+}
+
 static void servers_that_know_no_names_are_good_enough(void **state)
 {
     (void)state;
@@ -273,6 +284,7 @@ int main(void)
         cmocka_unit_test(a_server_without_users_hears_who_we_are),
         cmocka_unit_test(credentials_come_first_and_then_the_database),
         cmocka_unit_test(a_sentinel_hears_its_own_credentials_and_of_no_database),
+        cmocka_unit_test(a_sentinel_that_asks_for_a_password_names_its_own_options),
         cmocka_unit_test(servers_that_know_no_names_are_good_enough),
         cmocka_unit_test(who_asks_for_a_password_denies),
         cmocka_unit_test(a_refused_password_says_which_options_to_look_at),
