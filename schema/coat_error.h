@@ -46,12 +46,12 @@ enum coat_code {
 };
 
 struct coat_error {
-    int code;          /* one of enum coat_code */
-    size_t offset;     /* of the byte at fault, where bytes were read; otherwise 0 */
-    char path[192];    /* of the value at fault, as in ['cart'][2]; "" is the whole value */
-    char reason[24];   /* one word: the limit, or the server's error ("OOM"); may be "" */
-    char text[320];    /* one sentence: what, why, what to do; ends with no full stop */
-    int fault;         /* for the library itself */
+    int code;        /* one of enum coat_code */
+    size_t offset;   /* of the byte at fault, where bytes were read; otherwise 0 */
+    char path[192];  /* of the value at fault, as in ['cart'][2]; "" is the whole value */
+    char reason[24]; /* one word: the limit, or the server's error ("OOM"); may be "" */
+    char text[320];  /* one sentence, in one line: what, why, what to do; ends with no full stop */
+    int fault;       /* for the library itself */
     void *reserved[3]; /* for later versions */
 };
 

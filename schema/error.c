@@ -51,6 +51,14 @@ static void cut(char *text, size_t size, int full)
         text[coat_utf8_valid(text, strlen(text))] = '\0';
 }
 
+/* A path or name from outside may hold anything, and ends up in logs: it stays in its line. */
+static void put_in_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
 __attribute__((format(printf, 4, 0))) static void
 fill(struct coat_error *err, int code, const char *reason, const char *text, va_list args)
 {
@@ -60,6 +68,7 @@ fill(struct coat_error *err, int code, const char *reason, const char *text, va_
     err->code = code;
     cut(err->reason, sizeof err->reason, snprintf(err->reason, sizeof err->reason, "%s", reason));
     cut(err->text, sizeof err->text, vsnprintf(err->text, sizeof err->text, text, args));
+    put_in_one_line(err->text);
 }
 
 int coat_error_set(struct coat_error *err, int code, const char *text, ...)

@@ -39,6 +39,15 @@ static void an_error_is_written_as_a_whole(void **state)
     assert_string_equal(err.reason, "");
 }
 
+static void control_characters_from_outside_stay_in_their_line(void **state)
+{
+    struct coat_error err;
+
+    (void)state;
+    coat_error_set(&err, COAT_ECONFIG, "file %s cannot be read", "/a\nb\x1b[2J\x7f\xc3\xa4");
+    assert_string_equal(err.text, "file /a?b?[2J?\xc3\xa4 cannot be read");
+}
+
 static void no_error_is_wanted(void **state)
 {
     (void)state;
@@ -239,6 +248,7 @@ int main(void)
         cmocka_unit_test(every_code_has_its_name),
         cmocka_unit_test(the_library_tells_its_version),
         cmocka_unit_test(an_error_is_written_as_a_whole),
+        cmocka_unit_test(control_characters_from_outside_stay_in_their_line),
         cmocka_unit_test(no_error_is_wanted),
         cmocka_unit_test(what_is_too_long_is_cut_at_a_character),
         cmocka_unit_test(a_key_is_written_as_python_does),
