@@ -1,8 +1,10 @@
 #include "conn.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 #include "api/error.h"
+#include "api/fault.h"
 #include "clock.h"
 
 #define READ_BYTES     ((size_t)16 << 10)
@@ -84,10 +86,25 @@ static int receive(struct coat_conn *conn, int64_t deadline_ms, struct coat_erro
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
+/* It knows of no deadline, and the server has no part in that. */
+static int credentials_were_slow(int64_t took_ms, struct coat_error *err)
+{
+    int rc = coat_error_because(err, COAT_ETIMEOUT, "timeout",
+                                "the function of the option credentials took %" PRId64
+                                " ms, and the time to connect is over; make it faster, or raise "
+                                "timeout and connect_timeout",
+                                took_ms);
+    return coat_fault_note(err, COAT_FAULT_HERE, rc);
+}
+
 static int prepare_greeting(struct coat_conn *conn, struct coat_error *err)
 {
     struct coat_greeting *g = &conn->greeting;
+    int64_t began_ms = coat_monotonic_ms();
     int rc = coat_greeting_prepare(g, err);
+    int64_t now_ms = coat_monotonic_ms();
+    if (rc == 0 && coat_greeting_asks(g) && now_ms >= conn->open_deadline_ms)
+        return credentials_were_slow(now_ms - began_ms, err);
     if (rc == 0)
         rc = prepare(conn, g->commands, g->count, GREETING_BYTES, err);
     conn->phase = SENDING_GREETING;

@@ -98,11 +98,15 @@ static int read_secret(struct coat_greeting *g, struct coat_error *err)
     return coat_text_copy(&g->secret.password, c->password) ? 0 : coat_error_nomem(err);
 }
 
+int coat_greeting_asks(const struct coat_greeting *g)
+{
+    return !g->peer->is_sentinel && g->peer->connect->credentials;
+}
+
 /* Asked again, they may be others. */
 static int may_change(const struct coat_greeting *g)
 {
-    const struct coat_connect *c = g->peer->connect;
-    return !g->peer->is_sentinel && (c->credentials || c->password_file);
+    return coat_greeting_asks(g) || (!g->peer->is_sentinel && g->peer->connect->password_file);
 }
 
 /* ---- The commands --------------------------------------------------------------------------- */

@@ -42,6 +42,9 @@ void coat_greeting_init(struct coat_greeting *g, const struct coat_peer *peer);
  */
 int coat_greeting_prepare(struct coat_greeting *g, struct coat_error *err);
 
+/* 1 if that asks a function for credentials, which may take its time. */
+int coat_greeting_asks(const struct coat_greeting *g);
+
 /*
  * The replies, one for each command, or the first `count` of them if there are no more yet. 0: all
  * is well so far. 1: credentials that can change

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -20,6 +21,7 @@
 struct vault {
     const char *first, *then; /* what it says when it is asked for the first time, and later */
     int fails;                /* the code */
+    int slow_ms;              /* it takes so long */
     atomic_int asked;
 };
 
@@ -27,6 +29,8 @@ static int ask_vault(void *context, struct coat_credentials *to, struct coat_err
 {
     struct vault *vault = context;
     const char *password = atomic_fetch_add(&vault->asked, 1) == 0 ? vault->first : vault->then;
+    for (int ms = 0; ms < vault->slow_ms; ms++)
+        usleep(1000);
     if (vault->fails) {
         *err = (struct coat_error){
             .code = vault->fails, .reason = "vault", .text = "the vault is closed"};
@@ -46,7 +50,7 @@ static void refill(struct vault *vault, const char *first, const char *then)
     atomic_store(&vault->asked, 0);
 }
 
-static struct coat_store *open_store(struct vault *vault)
+static struct coat_store *open_store_within(struct vault *vault, const char *connect_timeout)
 {
     struct coat_options *o;
     struct coat_store *store;
@@ -54,10 +58,16 @@ static struct coat_store *open_store(struct vault *vault)
     assert_int_equal(coat_options_set(o, "url", server.url, NULL), 0);
     assert_int_equal(coat_options_set(o, "prefix", "shop:", NULL), 0);
     assert_int_equal(coat_options_set(o, "timeout", "20", NULL), 0);
+    assert_int_equal(coat_options_set(o, "connect_timeout", connect_timeout, NULL), 0);
     coat_options_credentials(o, ask_vault, vault);
     assert_int_equal(coat_store_open(&store, o, NULL), 0);
     coat_options_free(o);
     return store;
+}
+
+static struct coat_store *open_store(struct vault *vault)
+{
+    return open_store_within(vault, "10");
 }
 
 /* ---- What its administrator does ------------------------------------------------------------ */
@@ -198,6 +208,20 @@ static void the_failure_of_the_function_is_that_of_the_call(void **state)
     }
 }
 
+static void a_slow_function_is_not_blamed_on_the_server(void **state)
+{
+    (void)state;
+    struct vault vault = {.first = "one", .then = "one", .slow_ms = 600};
+    struct coat_error err;
+    set_password("one");
+    struct coat_store *store = open_store_within(&vault, "0.5");
+    assert_int_equal(coat_store_ping(store, &err), COAT_ETIMEOUT);
+    assert_non_null(strstr(err.text, "the function of the option credentials took"));
+    vault.slow_ms = 0;
+    assert_int_equal(coat_store_ping(store, NULL), 0); /* at once: it does not count as down */
+    coat_store_close(store);
+}
+
 static void it_says_nothing_about_the_server(void **state)
 {
     (void)state;
@@ -224,6 +248,7 @@ int main(void)
         cmocka_unit_test(what_is_refused_twice_is_denied),
         cmocka_unit_test(a_refusal_keeps_no_later_call_from_connecting),
         cmocka_unit_test(the_failure_of_the_function_is_that_of_the_call),
+        cmocka_unit_test(a_slow_function_is_not_blamed_on_the_server),
         cmocka_unit_test(it_says_nothing_about_the_server),
     };
     return cmocka_run_group_tests(tests, start, stop);
