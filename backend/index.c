@@ -131,16 +131,16 @@ static int begin_piece(struct coat_index *x, enum coat_effect effect, size_t mos
     return rc < 0 ? rc : 1;
 }
 
-/* Of the bytes from `first` to that of x->number in each of the records. */
-static int get_ranges(struct coat_index *x, const char *first, struct coat_error *err)
+int coat_index_peek(struct coat_index *x, size_t bytes, struct coat_error *err)
 {
+    snprintf(x->number, sizeof x->number, "%zu", bytes - 1);
     int rc = begin_piece(x, COAT_READS, COAT_INDEX_PIECE, 4, err);
     for (size_t i = 0; rc > 0 && i < x->piece_count; i++) {
         const struct coat_keys *keys = &x->piece[i].keys;
         coat_attempt_key(&x->attempt, keys->record, keys->len);
         coat_attempt_command(&x->attempt, "GETRANGE");
         coat_attempt_arg(&x->attempt, keys->record, keys->len);
-        coat_attempt_word(&x->attempt, first);
+        coat_attempt_word(&x->attempt, "0");
         coat_attempt_word(&x->attempt, x->number);
     }
     return rc;
@@ -148,15 +148,7 @@ static int get_ranges(struct coat_index *x, const char *first, struct coat_error
 
 int coat_index_probe(struct coat_index *x, struct coat_error *err)
 {
-    _Static_assert(COAT_HEAD_LEN == 119, "where the principal begins");
-    snprintf(x->number, sizeof x->number, "%zu", COAT_HEAD_LEN + x->principal_len - 1);
-    return get_ranges(x, "119", err);
-}
-
-int coat_index_peek(struct coat_index *x, size_t bytes, struct coat_error *err)
-{
-    snprintf(x->number, sizeof x->number, "%zu", bytes - 1);
-    return get_ranges(x, "0", err);
+    return coat_index_peek(x, COAT_HEAD_LEN + x->principal_len, err);
 }
 
 int coat_index_fetch(struct coat_index *x, struct coat_error *err)

@@ -70,8 +70,8 @@ int coat_index_read(struct coat_index *x, const struct coat_reply *reply, struct
 void coat_index_ask_none(struct coat_index *x);
 
 /*
- * A pipeline about the next members that are to be asked: is the record the principal's (the bytes
- * where records have one); end it unless it is another one's; so many bytes of it. What is no
+ * A pipeline about the next members that are to be asked: is the record the principal's (its bytes
+ * up to the end of that); end it unless it is another one's; so many bytes of it. What is no
  * session's name is outdated, and not asked. 1, 0: all were asked; COAT_ENOMEM.
  */
 int coat_index_probe(struct coat_index *x, struct coat_error *err);

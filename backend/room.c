@@ -6,7 +6,7 @@
 #include "api/error.h"
 #include "session.h"
 
-enum { ENTERING, PROBING, ENDING };
+enum { ENTERING, PROBING, CLEARING, ENDING };
 
 int coat_room_new(struct coat_room **out, struct coat_store *store, const char *principal,
                   const struct coat_keys *keys, int64_t deadline_ms, int login,
@@ -83,6 +83,11 @@ static int go_on(struct coat_room *room, struct coat_step *step, struct coat_err
 {
     struct coat_index *x = &room->index;
     int rc = room->phase == PROBING ? coat_index_probe(x, err) : coat_index_end(x, COAT_READS, err);
+    if (rc == 0 && room->phase == PROBING && room->dead > 0) {
+        room->phase = CLEARING;
+        x->at = 0;
+        rc = coat_index_end(x, COAT_READS, err);
+    }
     if (rc == 0 && coat_index_count_outdated(x) > 0)
         return coat_room_enter(room, step, err);
     if (rc == 0 && x->store->options->on_max == COAT_MAX_REFUSE)
@@ -120,6 +125,7 @@ static int full_came(struct coat_room *room, const struct coat_event *event, str
     if (is_late(room, event))
         return busy(err);
     room->phase = PROBING;
+    room->dead = 0;
     return go_on(room, step, err);
 }
 
@@ -128,16 +134,31 @@ static int full_came(struct coat_room *room, const struct coat_event *event, str
 /* A reply to a probe, or to END: is the member's record gone for this principal? -1: no such. */
 static int is_outdated(const struct coat_room *room, size_t i, const struct coat_reply *reply)
 {
-    if (room->phase == ENDING && coat_index_is_end(reply)) {
-        if (reply->integer > 0) {
+    if (room->phase != PROBING && coat_index_is_end(reply)) {
+        int lived = room->phase == ENDING;
+        if (reply->integer > 0)
+            coat_index_note_ended(&room->index, i, lived ? "max_sessions" : "not_before");
+        if (reply->integer > 0 && lived)
             coat_store_note(room->index.store, COAT_COUNT_EVICTED);
-            coat_index_note_ended(&room->index, i, "max_sessions");
-        }
         return 1;
     }
     if (reply->kind != COAT_REPLY_BULK)
         return -1;
-    return reply->len == 0 || coat_index_is_others(&room->index, reply->bytes, reply->len);
+    return reply->len <= COAT_HEAD_LEN ||
+           coat_index_is_others(&room->index, reply->bytes + COAT_HEAD_LEN,
+                                reply->len - COAT_HEAD_LEN);
+}
+
+/*
+ * Created before `not_before`: nobody can load it here, so it must not take the place of a session
+ * that somebody can. But a process with another `not_before` can, so it is ended before it leaves.
+ */
+static int is_dead(const struct coat_room *room, const struct coat_reply *reply)
+{
+    struct coat_record record;
+    return room->phase == PROBING &&
+           coat_record_parse(&record, reply->bytes, reply->len, NULL) == 0 &&
+           coat_head_created_ms(&record.head) < room->index.store->options->not_before_ms;
 }
 
 static int pieces_came(struct coat_room *room, const struct coat_event *event,
@@ -147,7 +168,10 @@ static int pieces_came(struct coat_room *room, const struct coat_event *event,
         int outdated = is_outdated(room, i, &event->replies[i]);
         if (outdated < 0)
             return coat_attempt_foreign(err);
-        coat_index_member(&room->index, i)->outdated |= outdated;
+        struct coat_member *member = coat_index_member(&room->index, i);
+        member->outdated |= outdated;
+        member->asked = !outdated && is_dead(room, &event->replies[i]);
+        room->dead += (size_t)member->asked;
     }
     return go_on(room, step, err);
 }

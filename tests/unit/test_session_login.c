@@ -11,10 +11,25 @@ static const char *const H[] = {"AAAAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBB
                                 "CCCCCCCCCCCCCCCCCCCCCCCC", "DDDDDDDDDDDDDDDDDDDDDDDD"};
 static const char NOT_AN_H[] = "somebody wrote this";
 
-#define MINE   BULK("\xa7user:42", 8)
-#define OTHERS BULK("\xa6user:7\x80", 8)
-#define NOBODY BULK("\xc0\x80", 2)
+#define MINE   probed(NOW_MS, "\xa7user:42", 8)
+#define OTHERS probed(NOW_MS, "\xa6user:7\x80", 8)
+#define NOBODY probed(NOW_MS, "\xc0\x80", 2)
 #define GONE   BULK("", 0)
+
+/* The beginning of a record, as far as it was asked for. */
+static struct coat_reply probed(int64_t created_ms, const char *principal, size_t len)
+{
+    static unsigned char bytes[8][COAT_HEAD_LEN + 8];
+    static size_t next;
+    unsigned char *to = bytes[next++ % 8];
+    struct coat_head head;
+    coat_head_init(&head, (const unsigned char *)"the tag.",
+                   (const unsigned char *)"sixteen bytes of", created_ms, NOW_MS + 43200000, 1800);
+    coat_head_revise(&head, revision('r'));
+    memcpy(to, &head, COAT_HEAD_LEN);
+    memcpy(to + COAT_HEAD_LEN, principal, len);
+    return BULK((const char *)to, COAT_HEAD_LEN + len);
+}
 
 /* The index as ENTER answers it where it is full. */
 static struct coat_reply full(size_t count)
@@ -81,7 +96,7 @@ static void assert_probes(const struct script *t, size_t count)
 {
     assert_int_equal(script_commands(t), count);
     for (size_t i = 0; i < count; i++) {
-        script_sent(t, i, "GETRANGE", ANY, "119", "126", NULL);
+        script_sent(t, i, "GETRANGE", ANY, "0", "126", NULL);
         assert_record_key(t, i, 1, H[i]);
     }
 }
@@ -241,6 +256,28 @@ static void what_is_no_member_of_ours_makes_room(void **state)
     script_answer(&t, MINE);
     assert_enters(&t, "2", 1);
     assert_names(&t, ENTER_OUTDATED, NOT_AN_H);
+    script_release(&t);
+}
+
+static void what_is_older_than_not_before_is_ended_first_and_then_makes_room(void **state)
+{
+    (void)state;
+    struct script t;
+    struct coat_reply old = probed(NOW_MS - 2, "\xa7user:42", 8);
+    begin_fresh(&t);
+    t.options.not_before_ms = NOW_MS - 1;
+    cap(&t, 3, COAT_MAX_REFUSE);
+    create_fresh(&t);
+    script_answer(&t, full(4));
+    script_answer_all(&t, (struct coat_reply[]){old, GONE, MINE, probed(0, "\xc0\x80", 2)});
+    assert_int_equal(script_commands(&t), 2);
+    assert_record_key(&t, 0, 3, H[0]);
+    assert_record_key(&t, 1, 3, H[3]);
+    script_answer_all(&t, (struct coat_reply[]){INTEGER(1), INTEGER(1)});
+    assert_enters(&t, "3", 3);
+    script_answer(&t, ENTERED);
+    script_done(&t, 0);
+    assert_int_equal(coat_store_count(&t.store, COAT_COUNT_EVICTED), 0);
     script_release(&t);
 }
 
@@ -563,6 +600,7 @@ int main(void)
         cmocka_unit_test(an_index_below_the_cap_is_not_full),
         cmocka_unit_test(sessions_that_ended_or_are_others_make_room),
         cmocka_unit_test(what_is_no_member_of_ours_makes_room),
+        cmocka_unit_test(what_is_older_than_not_before_is_ended_first_and_then_makes_room),
         cmocka_unit_test(the_first_to_end_is_evicted_before_it_leaves_the_index),
         cmocka_unit_test(replies_that_probes_and_ends_never_get_are_foreign),
         cmocka_unit_test(a_large_index_is_probed_in_pieces),
