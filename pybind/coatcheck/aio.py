@@ -509,6 +509,8 @@ def _tls_context(target: dict[str, Any]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
     oldest = ssl.TLSVersion.TLSv1_3 if target["tls_1_3"] else ssl.TLSVersion.TLSv1_2
     context.minimum_version = oldest
+    for option in ("ca_file", "ca_dir", "cert_file", "key_file"):
+        _look_at(target, option)
     try:
         if target["ca_file"] or target["ca_dir"]:
             context.load_verify_locations(target["ca_file"], target["ca_dir"])
@@ -527,6 +529,21 @@ def _tls_context(target: dict[str, Any]) -> ssl.SSLContext:
             f" be used: {type(error).__name__}: {getattr(error, 'strerror', None) or error}",
         ) from error
     return context
+
+
+def _look_at(target: dict[str, Any], option: str) -> None:
+    """OpenSSL would not say which file it is that it cannot open."""
+    path = target[option]
+    if path is None:
+        return
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY))
+    except OSError as error:
+        # Too few descriptors say nothing of the file, or of the server.
+        here = error.errno in (errno.EMFILE, errno.ENFILE)
+        kind, reason = ("h", "descriptors") if here else ("c", "file")
+        text = f"option tls_{option}: {path} cannot be opened: {error.strerror}"
+        raise _Refused(kind, reason, text) from error
 
 
 def _tls_failure(target: dict[str, Any], error: ssl.SSLError) -> tuple[str, str, str]:

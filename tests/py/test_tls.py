@@ -110,6 +110,23 @@ def test_a_file_that_is_not_there_is_a_mistake_of_the_settings(tls_url: str) -> 
         lost.load("A" * 43)
 
 
+@pytest.mark.parametrize("option", ["tls_ca_file", "tls_ca_dir", "tls_cert_file", "tls_key_file"])
+def test_asyncio_names_the_file_that_is_not_there(tls_url: str, certs: Path, option: str) -> None:
+    files = {
+        "tls_ca_file": str(certs / "ca.crt"),
+        "tls_cert_file": str(certs / "client.crt"),
+        "tls_key_file": str(certs / "client.key"),
+        option: "/nowhere/it.pem",
+    }
+
+    async def main() -> None:
+        async with aio.Store(tls_url, prefix="test:", timeout=10, **files) as store:  # type: ignore[arg-type]
+            with pytest.raises(ConfigError, match=rf"option {option}: /nowhere/it.pem .*No such"):
+                await store.ping()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("url", "options", "advice"),
     [
