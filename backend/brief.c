@@ -54,18 +54,30 @@ static int is_quota(const char *path)
     return word[0] != '\0' && strcmp(word, "max") != 0 && word[0] != '-';
 }
 
-/* The group's own folder, as this process sees it: "0::/user.slice/..." */
+/* A limit of a group holds for all below it, so each up to the root counts. Changes `group`. */
+static int has_quota(char *group)
+{
+    char path[640], *end;
+    do {
+        snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
+        if (is_quota(path))
+            return 1;
+        end = strrchr(group, '/');
+        if (end)
+            *end = '\0';
+    } while (end);
+    return 0;
+}
+
+/* The group of this process, as it sees it: "0::/user.slice/..." */
 static int has_quota_of_its_own(void)
 {
-    char line[512], path[640];
+    char line[512];
     int found = 0;
     FILE *f = fopen("/proc/self/cgroup", "re");
     while (f && !found && fgets(line, sizeof line, f)) {
         line[strcspn(line, "\n")] = '\0';
-        if (strncmp(line, "0::/", 4) != 0)
-            continue;
-        snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", line + 3);
-        found = is_quota(path);
+        found = strncmp(line, "0::/", 4) == 0 && has_quota(line + 3);
     }
     if (f)
         fclose(f);
