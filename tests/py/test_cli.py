@@ -217,6 +217,20 @@ def findings(tool: Tool, ends: int) -> dict[str, str]:
     return {row["check"]: row["finding"] for row in tool.json("doctor", ends=ends)["checks"]}
 
 
+def test_with_verify_a_nonce_ends_what_every_node_is_asked(
+    redis_server: RedisServer, tool: Tool, store: Store
+) -> None:
+    stored(store, a=1)
+    tool.environment["COATCHECK_VERIFY"] = "1"
+    with redis_server.monitor() as seen:
+        assert tool.json("stats")["sessions"] == 1
+    names = [command[0] for command in seen]
+    assert names.count("SCAN") == 3
+    for at, name in enumerate(names):
+        if name in ("SCAN", "STRLEN"):
+            assert names[at + 1] == "PING" and len(seen[at + 1][1]) == 32
+
+
 def test_a_good_server_is_not_unsafe(tool: Tool, store: Store) -> None:
     stored(store, a=1)
     found = findings(tool, OK)
