@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "coatcheck.h"
+#include "live/open_store.h"
 #include "live/server.h"
 #include "live/topologies.h"
 
@@ -24,25 +25,6 @@ static const char *const *urls(void)
     both[0] = server.url;
     both[1] = cluster.url;
     return both;
-}
-
-/* A store for "shop:", with further options as name, value, ..., NULL. */
-static struct coat_store *open_store(const char *url, const char *name, ...)
-{
-    struct coat_options *o;
-    struct coat_store *store;
-    va_list more;
-    assert_int_equal(coat_options_new(&o, NULL), 0);
-    assert_int_equal(coat_options_set(o, "url", url, NULL), 0);
-    assert_int_equal(coat_options_set(o, "prefix", "shop:", NULL), 0);
-    assert_int_equal(coat_options_set(o, "timeout", "20", NULL), 0);
-    va_start(more, name);
-    for (; name; name = va_arg(more, const char *))
-        assert_int_equal(coat_options_set(o, name, va_arg(more, const char *), NULL), 0);
-    va_end(more);
-    assert_int_equal(coat_store_open(&store, o, NULL), 0);
-    coat_options_free(o);
-    return store;
 }
 
 /* Ids, of which the sessions are closed. */
@@ -132,7 +114,7 @@ static void req_26_sessions_are_listed_and_ended_one_by_one_and_all(void **state
 {
     (void)state;
     for (const char *const *url = urls(); *url; url++) {
-        struct coat_store *store = open_store(*url, "show", "device", NULL);
+        struct coat_store *store = live_open_store(*url, "show", "device", NULL);
         sessions_are_listed_and_ended(store);
         coat_store_close(store);
     }
@@ -174,7 +156,7 @@ static int log_in_at_once(struct coat_store *store, struct login logins[THREADS]
 static void cap_is_exact(const char *url, const char *on_max, int failure, int granted)
 {
     struct coat_store *store =
-        open_store(url, "max_sessions", "3", "on_max", on_max, "max_connections", "16", NULL);
+        live_open_store(url, "max_sessions", "3", "on_max", on_max, "max_connections", "16", NULL);
     struct login logins[THREADS];
     int working = 0;
     assert_int_equal(log_in_at_once(store, logins, failure), granted);

@@ -14,29 +14,11 @@
 #include "api/error.h"
 #include "clock.h"
 #include "coatcheck.h"
+#include "live/open_store.h"
 #include "live/server.h"
 #include "record.h"
 #include "script.h"
 #include "session.h"
-
-/* A store for "shop:", with further options as name, value, ..., NULL. */
-static struct coat_store *open_store(const char *name, ...)
-{
-    struct coat_options *o;
-    struct coat_store *store;
-    va_list more;
-    assert_int_equal(coat_options_new(&o, NULL), 0);
-    assert_int_equal(coat_options_set(o, "url", server.url, NULL), 0);
-    assert_int_equal(coat_options_set(o, "prefix", "shop:", NULL), 0);
-    assert_int_equal(coat_options_set(o, "timeout", "20", NULL), 0);
-    va_start(more, name);
-    for (; name; name = va_arg(more, const char *))
-        assert_int_equal(coat_options_set(o, name, va_arg(more, const char *), NULL), 0);
-    va_end(more);
-    assert_int_equal(coat_store_open(&store, o, NULL), 0);
-    coat_options_free(o);
-    return store;
-}
 
 /* ---- Commands of the test's own ------------------------------------------------------------- */
 
@@ -161,7 +143,7 @@ static int try_load(struct coat_store *store, const char *id)
 static void a_session_is_created_loaded_changed_and_destroyed(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make(store), *again;
     struct name key = key_of(s);
     char id[COAT_SID_LEN + 1];
@@ -187,7 +169,7 @@ static void a_session_is_created_loaded_changed_and_destroyed(void **state)
 static void two_requests_at_once_keep_each_others_fields(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *mine = make(store), *theirs = load(store, coat_session_id(mine));
     set(mine, "m", 5);
     set(theirs, "t", 6);
@@ -206,7 +188,7 @@ static void two_requests_at_once_keep_each_others_fields(void **state)
 static void req_24_after_a_logout_nobody_saves(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make(store), *slow = load(store, coat_session_id(s));
     struct name key = key_of(s);
     set(slow, "a", 2);
@@ -221,7 +203,7 @@ static void req_24_after_a_logout_nobody_saves(void **state)
 static void req_11_after_a_login_exactly_the_new_id_works(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make(store), *slow = load(store, coat_session_id(s));
     char old[COAT_SID_LEN + 1];
     memcpy(old, coat_session_id(s), sizeof old);
@@ -247,7 +229,7 @@ static void req_11_after_a_login_exactly_the_new_id_works(void **state)
 static void req_21_a_ttl_that_was_taken_away_is_given_back(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make(store);
     struct name key = key_of(s);
     assert_int_equal(ask(store, "PERSIST", key.text, NULL).integer, 1);
@@ -261,7 +243,7 @@ static void req_21_a_ttl_that_was_taken_away_is_given_back(void **state)
 static void the_idle_clock_is_renewed_by_a_request_that_only_reads(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make(store), *reader;
     struct name key = key_of(s);
     assert_int_equal(ask(store, "PEXPIRE", key.text, "1500000", NULL).integer, 1);
@@ -276,7 +258,7 @@ static void the_idle_clock_is_renewed_by_a_request_that_only_reads(void **state)
 static void scripts_that_the_server_forgot_are_sent_again(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make(store);
     ask(store, "SCRIPT", "FLUSH", NULL);
     set(s, "a", 2);
@@ -292,7 +274,7 @@ static void scripts_that_the_server_forgot_are_sent_again(void **state)
 static void a_server_that_restarted_is_found_again(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make(store);
     live_server_kill(&server, 0);
     live_server_again(&server, NULL);
@@ -308,7 +290,7 @@ static void a_server_that_restarted_is_found_again(void **state)
 static void req_45_nothing_that_is_stored_opens_a_session(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make(store);
     struct name key = key_of(s);
     struct question q = ask(store, "GET", key.text, NULL);
@@ -338,7 +320,7 @@ static void foreign_and_damaged_values_are_left_alone(void **state)
                {"SET", "\x99\x02 of a later release", COAT_EFORMAT},
                {"LPUSH", "x", COAT_ECORRUPT}};
     for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
-        struct coat_store *store = open_store(NULL, NULL);
+        struct coat_store *store = live_open_store(server.url, NULL);
         struct coat_session *s = make(store), *out;
         struct coat_error err;
         struct name key = key_of(s);
@@ -359,7 +341,7 @@ static void foreign_and_damaged_values_are_left_alone(void **state)
 static void a_record_under_another_key_is_foreign(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *mine = make(store), *other = make(store), *out;
     struct name from = key_of(mine), to = key_of(other);
     assert_int_equal(ask(store, "COPY", from.text, to.text, "REPLACE", NULL).integer, 1);
@@ -374,7 +356,7 @@ static void a_record_under_another_key_is_foreign(void **state)
 static void when_memory_is_full_only_writing_fails(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make(store), *fresh;
     struct coat_error err;
     ask(store, "CONFIG", "SET", "maxmemory", "1", NULL);
@@ -399,7 +381,8 @@ static void check_denied(struct coat_store *admin, const char *rule)
 {
     struct coat_error err;
     ask(admin, "ACL", "SETUSER", "app", "reset", "on", ">secret", "~shop:*", "+@all", rule, NULL);
-    struct coat_store *store = open_store("username", "app", "password", "secret", NULL);
+    struct coat_store *store =
+        live_open_store(server.url, "username", "app", "password", "secret", NULL);
     struct coat_session *s = make(admin), *mine;
     if (coat_store_load(store, coat_session_id(s), &mine, NULL) == 1) {
         set(mine, "a", 2);
@@ -414,7 +397,7 @@ static void check_denied(struct coat_store *admin, const char *rule)
 static void a_missing_permission_is_denied_also_within_a_script(void **state)
 {
     (void)state;
-    struct coat_store *admin = open_store(NULL, NULL);
+    struct coat_store *admin = live_open_store(server.url, NULL);
     check_denied(admin, "-evalsha");
     check_denied(admin, "-getrange");
     check_denied(admin, "-set");
@@ -426,11 +409,12 @@ static void a_missing_permission_is_denied_also_within_a_script(void **state)
 static void req_67_a_user_with_few_permissions_is_enough(void **state)
 {
     (void)state;
-    struct coat_store *admin = open_store(NULL, NULL);
+    struct coat_store *admin = live_open_store(server.url, NULL);
     ask(admin, "ACL", "SETUSER", "app", "reset", "on", ">secret", "~shop:*", "-@all", "+get",
         "+set", "+del", "+pttl", "+pexpire", "+pexpireat", "+getrange", "+zadd", "+zrange", "+zrem",
         "+zremrangebyscore", "+zscore", "+zcard", "+time", "+eval", "+evalsha", "+ping", NULL);
-    struct coat_store *store = open_store("username", "app", "password", "secret", NULL);
+    struct coat_store *store =
+        live_open_store(server.url, "username", "app", "password", "secret", NULL);
     struct coat_session *s = make(store);
     assert_int_equal(coat_session_login(s, "user:42", NULL, 0, NULL), 0);
     assert_int_equal(coat_session_save(s, NULL), 0);
@@ -477,7 +461,7 @@ static void put_record(struct coat_store *store, const char *key, const char *pr
 static void save_does_nothing_without_its_lock(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     put_record(store, "s:{h}", "");
     assert_int_equal(eval(store, &coat_script_save, "2", "s:{h}", "l:{h}", "revision", "new",
                           "1000", "token", NULL)
@@ -495,7 +479,7 @@ static void save_does_nothing_without_its_lock(void **state)
 static void logout_spares_what_is_no_record(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     ask(store, "SET", "s:{h}", "something that is shorter than the head of a record, much shorter",
         NULL);
     assert_int_equal(
@@ -515,7 +499,7 @@ static void logout_knows_ids_offered_and_in_their_grace(void **state)
         unsigned time;
         int opens;
     } ROW[] = {{0xc0, 1, 1}, {0x00, 1001, 1}, {0x00, 1000, 0}, {0x80, 1001, 0}, {0x00, 0, 0}};
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
         unsigned char ids[24] = "sixteen-bytes-ot";
         ids[16] = ROW[i].first;
@@ -536,7 +520,7 @@ static void logout_knows_ids_offered_and_in_their_grace(void **state)
 static void end_spares_another_principal(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     static const struct {
         const char *principal;
         int expected;
@@ -556,7 +540,7 @@ static void end_spares_another_principal(void **state)
 static void enter_keeps_the_cap_and_the_highest_score(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     char soon[24], later[24], past[24];
     snprintf(soon, sizeof soon, "%lld", (long long)coat_wall_ms() + 50000);
     snprintf(later, sizeof later, "%lld", (long long)coat_wall_ms() + 90000);
@@ -581,7 +565,7 @@ static void enter_keeps_the_cap_and_the_highest_score(void **state)
 static void unlock_wants_the_token(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL, NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     ask(store, "SET", "l:{h}", "mine", NULL);
     assert_int_equal(eval(store, &coat_script_unlock, "1", "l:{h}", "yours", NULL).integer, 0);
     assert_int_equal(eval(store, &coat_script_unlock, "1", "l:{h}", "mine", NULL).integer, 1);
@@ -641,7 +625,7 @@ static void start_workers(struct worker *workers, struct coat_store *store, cons
 static void no_save_is_lost_among_many(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store("timeout", "60", NULL);
+    struct coat_store *store = live_open_store(server.url, "timeout", "60", NULL);
     struct coat_session *s = make(store);
     struct worker workers[THREADS];
     start_workers(workers, store, coat_session_id(s));
@@ -661,7 +645,7 @@ static void no_save_is_lost_among_many(void **state)
 static void req_24_a_logout_in_the_middle_ends_them_all(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store("timeout", "60", NULL);
+    struct coat_store *store = live_open_store(server.url, "timeout", "60", NULL);
     for (int round = 0; round < 5; round++) {
         struct coat_session *s = make(store);
         struct name key = key_of(s);
@@ -717,7 +701,7 @@ static struct coat_session *make_number(struct coat_store *store)
 static void an_update_starts_over_until_it_lands(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make_number(store), *out, *again;
     struct update u = {.store = store, .id = coat_session_id(s), .others = 3};
     assert_int_equal(coat_store_update(store, u.id, count_one, &u, &out, NULL), 1);
@@ -735,7 +719,7 @@ static void an_update_starts_over_until_it_lands(void **state)
 static void an_update_of_no_session_calls_nothing(void **state)
 {
     (void)state;
-    struct coat_store *store = open_store(NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make_number(store), *out = s;
     char old_id[COAT_SID_LEN + 1];
     struct update u = {.store = store};
@@ -757,7 +741,7 @@ static void what_the_function_of_an_update_fails_with_is_returned(void **state)
         int answer, rc;
     } ROW[] = {
         {COAT_ENOTSTORABLE, COAT_ENOTSTORABLE}, {COAT_ECONFLICT, COAT_ECONFLICT}, {1, COAT_EUSAGE}};
-    struct coat_store *store = open_store(NULL);
+    struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make_number(store), *out, *again;
     for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
         struct update u = {.store = store, .rc = ROW[i].answer};
