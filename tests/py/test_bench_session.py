@@ -52,7 +52,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def client(server: Server) -> Iterator[Client]:
     with Client(server.port) as client:
-        client("FLUSHALL")
+        client.flush()
         yield client
 
 

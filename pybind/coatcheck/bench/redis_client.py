@@ -46,6 +46,10 @@ class Client:
     def info(self, section: str) -> dict[str, str]:
         return figures_of(self("INFO", section).decode())
 
+    def flush(self) -> None:
+        """Throw all away, and its memory with it: some servers would free that later."""
+        self("FLUSHALL", "SYNC")
+
     def server(self) -> str:
         """Its name and version."""
         info = self.info("server")

@@ -151,7 +151,7 @@ def _round(server: Server, client: Client, way: str, writers: int, saves: int) -
     """With a session of its own, and everybody connected before it begins."""
     each = max(1, saves // writers)
     all_of_them = each * writers
-    client("FLUSHALL")
+    client.flush()
     with ExitStack() as stack:
         store = stack.enter_context(
             Store(server.tcp_url, prefix=PREFIX, timeout=_TIMEOUT_S, max_connections=writers)

@@ -146,7 +146,7 @@ class Operations:
 
 
 def _one_round(client: Client, operation: Operation, sent: Sends, batch: int) -> Cost:
-    client("FLUSHALL")
+    client.flush()
     things, run = operation.prepare(batch), operation.run
     meter = Meter(client)
     for thing in things:
@@ -156,7 +156,7 @@ def _one_round(client: Client, operation: Operation, sent: Sends, batch: int) ->
 
 def _sent(client: Client, operation: Operation) -> Sends:
     """The second time it is done: the first one has more to do, such as to bring the script."""
-    client("FLUSHALL")
+    client.flush()
     first, second = operation.prepare(2)
     operation.run(first)
     return sends(client, lambda: operation.run(second))
@@ -212,7 +212,7 @@ def _growth(client: Client, fill: Callable[[], object], n: int, rounds: int) -> 
     """Bytes for each of n, with their share of the tables that hold the keys."""
     grown = []
     for _ in range(rounds):
-        client("FLUSHALL")
+        client.flush()
         before = used_memory(client)
         fill()
         grown.append((used_memory(client) - before) / n)

@@ -137,7 +137,7 @@ def filled(server: Server, count: int, stack: ExitStack) -> Filled:
     client = stack.enter_context(Client(server.port))
     store = stack.enter_context(Store(server.tcp_url, prefix=PREFIX, timeout=30))
     _round(_filled(server, client, store, AT_ONCE), 1, random.Random())
-    client("FLUSHALL")
+    client.flush()
     return _filled(server, client, store, count)
 
 
