@@ -106,7 +106,7 @@ struct coat_session_info {
 struct coat_session_list;
 
 /*
- * List them; the first 65535 of more. 0 and *out, to be freed. COAT_EUSAGE: no principal can be
+ * List them; the first 32768 of more. 0 and *out, to be freed. COAT_EUSAGE: no principal can be
  * named so. COAT_EFORMAT: a session has a record of a newer format. Or a shared failure.
  */
 COAT_API int coat_store_sessions(struct coat_store *store, const char *principal,

@@ -217,13 +217,13 @@ static int begin_command(struct coat_index *x, size_t args, const char *name,
     return 0;
 }
 
-int coat_index_range(struct coat_index *x, struct coat_error *err)
+int coat_index_range(struct coat_index *x, int64_t from, struct coat_error *err)
 {
     int rc = begin_command(x, 4, "ZRANGE", err);
     if (rc < 0)
         return rc;
-    coat_attempt_word(&x->attempt, "0");
-    coat_attempt_number(&x->attempt, COAT_INDEX_READ_MAX - 1);
+    coat_attempt_number(&x->attempt, from);
+    coat_attempt_number(&x->attempt, from + COAT_INDEX_READ_MAX - 1);
     return 0;
 }
 

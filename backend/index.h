@@ -22,7 +22,8 @@ struct coat_store;
 
 enum {
     COAT_INDEX_PIECE = 256,     /* members that one pipeline is about, at most */
-    COAT_INDEX_READ_MAX = 65535 /* members that are read at once; resp.h lets one more through */
+    COAT_INDEX_READ_MAX = 32768 /* members that are read at once, also by ENTER: what a reply may
+                                   have of bytes (coat_store_reply_bytes) is enough for these */
 };
 
 struct coat_member {
@@ -96,8 +97,9 @@ void coat_index_note_ended(const struct coat_index *x, size_t i, const char *rea
 /* What a record has where principals stand: nobody's, or another one's? No bytes: no record. */
 int coat_index_is_others(const struct coat_index *x, const char *bytes, size_t len);
 
-/* Commands on the index: read its members, take the outdated ones out. 0, COAT_ENOMEM. */
-int coat_index_range(struct coat_index *x, struct coat_error *err);
+/* Commands on the index: read its members from this rank on, take the outdated ones out. 0, ENOMEM.
+ */
+int coat_index_range(struct coat_index *x, int64_t from, struct coat_error *err);
 int coat_index_sweep(struct coat_index *x, struct coat_error *err);
 
 size_t coat_index_count_outdated(const struct coat_index *x);

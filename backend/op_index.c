@@ -35,6 +35,7 @@ struct coat_index_op {
     int phase;
     int found; /* the session with that public id */
     int read_again;
+    int64_t from; /* the rank of the first member that was read */
     int rc;
     struct coat_doc *show;          /* the names of the fields to show, or NULL */
     struct coat_session_list *list; /* one for each member, until it is done */
@@ -133,20 +134,34 @@ static void send(struct coat_index_op *x, int phase, struct coat_step *step)
 
 static void read_members(struct coat_index_op *x, struct coat_step *step, struct coat_error *err)
 {
-    int rc = coat_index_range(&x->index, err);
+    int rc = coat_index_range(&x->index, x->from, err);
     if (rc < 0)
         done(x, step, rc);
     else
         send(x, READING, step);
 }
 
-/* What was found out about the members stands, also where this fails. */
-static void sweep(struct coat_index_op *x, struct coat_step *step)
+/* The index may have more members than were read at once. */
+static int may_go_on(const struct coat_index_op *x)
 {
-    if (coat_index_count_outdated(&x->index) == 0 || coat_index_sweep(&x->index, NULL) < 0)
-        done(x, step, x->rc);
-    else
+    return x->index.count == COAT_INDEX_READ_MAX;
+}
+
+/* Only what leaves the index makes way for the others that are to be ended. */
+static int must_sweep(const struct coat_index_op *x)
+{
+    return x->what == COAT_INDEX_END_ALL && may_go_on(x);
+}
+
+/* Otherwise what was found out about the members stands, also where this fails. */
+static void sweep(struct coat_index_op *x, struct coat_step *step, struct coat_error *err)
+{
+    int outdated = coat_index_count_outdated(&x->index) > 0;
+    int rc = outdated ? coat_index_sweep(&x->index, must_sweep(x) ? err : NULL) : 0;
+    if (outdated && rc == 0)
         send(x, SWEEPING, step);
+    else
+        done(x, step, must_sweep(x) && rc < 0 ? rc : x->rc);
 }
 
 /* ---- List ---------------------------------------------------------------------------------- */
@@ -211,7 +226,7 @@ static void read_on(struct coat_index_op *x, struct coat_step *step, struct coat
         return;
     }
     close_ranks(x->list);
-    sweep(x, step);
+    sweep(x, step, err);
 }
 
 static void note_corrupt(struct coat_index_op *x, size_t i)
@@ -302,7 +317,7 @@ static void end_on(struct coat_index_op *x, struct coat_step *step, struct coat_
     else if (rc < 0)
         done(x, step, rc);
     else
-        sweep(x, step);
+        sweep(x, step, err);
 }
 
 /* Asked for is the one with the public id, or all but that one. */
@@ -380,6 +395,14 @@ static int must_read_again(struct coat_index_op *x)
     return strange && !x->read_again++;
 }
 
+/* Some that were read may leave the index meanwhile, and the ranks of the others change. */
+static void read_next(struct coat_index_op *x, struct coat_step *step, struct coat_error *err)
+{
+    enum { READ_TWICE = 1024 };
+    x->from += COAT_INDEX_READ_MAX - READ_TWICE;
+    read_members(x, step, err);
+}
+
 static void members_came(struct coat_index_op *x, const struct coat_event *event,
                          struct coat_step *step, struct coat_error *err)
 {
@@ -392,20 +415,21 @@ static void members_came(struct coat_index_op *x, const struct coat_event *event
         rc = x->what == COAT_INDEX_LIST ? make_list(x, err) : choose(x, err);
     if (rc < 0)
         done(x, step, rc);
+    else if (x->what == COAT_INDEX_END_ONE && !x->found && may_go_on(x))
+        read_next(x, step, err);
     else if (x->what == COAT_INDEX_LIST)
         read_on(x, step, err);
     else
         end_on(x, step, err);
 }
 
-/* An index may have more members than are read at once. */
 static void swept(struct coat_index_op *x, int rc, struct coat_step *step, struct coat_error *err)
 {
-    if (rc > 0 && x->what == COAT_INDEX_END_ALL && x->index.count == COAT_INDEX_READ_MAX) {
+    if (rc > 0 && must_sweep(x)) {
         read_members(x, step, err);
         return;
     }
-    done(x, step, x->rc);
+    done(x, step, must_sweep(x) ? rc : x->rc);
     step->close = rc == COAT_EFOREIGN;
 }
 
@@ -413,7 +437,8 @@ static void take(struct coat_index_op *x, const struct coat_event *event, struct
                  struct coat_error *err)
 {
     int sweeping = x->phase == SWEEPING;
-    int rc = coat_attempt_take(&x->index.attempt, event, step, sweeping ? NULL : err);
+    int quiet = sweeping && !must_sweep(x);
+    int rc = coat_attempt_take(&x->index.attempt, event, step, quiet ? NULL : err);
     if (rc == 0)
         return;
     if (sweeping)

@@ -46,12 +46,12 @@ const struct coat_script coat_script_enter = SCRIPT(
     "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000 + math.floor(t[2] / 1000))\n"
     "local known = redis.call('ZSCORE', KEYS[1], ARGV[1])\n"
     "if not known and tonumber(ARGV[3]) > 0 and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then\n"
-    "  return redis.call('ZRANGE', KEYS[1], 0, -1)\n"
+    "  return redis.call('ZRANGE', KEYS[1], 0, 32767)\n"
     "end\n"
     "redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])\n"
     "redis.call('PEXPIREAT', KEYS[1], redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2])\n"
     "return redis.status_reply('ENTERED')\n",
-    "0eeeb390b7a7af688b1c959aa8a70c46f68ceb84");
+    "09b8eb04d2dc7a810da3c737c96ef50d4849a870");
 
 const struct coat_script coat_script_unlock =
     SCRIPT("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"

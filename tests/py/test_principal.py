@@ -65,6 +65,43 @@ def test_a_large_session_shows_its_fields_too(redis_server: RedisServer) -> None
         ]
 
 
+@pytest.fixture
+def crowd(redis_server: RedisServer, store: Store) -> str:
+    """The public id of a session behind 70,000 members of its index."""
+    session = log_in(store)
+    (index,) = set(redis_server.keys()) - set(redis_server.records())
+    fill = (
+        "local t = redis.call('TIME')[1] * 1000 for i = 1, 70000 do"
+        " redis.call('ZADD', KEYS[1], t + 100000 + i, string.format('%024d', i)) end"
+    )
+    redis_server.cli("EVAL", fill, 1, index)
+    return session.public_id or ""
+
+
+def test_one_of_very_many_is_ended(crowd: str, redis_server: RedisServer) -> None:
+    with Store(redis_server.url, prefix="test:", timeout=20) as store:
+        assert store.destroy_one("user:42", crowd)
+        assert redis_server.records() == []
+
+
+def test_very_many_are_all_ended(crowd: str, redis_server: RedisServer) -> None:
+    with Store(redis_server.url, prefix="test:", timeout=20) as store:
+        assert store.destroy_all("user:42") == (1, False)
+        assert redis_server.keys() == []
+
+
+@pytest.mark.parametrize("cap", [None, 2])
+def test_a_principal_with_very_many_logs_in(
+    crowd: str, redis_server: RedisServer, cap: int | None
+) -> None:
+    with Store(redis_server.url, prefix="test:", timeout=20, max_sessions=cap) as store:
+        session = log_in(store)
+        assert store.load(session.id or "") is not None
+        (index,) = set(redis_server.keys()) - set(redis_server.records())
+        members = int(redis_server.cli("ZCARD", index))
+        assert members == 70_002 if cap is None else members <= 70_000
+
+
 def test_a_thousand_sessions_are_listed_and_ended(redis_server: RedisServer) -> None:
     with Store(redis_server.url, prefix="t:", timeout=20, show=("n",)) as store:
         for n in range(1000):

@@ -570,6 +570,13 @@ def test_a_field_that_is_not_there_is_missing(
     assert repr(MISSING) == "MISSING"
 
 
+def test_none_is_a_value_that_a_function_may_return(face: Face) -> None:
+    store = face.open(on_conflict=lambda *_: None)
+    session_id, second = conflict(face, store, 0, 1, 2)
+    face.call(second.save())
+    assert face.fields(store, session_id) == {"cart": None, "other": 1}
+
+
 def test_a_function_may_delete_the_field(face: Face) -> None:
     store = face.open(on_conflict=lambda *_: MISSING)
     session_id, second = conflict(face, store, 0, 1, 2)

@@ -50,7 +50,7 @@ static void read_index(struct indexed *i, size_t count)
     assert_int_equal(coat_index_key_make(&key, PREFIX, "user:42", NULL), 0);
     snprintf(text, sizeof text, "%.*s", (int)key.len, key.bytes);
     assert_int_equal(script_commands(&i->t), 1);
-    script_sent(&i->t, 0, "ZRANGE", text, "0", "65534", NULL);
+    script_sent(&i->t, 0, "ZRANGE", text, "0", "32767", NULL);
     assert_memory_equal(i->t.step.commands->key.bytes, key.bytes, key.len);
     script_answer(&i->t, members(count));
 }
@@ -372,7 +372,7 @@ static void a_name_that_is_no_sessions_is_believed_the_second_time(void **state)
     init(&i);
     begin(&i, COAT_INDEX_END_ALL, NULL);
     script_answer(&i.t, reply);
-    script_sent(&i.t, 0, "ZRANGE", ANY, "0", "65534", NULL);
+    script_sent(&i.t, 0, "ZRANGE", ANY, "0", "32767", NULL);
     script_answer(&i.t, reply);
     sent_ends(&i, 1, &names[1]);
     script_answer(&i.t, INTEGER(1));
@@ -511,26 +511,68 @@ static void replies_that_no_end_gets_are_foreign(void **state)
     }
 }
 
-static void a_large_index_is_ended_in_pieces(void **state)
+enum { MEMBERS = COAT_INDEX_READ_MAX };
+static char names[MEMBERS][COAT_H_LEN + 1];
+
+/* As many members as are read at once. */
+static struct coat_reply many_members(void)
 {
-    (void)state;
-    enum { MEMBERS = COAT_INDEX_READ_MAX };
-    static char names[MEMBERS][COAT_H_LEN + 1];
-    static struct coat_reply items[MEMBERS], replies[COAT_INDEX_PIECE];
-    struct indexed i;
+    static struct coat_reply items[MEMBERS];
     for (int n = 0; n < MEMBERS; n++) {
         snprintf(names[n], sizeof names[n], "%024d", n);
         items[n] = BULK(names[n], COAT_H_LEN);
-        replies[n % COAT_INDEX_PIECE] = INTEGER(1);
     }
-    init(&i);
-    begin(&i, COAT_INDEX_END_ALL, NULL);
-    script_answer(&i.t,
-                  (struct coat_reply){.kind = COAT_REPLY_ARRAY, .items = items, .count = MEMBERS});
+    return (struct coat_reply){.kind = COAT_REPLY_ARRAY, .items = items, .count = MEMBERS};
+}
+
+/* All of these are ended; what is sent next takes them out. */
+static void end_many(struct indexed *i)
+{
+    struct coat_reply replies[COAT_INDEX_PIECE];
+    for (int n = 0; n < COAT_INDEX_PIECE; n++)
+        replies[n] = INTEGER(1);
+    init(i);
+    begin(i, COAT_INDEX_END_ALL, NULL);
+    script_answer(&i->t, many_members());
     for (int n = 0; n < MEMBERS; n += COAT_INDEX_PIECE) {
-        assert_key(&i, 0, 3, names[n]);
-        script_answer_all(&i.t, replies);
+        assert_key(i, 0, 3, names[n]);
+        script_answer_all(&i->t, replies);
     }
+}
+
+/* Were it said that all have ended, the rest would live on. */
+static void a_large_index_that_does_not_shrink_is_not_ended(void **state)
+{
+    (void)state;
+    struct indexed i;
+    end_many(&i);
+    script_lost(&i.t, MAYBE_SENT | FINAL);
+    script_done(&i.t, COAT_EUNAVAILABLE);
+    release(&i);
+}
+
+static void one_is_found_beyond_what_is_read_at_once(void **state)
+{
+    (void)state;
+    struct indexed i;
+    init(&i);
+    begin(&i, COAT_INDEX_END_ONE, i.public_ids[1]);
+    script_answer(&i.t, many_members());
+    script_sent(&i.t, 0, "ZRANGE", ANY, "31744", "64511", NULL); /* some a second time */
+    script_answer(&i.t, members(2));
+    assert_int_equal(script_commands(&i.t), 1);
+    assert_key(&i, 0, 3, H[1]);
+    script_answer(&i.t, INTEGER(1));
+    swept(&i, 1, &H[1]);
+    script_done(&i.t, 1);
+    release(&i);
+}
+
+static void a_large_index_is_ended_in_pieces(void **state)
+{
+    (void)state;
+    struct indexed i;
+    end_many(&i);
     assert_int_equal(i.t.step.commands->count, 2 + MEMBERS);
     script_answer(&i.t, INTEGER(MEMBERS));
     read_index(&i, 1); /* there may be more */
@@ -578,6 +620,8 @@ int main(void)
         cmocka_unit_test(an_index_without_the_one_to_keep_was_lost),
         cmocka_unit_test(only_the_one_to_keep_costs_nothing_more),
         cmocka_unit_test(one_is_ended_by_its_public_id),
+        cmocka_unit_test(one_is_found_beyond_what_is_read_at_once),
+        cmocka_unit_test(a_large_index_that_does_not_shrink_is_not_ended),
         cmocka_unit_test(one_that_is_not_there_or_anothers_is_0),
         cmocka_unit_test(what_is_no_public_id_costs_nothing),
         cmocka_unit_test(gone_after_a_repeat_counts_as_ended),
