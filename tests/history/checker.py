@@ -12,8 +12,9 @@ from math import inf
 from typing import NamedTuple
 
 from events import COUNTERS, LAST, REGISTERS, Event, Fields, gone, written_by
-from history import History, Session, landing_in
+from history import History, Renewal, Session, landing_in
 from registers import NOTHING, Counter, Register
+from renewals import Ids
 
 RULES = {
     "lost-update": "what a save wrote is no longer there, though nobody has overwritten it",
@@ -23,6 +24,7 @@ RULES = {
     "phantom": "a value was read that no save can have written: refused, or not begun yet",
     "used-after-logout": "a session was read or written after it had been ended",
     "dead-id": "an id worked after another one had taken its place",
+    "outlived-grace": "an id worked after its grace, though the one that renewed it was in use",
     "refused-id": "an id did not work, though nothing had ended it: a login or a session is lost",
     "login-undone": "a slower response replaced the cookie of a login",
     "wrong-principal": "a session belongs to somebody whom no login gave it to",
@@ -42,16 +44,20 @@ class Fault(NamedTuple):
         return f"{self.rule}: {self.where}: {self.what}"
 
 
-def check(events: Iterable[Event], cap: int | None = None) -> list[Fault]:
+def check(
+    events: Iterable[Event], cap: int | None = None, renewal: Renewal | None = None
+) -> list[Fault]:
     """All faults of a history; none if it is right. cap: on the sessions of a principal."""
-    return list(faults(History(events, cap)))
+    return list(faults(History(events, cap, renewal)))
 
 
 def faults(history: History) -> Iterator[Fault]:
     for session in history.sessions.values():
-        for rule in (_values, _counts, _whole_saves, _ended, _ids, _principals, _lists):
+        for rule in (_values, _counts, _whole_saves, _ended, _principals, _lists):
             for name, what in rule(session):
                 yield Fault(name, f"session {session.name}", what)
+        for name, what in _ids(session, Ids(session, history.renewal)):
+            yield Fault(name, f"session {session.name}", what)
     yield from _caps(history)
     yield from _cookies(history)
     for event in history.keys:
@@ -175,42 +181,44 @@ def _ago(ns: float) -> str:
     return f"{ns / 1e6:.3f} ms"
 
 
-def _ids(session: Session) -> Found:
-    perhaps_dead = session.perhaps_dead_since()
+def _ids(session: Session, ids: Ids) -> Found:
     for text, id in session.ids.items():
         replaced = [event for event in id.replaced if landing_in(event, session.name) != inf]
         for second in replaced[1:]:
             yield "dead-id", f"{text[:6]}... was replaced twice, by {second['token']} as well"
-        dead = min((float(event["end"]) for event in replaced), default=inf)
-        maybe = min((float(event["begin"]) for event in id.replaced), default=inf)
-        for event in id.tried + id.saves:
+        dead, maybe = ids.dead_since(id), ids.perhaps_dead_since(text)
+        for event in id.tried + id.saves + id.uses:
             if _worked(event, session):
                 if event["begin"] > dead:
                     what = f"{event['op']} {_ago(event['begin'] - dead)} after it was replaced"
                     yield "dead-id", f"{text[:6]}...: {what}"
+                elif ids.outlived(text, event):
+                    yield "outlived-grace", f"{text[:6]}...: {event['op']}"
             elif id.born < inf and _failed(event):
-                excuse = {
-                    "gone": perhaps_dead,
-                    "replaced": maybe,
-                    "stale": maybe,
-                    "none": min(perhaps_dead, maybe),
-                }
-                if event["end"] < excuse[_reason(event, session)]:
+                why = _reason(event)
+                excuses = {"gone": session.perhaps_dead_since(), "replaced": maybe, "stale": maybe}
+                excuse = excuses.get(why, min(excuses.values()))
+                renewed_away = why != "gone" and ids.perhaps_renewed_away(text, event)
+                if event["end"] < excuse and not renewed_away:
                     yield "refused-id", f"{text[:6]}...: {event['op']}: {event['result']}"
 
 
 def _worked(event: Event, session: Session) -> bool:
+    if event["op"] == "use":  # nothing need have been sent
+        return False
     if event["op"] == "save":
         return bool(event["result"] == "saved" and event["saved_in"] == session.name)
     return event["result"] in ("found", "ended")
 
 
-def _reason(event: Event, session: Session) -> str:
+def _reason(event: Event) -> str:
     """A login for which the session was gone has made another one."""
     return "gone" if event["result"] == "saved" else str(event["result"])
 
 
 def _failed(event: Event) -> bool:
+    if event["op"] == "use":
+        return event["result"] in ("gone", "replaced")
     return event["result"] in ("gone", "replaced", "stale", "none", "saved")
 
 

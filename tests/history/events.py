@@ -1,8 +1,10 @@
 """A history: what was asked of a store and what it answered, one JSON object a line.
 
 Every event has `op`, `begin` and `end` (nanoseconds of the monotonic clock, which all processes of
-a machine share) and `visit`, the request that it belongs to. Sessions go by their public id, ids by
-their text.
+a machine share) and `visit`, the request that it belongs to. A call has `wall` as well: what the
+clock of its process showed before and after it, in milliseconds since 1970. That clock may be wrong
+by a minute, but it is the one that the call went by. Sessions go by their public id, ids by their
+text.
 
 Events of the store, one a call:
 
@@ -14,6 +16,9 @@ save     id, session (None: a new one); token; kind: save, rotate, login; princi
          gone, replaced, refused
                     surely not landed
          unclear    may have landed, or may yet
+         Of the kind "save", in a stored session, a `new_id` that is not `id` is an offer: a renewal
+use      id, session; the end of a request that had nothing to save, which is a use of its id all the
+         same; result: as that of a save, but nothing need have been sent
 logout   id, session (None: not loaded); result: ended, none (it was gone), replaced, unclear
 cookie   browser, id (None: cleared), from_id: what the request had come with; at `begin` it arrived
 list     principal; result: listed, unclear. listed: sessions
@@ -48,6 +53,8 @@ Fields = dict[str, Any]
 REGISTERS = ("a", "b", "c", "cart")
 COUNTERS = ("n", "m", "l")
 LAST = "last"
+
+NO_CALLS = ("cookie", "use", "key")  # these do not count as operations
 
 
 def gone(name: str) -> str:

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-from events import Event
+from events import NO_CALLS, Event
 
 
 def end_of(event: Event) -> float:
@@ -32,10 +32,29 @@ def landing_in(save: Event, session: str) -> float | None:
 class Id:
     """An id that somebody was given."""
 
-    born: float = inf  # when its save began
+    giver: Event | None = None  # the save that had it for its answer
     replaced: list[Event] = field(default_factory=list)  # by saves, also by those that are unclear
     tried: list[Event] = field(default_factory=list)  # loads and logouts by it
     saves: list[Event] = field(default_factory=list)
+    uses: list[Event] = field(default_factory=list)  # by requests that had nothing to save
+
+    @property
+    def born(self) -> float:
+        """When its save began."""
+        return inf if self.giver is None else float(self.giver["begin"])
+
+    @property
+    def offered(self) -> bool:
+        """By a renewal: the id before goes on working."""
+        giver = self.giver
+        return giver is not None and giver["kind"] == "save" and giver["session"] is not None
+
+
+class Renewal(NamedTuple):
+    """How ids are renewed, in milliseconds."""
+
+    period: int
+    grace: int
 
 
 @dataclass
@@ -62,8 +81,14 @@ class Session:
 class History:
     """Events by session and by principal."""
 
-    def __init__(self, events: Iterable[Event], cap: int | None = None) -> None:
+    def __init__(
+        self,
+        events: Iterable[Event],
+        cap: int | None = None,
+        renewal: Renewal | None = None,
+    ) -> None:
         self.cap = cap
+        self.renewal = renewal
         self.sessions: dict[str, Session] = {}
         self.home: dict[str, str] = {}  # the session of an id
         self.cookies: list[Event] = []
@@ -76,7 +101,7 @@ class History:
         self._late: list[Event] = []
         self.count = 0
         for event in events:
-            self.count += event["op"] not in ("cookie", "key")
+            self.count += event["op"] not in NO_CALLS
             self._take[event["op"]](self, event)
         self._attach()
 
@@ -95,7 +120,8 @@ class History:
             session = self.session(event["saved_in"])
             session.saves.append(event)
             given = session.ids[event["new_id"]]
-            given.born = min(given.born, event["begin"])
+            if event["begin"] < given.born and event["new_id"] != event["id"]:
+                given.giver = event
             self.home.setdefault(event["new_id"], session.name)
             if event["kind"] == "login":
                 session.logins.append(event)
@@ -110,6 +136,10 @@ class History:
             used.replaced.append(event)
         if event["kind"] == "login" and source != event["saved_in"]:
             self.session(source).logins.append(event)
+
+    def _use(self, event: Event) -> None:
+        self.visits[event["visit"]].append(event)
+        self.session(event["session"]).ids[event["id"]].uses.append(event)
 
     def _visit(self, event: Event) -> None:
         self.visits[event["visit"]].append(event)
@@ -126,6 +156,7 @@ class History:
 
     _take: ClassVar[dict[str, Callable[[History, Event], None]]] = {
         "save": _save,
+        "use": _use,
         "load": _visit,
         "logout": _visit,
         "list": _principal,

@@ -18,14 +18,21 @@ from typing import Any, NamedTuple
 
 from backends import Backend, Loaded, Request, Saved
 from browsers import KEPT, Jars
-from events import COUNTERS, LAST, REGISTERS, Event, gone
+from events import COUNTERS, LAST, NO_CALLS, REGISTERS, Event, gone
 
 PRINCIPALS = 6
 SLOWEST = 12  # turns for which a response may be under way
 
 PAUSE = 0.02  # seconds, after the store could not be reached: all calls may fail for a while
 
-now = time.monotonic_ns
+
+class Moment(NamedTuple):
+    mono: int  # nanoseconds of the clock that all processes share
+    wall: int  # milliseconds of this process's own, which may be wrong
+
+
+def now() -> Moment:
+    return Moment(time.monotonic_ns(), time.time_ns() // 1_000_000)
 
 
 @dataclass
@@ -69,10 +76,15 @@ class Visit:
         self.request.fields[gone(name)] = wrote
         self.writes[name] = (wrote, True)
 
-    def note(self, op: str, begin: int, **what: Any) -> None:
-        self.record({"op": op, "begin": begin, "end": now(), "visit": self.name, **what})
+    def note(self, op: str, begin: Moment, **what: Any) -> None:
+        end = now()
+        times = {"begin": begin.mono, "end": end.mono, "wall": [begin.wall, end.wall]}
+        self.record({"op": op, **times, "visit": self.name, **what})
 
-    def saved(self, begin: int, saved: Saved, *, yields: bool) -> None:
+    def used(self, begin: Moment, result: str) -> None:
+        self.note("use", begin, id=self.id, session=self.session, result=result)
+
+    def saved(self, begin: Moment, saved: Saved, *, yields: bool) -> None:
         self.note(
             "save",
             begin,
@@ -321,7 +333,7 @@ class Player:
 
     def _record(self, event: Event) -> None:
         self.events.append(event)
-        self.operations += event["op"] != "cookie"
+        self.operations += event["op"] not in NO_CALLS
 
     def begin(self, browser: int, id: str | None) -> Visit:
         self._visits += 1
@@ -400,5 +412,9 @@ class Player:
             self._disturb(self._random)
         begin = now()
         saved = visit.request.save()
-        if not visit.over and visit.changes() and saved.result != "nothing":
+        if visit.over or saved.result == "nothing":
+            return
+        if visit.changes() or (saved.result == "saved" and saved.id != visit.id):
             visit.saved(begin, saved, yields=visit.yields)
+        elif visit.session is not None:
+            visit.used(begin, saved.result)
