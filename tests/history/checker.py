@@ -105,9 +105,14 @@ def _note_save(register: Register, save: Event, session: Session, name: str) -> 
         if shown != NOTHING:
             register.write(shown, begin, landing, deletes=name not in save["fields"])
         return
-    # Where others win, a write of which nothing is seen at once has not been made.
-    if written is not None and not (save["yields"] and shown != written[0]):
-        register.write(written[0], begin, landing, deletes=written[1])
+    # Where others win, a write of which nothing is seen at once has not been made. The name of a
+    # deletion may land without it, and show when another one takes the field away.
+    if written is not None:
+        name_alone = save["fields"].get(gone(name)) == written[0]
+        if shown == written[0] or not save["yields"]:
+            register.write(written[0], begin, landing, deletes=written[1])
+        elif name_alone:
+            register.write(written[0], begin, inf, deletes=written[1])
     register.read(shown, begin, landing)
 
 

@@ -16,9 +16,9 @@ save     id, session (None: a new one); token; kind: save, rotate, login; princi
          gone, replaced, refused
                     surely not landed
          unclear    may have landed, or may yet
-         Of the kind "save", in a stored session, a `new_id` that is not `id` is an offer: a renewal
-use      id, session; the end of a request that had nothing to save, which is a use of its id all the
-         same; result: as that of a save, but nothing need have been sent
+         Of the kind "save", in a stored session, a `new_id` that is not `id` is an offer (renewal)
+use      id, session: the end of a request that had nothing to save, which is a use of its id all
+         the same; result: as that of a save, but nothing need have been sent
 logout   id, session (None: not loaded); result: ended, none (it was gone), replaced, unclear
 cookie   browser, id (None: cleared), from_id: what the request had come with; at `begin` it arrived
 list     principal; result: listed, unclear. listed: sessions

@@ -63,9 +63,7 @@ class Ids:
     def perhaps_dead_since(self, text: str) -> float:
         """When a login or a rotation that may have ended it began."""
         id = self._session.ids[text]
-        begins = [
-            float(save["begin"]) for save in self._replacing if self._may_end(save, text, id)
-        ]
+        begins = [float(save["begin"]) for save in self._replacing if self._may_end(save, text, id)]
         return min(begins, default=inf)
 
     def _may_end(self, save: Event, text: str, id: Id) -> bool:

@@ -1,4 +1,4 @@
-"""Plays random programs against a Redis of its own, and checks their history.
+"""Plays random programs against servers of its own, and checks their history.
 
     python tests/history/run.py --ops 1000000 --seed 7
 
@@ -23,107 +23,50 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.context import ForkProcess
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "py")]
 
 import events  # noqa: E402
-from backends import Coatcheck  # noqa: E402
+import shifted_clock  # noqa: E402
+from aio_backend import AioCoatcheck, InTurns  # noqa: E402
+from backends import Backend, Coatcheck  # noqa: E402
 from browsers import Jars  # noqa: E402
 from checker import RULES, Fault, faults  # noqa: E402
-from conftest import RedisServer, a_redis_server, wait_for  # noqa: E402
-from events import LAST, Event  # noqa: E402
+from clocks import Clocks  # noqa: E402
+from conftest import RedisServer, wait_for  # noqa: E402
+from events import Event  # noqa: E402
 from faults import Fault as Harm  # noqa: E402
 from faults import Kind, Loop, Proxy, Side  # noqa: E402
-from history import History  # noqa: E402
+from history import History, Renewal  # noqa: E402
+from places import Places, Where, flush, keys_without_ttl  # noqa: E402
+from plans import FACES, PLACES, TIMEOUT, Plan, drawn, in_turns  # noqa: E402
 from programs import Player  # noqa: E402
 
-TIMEOUT = 0.5
-
 fork = multiprocessing.get_context("fork")
-
-
-def add_to(base: Any, mine: Any, theirs: Any) -> Any:
-    """What another request has put into the cart stays there."""
-    if not isinstance(mine, list) or not isinstance(theirs, list):
-        return mine
-    return [*theirs[-2:], mine[-1]]
-
-
-@dataclass(frozen=True)
-class Policy:
-    """Who wins a field that two requests changed, in one history."""
-
-    by_field: Any
-    named: bool = False
-    yields: bool = False
-
-
-POLICIES = [
-    Policy("mine", named=True),
-    Policy({"cart": add_to, "*": "mine"}),
-    Policy({LAST: "mine", "*": "raise"}, named=True),
-    Policy("theirs", yields=True),
-]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One history."""
-
-    seed: int
-    operations: int = 10_000
-    processes: int = 2
-    threads: int = 3
-    together: int = 2  # requests under way in each thread
-    browsers: int = 12
-    harm: float = 0.02  # how often a connection is cut before a call
-
-    def policy(self) -> Policy:
-        return POLICIES[self.seed % len(POLICIES)]
-
-    def cap(self) -> int | None:
-        """On the sessions of a principal: in every other history."""
-        return 2 if (self.turn() + self.turn() // 4) % 2 else None
-
-    def at_most(self) -> dict[str, Any]:
-        if self.cap() is None:
-            return {}
-        return {"max_sessions": self.cap(), "on_max": ("evict", "refuse")[self.turn() // 2 % 2]}
-
-    def turn(self) -> int:
-        """Each policy has its turn before anything else changes."""
-        return self.seed // len(POLICIES)
-
-    def players(self) -> int:
-        return self.processes * self.threads
-
-
-def in_turns(seed: int, operations: int = 2000) -> Plan:
-    """All requests in one thread, which plays the same game each time."""
-    return Plan(seed, operations, processes=1, threads=1, together=6, browsers=5)
 
 
 # ---- Playing --------------------------------------------------------------------------------
 
 
-def play(plan: Plan, server: RedisServer, folder: Path) -> list[Path]:
+def play(plan: Plan, where: Where, folder: Path) -> list[Path]:
     """Plays a plan, and returns the files of its history."""
-    server.cli("FLUSHALL")
+    flush(where)
     jars = Jars(plan.browsers)
+    clocks = Clocks(plan.seed, leap=plan.renews, skewed=plan.skewed)
     if plan.processes == 1:
-        files = play_process(plan, 0, server, jars, folder)
+        files = play_process(plan, 0, where, jars, clocks, folder)
     else:
-        numbers = range(plan.processes)
         workers = [
-            fork.Process(target=play_process, args=(plan, n, server, jars, folder)) for n in numbers
+            fork.Process(target=play_process, args=(plan, n, where, jars, clocks, folder))
+            for n in range(plan.processes)
         ]
         _run_all(workers)
         files = sorted(folder.glob(f"{plan.seed}-*.jsonl"))
     if plan.harm:
         time.sleep(2 * TIMEOUT)  # what is late arrives
-    return [*files, _look_afterwards(plan, server, jars, folder)]
+    with clocks.of(None):
+        return [*files, _look_afterwards(plan, where, jars, folder)]
 
 
 def _run_all(workers: list[ForkProcess]) -> None:
@@ -136,22 +79,16 @@ def _run_all(workers: list[ForkProcess]) -> None:
 
 
 def play_process(
-    plan: Plan, number: int, server: RedisServer, jars: Jars, folder: Path
+    plan: Plan, number: int, where: Where, jars: Jars, clocks: Clocks, folder: Path
 ) -> list[Path]:
-    with harmed(plan, server) as (url, proxy):
+    with clocks.of(number), harmed(plan, where) as (url, proxy):
 
         def disturb(draw: random.Random) -> None:
+            clocks.tick(draw)
             if proxy is not None and draw.random() < plan.harm:
                 proxy.arm(a_harm(draw))
 
-        backend = Coatcheck(
-            url,
-            timeout=TIMEOUT,
-            connect_timeout=TIMEOUT,
-            lock_ttl=2 * TIMEOUT,
-            on_conflict=plan.policy().by_field,
-            **plan.at_most(),
-        )
+        backend = faces(plan, url)
         players = [
             Player(
                 f"{number}.{n}",
@@ -170,6 +107,16 @@ def play_process(
     path = folder / f"{plan.seed}-{number}.jsonl"
     events.write(path, (event for player in players for event in player.events))
     return [path]
+
+
+def faces(plan: Plan, url: str) -> Backend:
+    """The store, as these programs see it."""
+    if plan.faces == "blocking":
+        return Coatcheck(url, **plan.options())
+    with_await = AioCoatcheck(url, offers=Coatcheck.offers, **plan.options())
+    if plan.faces == "asyncio":
+        return with_await
+    return InTurns(Coatcheck(url, **plan.options()), with_await)
 
 
 def play_threads(players: list[Player], operations: int) -> None:
@@ -194,13 +141,13 @@ def play_threads(players: list[Player], operations: int) -> None:
 
 
 @contextmanager
-def harmed(plan: Plan, server: RedisServer) -> Iterator[tuple[str, Proxy | None]]:
-    """The server's URL, and the proxy that it leads to, if the plan has one."""
-    if not plan.harm:
-        yield server.url, None
+def harmed(plan: Plan, where: Where) -> Iterator[tuple[str, Proxy | None]]:
+    """The URL, and the proxy that it leads to, if the plan has one: before a single server."""
+    if not plan.harm or not isinstance(where, RedisServer):
+        yield where.url, None
         return
     loop = Loop()
-    proxy = Proxy(loop, server.path)
+    proxy = Proxy(loop, where.path)
     try:
         yield proxy.url(), proxy
     finally:
@@ -225,21 +172,14 @@ def a_harm(draw: random.Random) -> Harm:
     return Harm("delay", side, seconds=2 * TIMEOUT)
 
 
-def _look_afterwards(plan: Plan, server: RedisServer, jars: Jars, folder: Path) -> Path:
-    backend = Coatcheck(server.url, timeout=30)
+def _look_afterwards(plan: Plan, where: Where, jars: Jars, folder: Path) -> Path:
+    backend = Coatcheck(where.url, timeout=30)
     player = Player("end", "", backend, jars, together=1)
     player.look_at_all(jars.all())
     backend.close()
     path = folder / f"{plan.seed}-end.jsonl"
-    events.write(path, [*player.events, *keys_without_ttl(server)])
+    events.write(path, [*player.events, *keys_without_ttl(where)])
     return path
-
-
-def keys_without_ttl(server: RedisServer) -> Iterator[Event]:
-    for key in server.records():
-        if server.cli("PTTL", key) == -1:
-            at = time.monotonic_ns()
-            yield {"op": "key", "key": key.decode(), "begin": at, "end": at, "visit": "end"}
 
 
 # ---- Checking -------------------------------------------------------------------------------
@@ -252,63 +192,85 @@ class Verdict:
     summary: dict[str, int]
 
 
-def judge(files: list[Path], cap: int | None = None) -> Verdict:
+def judge(files: list[Path], cap: int | None = None, renewal: Renewal | None = None) -> Verdict:
     happened: dict[str, int] = {}
 
     def counted() -> Iterator[Event]:
         for event in events.read(files):
             if "result" in event:
-                kind = event["kind"] if event["op"] == "save" else event["op"]
-                name = f"{kind} {event['result']}"
+                name = f"{_kind(event)} {event['result']}"
                 happened[name] = happened.get(name, 0) + 1
             yield event
 
-    history = History(counted(), cap)
+    history = History(counted(), cap, renewal)
     return Verdict(list(faults(history)), history.count, happened)
 
 
-def play_and_judge(plan: Plan, server: RedisServer, folder: Path) -> Verdict:
-    return judge(play(plan, server, folder), plan.cap())
+def _kind(event: Event) -> str:
+    if event["op"] != "save":
+        return str(event["op"])
+    renews = event["kind"] == "save" and event["session"] and event["new_id"] != event["id"]
+    return "renewing" if renews and event["result"] == "saved" else str(event["kind"])
+
+
+def play_and_judge(plan: Plan, where: Where, folder: Path) -> Verdict:
+    return judge(play(plan, where, folder), plan.cap(), plan.renewal())
 
 
 def main() -> int:
     args = arguments()
     logging.getLogger("coatcheck").setLevel(logging.CRITICAL)  # what it has to say is expected here
     if args.check:
-        return report(judge(args.check, args.cap))
+        renewal = None if args.renewal is None else Renewal(*args.renewal)
+        return report(judge(args.check, args.cap, renewal))
     happened: Counter[str] = Counter()
+    played: Counter[str] = Counter()
     done, seed, begin = 0, args.seed, time.monotonic()
-    with a_redis_server() as server:
+    with Places() as places:
         while done < args.ops:
             plan = plan_of(args, seed)
             folder = Path(tempfile.mkdtemp(prefix="coat-history-"))
-            verdict = play_and_judge(plan, server, folder)
+            verdict = play_and_judge(plan, places[plan.place], folder)
             if verdict.faults:
                 report(verdict)
-                print_again(args, plan, folder)
+                print_again(plan, args, folder)
                 return 1
             shutil.rmtree(folder)
             happened.update(verdict.summary)
+            played[str(plan)] += verdict.operations
             done, seed = done + verdict.operations, seed + 1
     print_summary(happened)
+    print_summary(played)
     seconds = time.monotonic() - begin
     print(f"{done} operations in {seconds:.0f} s, seeds {args.seed} to {seed - 1}: no fault")
     return 0
 
 
 def plan_of(args: argparse.Namespace, seed: int) -> Plan:
-    plan = in_turns(seed, args.size) if args.turns else Plan(seed, args.size)
+    """As its seed says, but for what the command line does. A game in turns is by one process on
+    one server, and its clock is right, or it would not be the same each time."""
+    plan = drawn(Plan(seed, args.size))
+    if args.turns:
+        plan = replace(in_turns(seed, args.size), faces=plan.faces)
+    given = {name: getattr(args, name) for name in ("place", "faces", "renews", "skewed")}
+    plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
     # Most histories have no proxy in their way, and so race harder.
-    harmed = args.turns or plan.turn() % 4 == 0
+    harmed = plan.place == "server" and (args.turns or plan.turn() % 4 == 0)
     return replace(plan, harm=args.harm if harmed else 0.0)
 
 
-def print_again(args: argparse.Namespace, plan: Plan, folder: Path) -> None:
-    same = f"--size {args.size} --harm {args.harm}" + " --turns" * args.turns
-    cap = "" if plan.cap() is None else f" --cap {plan.cap()}"
+def print_again(plan: Plan, args: argparse.Namespace, folder: Path) -> None:
+    same = f"--size {plan.operations} --harm {args.harm} --place {plan.place} --faces {plan.faces}"
+    for name in ("renews", "skewed"):
+        same += f" --{'' if getattr(plan, name) else 'no-'}{name}"
+    same += " --turns" * args.turns
+    rules = "" if plan.cap() is None else f" --cap {plan.cap()}"
+    renewal = plan.renewal()
+    if renewal is not None:
+        rules += f" --renewal {renewal.period} {renewal.grace}"
     print(f"seed {plan.seed} shows a fault. To play it again, and to check this history again:")
     print(f"  {sys.argv[0]} --ops 1 --seed {plan.seed} {same}")
-    print(f"  {sys.argv[0]}{cap} --check {folder}/*.jsonl")
+    print(f"  {sys.argv[0]}{rules} --check {folder}/*.jsonl")
 
 
 def report(verdict: Verdict) -> int:
@@ -331,10 +293,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the first history (1)")
     parser.add_argument("--turns", action="store_true", help="one thread: plays the same each time")
     parser.add_argument("--harm", type=float, default=0.02, help="how often a call is cut (0.02)")
+    parser.add_argument("--place", choices=PLACES, help="where all are played (by seed)")
+    parser.add_argument("--faces", choices=FACES, help="of the store, in all (by seed)")
+    for name, what in (("renews", "ids are renewed"), ("skewed", "clocks are wrong")):
+        action = argparse.BooleanOptionalAction
+        parser.add_argument(f"--{name}", action=action, help=f"{what}, in all or none (by seed)")
+    parser.add_argument("--renewal", type=int, nargs=2, help="with --check: period, grace (ms)")
     parser.add_argument("--cap", type=int, help="with --check: on the sessions of a principal")
     parser.add_argument("--check", type=Path, nargs="+", help="only check these files")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
+    shifted_clock.start_again()
     sys.exit(main())

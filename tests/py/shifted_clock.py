@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import subprocess
+import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,20 @@ def can_shift() -> bool:
 def shift(seconds: int) -> None:
     """Of this process, from now on."""
     ctypes.CDLL(None).shift_clock(ctypes.c_long(seconds))
+
+
+def start_again() -> None:
+    """The program anew, from its first line, unless it has such a clock already."""
+    if can_shift():
+        # Not for its children, such as servers.
+        *others, loaded = os.environ.pop("LD_PRELOAD").split()
+        os.environ.pop("COAT_TEST_CLOCK_SHIFT")
+        if others:
+            os.environ["LD_PRELOAD"] = " ".join(others)
+        shutil.rmtree(Path(loaded).parent)
+        return
+    library = build(Path(tempfile.mkdtemp(prefix="coat-clock-")))
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment(library))
 
 
 @pytest.fixture(scope="session")
