@@ -148,8 +148,7 @@ class AioRequest:
     def logout(self) -> str:
         try:
             ended = self._backend.run(self._destroy())
-        except SessionGone as exc:
-            self._answer = Answer(not exc.replaced)
+        except SessionGone:
             return "replaced"
         except StoreUnavailable:
             return "unclear"
@@ -167,9 +166,7 @@ class AioRequest:
         if self._session is None:
             return Saved("nothing")
         saved = self._backend.run(_caught(self._save(self._session)))
-        if saved.result == "gone":
-            self._answer = Answer(True)
-        elif saved.result == "saved" and saved.id != self._id:
+        if saved.result == "saved" and saved.id != self._id:
             self._answer = Answer(True, saved.id)
         return saved
 

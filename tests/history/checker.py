@@ -289,15 +289,19 @@ def _surely_there(session: Session) -> tuple[float, float] | None:
 
 
 def _cookies(history: History) -> Iterator[Fault]:
-    """A request that came with an id that a login replaced says nothing about the cookie, unless
-    it logged in itself: its response may arrive after that of the login."""
+    """A request whose id was replaced, or whose session ended under it, says nothing about the
+    cookie, unless it logged in itself: its response may arrive after that of a login."""
     for cookie in history.cookies:
         events = history.visits[cookie["visit"]]
-        replaced = any(event["result"] in ("stale", "replaced") for event in events)
+        over = any(
+            event["result"] in ("stale", "replaced")
+            or (event["op"] in ("save", "use") and event["result"] == "gone")
+            for event in events
+        )
         own = any(
             event["op"] == "save" and event["kind"] == "login" and event["result"] == "saved"
             for event in events
         )
-        if replaced and not own:
+        if over and not own:
             did = "cleared" if cookie["id"] is None else "set"
             yield Fault("login-undone", f"browser {cookie['browser']}", f"a late response {did} it")

@@ -52,9 +52,10 @@ class Clocks:
 
     def tick(self, draw: random.Random) -> None:
         if self.leap:
+            leaps = draw.random() < LEAPS
             with self._leapt:
-                self._leapt.value += draw.random() < LEAPS
-            self._show()
+                self._leapt.value += leaps
+                self._show()  # no other thread may show an earlier time afterwards
 
     def _show(self) -> None:
         if self.leap or self.skewed:

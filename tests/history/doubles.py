@@ -1,4 +1,4 @@
-"""Three stores that make the mistakes which sessions are known for, and one that makes none.
+"""Stores that make the mistakes which sessions are known for, and one that makes none.
 
 Small ones in Python on a real server; each differs from `Right` in one function, so what the
 checker says of it is due to that.
@@ -29,10 +29,8 @@ SAVE_THAT_CREATES = SAVE.replace(
     "if not there then return 0 end\nif there ~= ARGV[1]", "if there and there ~= ARGV[1]"
 )
 
-LOGOUT = """
-local there = redis.call('GET', KEYS[1])
-if not there then return 0 end
-if cjson.decode(there).verifier ~= ARGV[1] then return -1 end
+DELETE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 
@@ -73,6 +71,20 @@ class Right:
     def put(self, selector: str, base: bytes, record: bytes) -> Any:
         """1: done, 0: gone, or the record of somebody else."""
         return self.redis("EVAL", self.save_script, 1, f"double:{selector}", base, record)
+
+    def delete(self, selector: str, record: bytes) -> bool:
+        """False: it has changed meanwhile."""
+        return bool(self.redis("EVAL", DELETE, 1, f"double:{selector}", record))
+
+    def first_ids(self, id: str) -> Record:
+        return {"verifier": id}
+
+    def opens(self, record: Record, id: str) -> bool:
+        return bool(record["verifier"] == id)
+
+    def next_ids(self, record: Record, id: str, new_id: str, *, replaces: bool) -> Record:
+        """What a save by this id changes of them."""
+        return {"verifier": new_id} if replaces else {}
 
     def merge(self, base: Fields, mine: Fields, theirs: Fields) -> Fields:
         changed = {k: v for k, v in mine.items() if base.get(k) != v}
@@ -121,7 +133,7 @@ class DoubleRequest:
         if text is None:
             return Loaded("none")
         record = json.loads(text)
-        if record["verifier"] != self.id:
+        if not self.store.opens(record, self.id):
             self._stale = True
             return Loaded("stale")
         self._text, self._record = text, record
@@ -137,24 +149,28 @@ class DoubleRequest:
 
     def logout(self) -> str:
         assert self.id is not None
-        key = f"double:{self.id[:21]}"
-        result = self.store.redis("EVAL", LOGOUT, 1, key, self.id)
         self._text, self._record, self.fields = b"", {}, {}
-        if result == -1:
-            return "replaced"
+        while (text := self.store.get(self.id[:21])) is not None:
+            if not self.store.opens(json.loads(text), self.id):
+                return "replaced"
+            if self.store.delete(self.id[:21], text):
+                self._answer = Answer(True, None)
+                return "ended"
         self._answer = Answer(True, None)
-        return "ended" if result else "none"
+        return "none"
 
     def save(self) -> Saved:
         if not self._text:
             return self._create() if self.fields and (self._login or not self._stale) else _NOTHING
+        assert self.id is not None
         changed = self._login or self._rotate or self.fields != self._record["fields"]
-        return self._replace() if changed else _NOTHING
+        renews = self.store.next_ids(self._record, self.id, "", replaces=False)
+        return self._replace() if changed or renews else _NOTHING
 
     def _create(self) -> Saved:
         id = secrets.token_hex(22)[:43]
         principal = self._login[0] if self._login else None
-        record = {"verifier": id, "principal": principal, "fields": self.fields}
+        record = {**self.store.first_ids(id), "principal": principal, "fields": self.fields}
         text = self._encoded(record)
         assert self.store.redis("SET", f"double:{id[:21]}", text, "NX", "PX", 3600000) == "OK"
         self._answer = Answer(True, id)
@@ -166,31 +182,25 @@ class DoubleRequest:
         new_id = self.id[:21] + secrets.token_hex(11)
         while True:
             fields = self.store.merge(base, mine, self._their_fields(theirs))
-            record = {**theirs, "fields": fields}
-            if self._login or self._rotate:
-                record["verifier"] = new_id
+            replaces = self._rotate or self._login is not None
+            ids = self.store.next_ids(theirs, self.id, new_id, replaces=replaces)
+            record = {**theirs, **ids, "fields": fields}
             if self._login:
                 record["principal"] = self._login[0]
             result = self.store.put(self.id[:21], self._text, self._encoded(record))
             if result == 1:
-                return self._saved(record)
+                return self._saved(new_id if new_id in ids.values() else self.id, record)
             if result == 0:
-                return self._create() if self._login else self._gone()
+                return self._create() if self._login else Saved("gone")
             self._text, theirs = result, json.loads(result)
-            if theirs["verifier"] != self.id:
+            if not self.store.opens(theirs, self.id):
                 return Saved("replaced")
 
     def _their_fields(self, theirs: Record) -> Fields:
         fields: Fields = theirs["fields"]
         return _carried(fields, self._login[1]) if self._login else fields
 
-    def _gone(self) -> Saved:
-        self._answer = Answer(True, None)
-        return Saved("gone")
-
-    def _saved(self, record: Record) -> Saved:
-        assert self.id is not None
-        id = record["verifier"]
+    def _saved(self, id: str, record: Record) -> Saved:
         if id != self.id:
             self._answer = Answer(True, id)
         return Saved("saved", id[:21], id, snapshot(record["fields"]))

@@ -10,9 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import inf
+from typing import NamedTuple
 
 from events import Event
 from history import Id, Renewal, Session, landing_in
+
+
+class Taken(NamedTuple):
+    """By when an offered id had taken the place of the one before; and the latest time that the
+    clock of whoever did it may have shown. Of several uses at once it may be any."""
+
+    end: float
+    wall: int
 
 
 class Ids:
@@ -28,7 +37,7 @@ class Ids:
         ]
         if renewal is not None:
             self._offered = {text: id for text, id in session.ids.items() if id.offered}
-            self._taken = {text: _first_use(id, session) for text, id in self._offered.items()}
+            self._taken = {text: _taken(id, session) for text, id in self._offered.items()}
 
     # What must be over.
 
@@ -52,8 +61,8 @@ class Ids:
             giver is not None
             and use is not None
             and _given(giver)["end"] < _given(self._offered[newer].giver)["begin"]
-            and use["end"] < event["begin"]
-            and event["wall"][0] >= use["wall"][1] + self._renewal.grace
+            and use.end < event["begin"]
+            and event["wall"][0] >= use.wall + self._renewal.grace
             for newer, use in self._taken.items()
             if newer != text
         )
@@ -91,7 +100,7 @@ class Ids:
         """When it was offered, if nobody had used it before the other offer: that could have taken
         its place, a period later by the clock of whoever made it."""
         id, use = self._session.ids[text], self._taken.get(text)
-        in_use = use is not None and use["end"] < other["begin"]
+        in_use = use is not None and use.end < other["begin"]
         return [_given(id.giver)["wall"][0]] if id.offered and not in_use else []
 
     def _newer_uses(self, text: str, event: Event) -> Iterator[Event]:
@@ -120,14 +129,18 @@ def _given(giver: Event | None) -> Event:
     return giver
 
 
-def _first_use(id: Id, session: Session) -> Event | None:
-    """The first that is known to have landed."""
-    uses = [
-        use
-        for use in id.saves + id.uses
+def _taken(id: Id, session: Session) -> Taken | None:
+    """None: nobody is known to have used it."""
+    uses = [use for use in id.saves + id.uses if _may_have_landed(use)]
+    known = [
+        float(use["end"])
+        for use in uses
         if use["result"] == "saved" and use.get("saved_in", session.name) == session.name
     ]
-    return min(uses, key=lambda use: float(use["end"]), default=None)
+    if not known:
+        return None
+    by = min(known)
+    return Taken(by, max(use["wall"][1] for use in uses if use["begin"] < by))
 
 
 def _may_have_landed(use: Event) -> bool:

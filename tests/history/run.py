@@ -260,17 +260,21 @@ def plan_of(args: argparse.Namespace, seed: int) -> Plan:
 
 
 def print_again(plan: Plan, args: argparse.Namespace, folder: Path) -> None:
-    same = f"--size {plan.operations} --harm {args.harm} --place {plan.place} --faces {plan.faces}"
-    for name in ("renews", "skewed"):
-        same += f" --{'' if getattr(plan, name) else 'no-'}{name}"
-    same += " --turns" * args.turns
-    rules = "" if plan.cap() is None else f" --cap {plan.cap()}"
-    renewal = plan.renewal()
-    if renewal is not None:
-        rules += f" --renewal {renewal.period} {renewal.grace}"
+    cap, renewal = plan.cap(), plan.renewal()
+    rules = "" if cap is None else f" --cap {cap}"
+    rules += "" if renewal is None else f" --renewal {renewal.period} {renewal.grace}"
     print(f"seed {plan.seed} shows a fault. To play it again, and to check this history again:")
-    print(f"  {sys.argv[0]} --ops 1 --seed {plan.seed} {same}")
+    print(f"  {sys.argv[0]} {again(plan, args)}")
     print(f"  {sys.argv[0]}{rules} --check {folder}/*.jsonl")
+
+
+def again(plan: Plan, args: argparse.Namespace) -> str:
+    """The arguments that play just this plan."""
+    words = f"--ops 1 --seed {plan.seed} --size {plan.operations} --harm {args.harm}"
+    words += f" --place {plan.place} --faces {plan.faces}"
+    for name in ("renews", "skewed"):
+        words += f" --{'' if getattr(plan, name) else 'no-'}{name}"
+    return words + " --turns" * args.turns
 
 
 def report(verdict: Verdict) -> int:
@@ -286,7 +290,7 @@ def print_summary(summary: dict[str, int]) -> None:
         print(f"{count:9} {name}")
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--ops", type=int, default=20_000, help="at least so many (20000)")
     parser.add_argument("--size", type=int, default=10_000, help="of one history (10000)")
@@ -301,7 +305,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--renewal", type=int, nargs=2, help="with --check: period, grace (ms)")
     parser.add_argument("--cap", type=int, help="with --check: on the sessions of a principal")
     parser.add_argument("--check", type=Path, nargs="+", help="only check these files")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":

@@ -409,6 +409,16 @@ WRONG: list[tuple[str, str, list[Event]]] = [
         ],
     ),
     (
+        "login-undone",
+        "a request whose session had ended clears it",
+        [
+            create(),
+            logout(10, 11),
+            {**save(12, 13, result="gone"), "visit": "late"},
+            event("cookie", 30, 30, browser=1, id=None, from_id=ID) | {"visit": "late"},
+        ],
+    ),
+    (
         "wrong-principal",
         "somebody else",
         [create(), login(10, 11), load(20, 21, id=NEW, principal="bob")],
@@ -463,6 +473,13 @@ RENEWED_RIGHT: dict[str, list[Event]] = {
         use(120, 121, NEW) | {"wall": [60120, 60121]},
         load(900, 901) | {"wall": [60169, 60170]},
         no_load(910, 911, "stale") | {"wall": [60170, 60171]},
+    ],
+    "of two uses at once either may have begun the grace": [
+        create(),
+        offer(110, 111),
+        use(120, 131, NEW) | {"wall": [60120, 60131]},
+        use(121, 130, NEW),
+        load(190, 191),
     ],
     "a use that nobody answered may have begun the grace, or not": [
         create(),
