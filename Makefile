@@ -122,6 +122,9 @@ $(filter build/tests/fault/%,$(test_programs)): \
 build/tests/unit/test_resolve build/tests/live/test_names: \
 	LDFLAGS_ALL += -Wl,--wrap=getaddrinfo,--wrap=freeaddrinfo,--wrap=pthread_create
 
+# This one sees how secrets are compared.
+build/tests/unit/test_session_load: LDFLAGS_ALL += -Wl,--wrap=CRYPTO_memcmp
+
 $(test_programs): build/%: build/obj/%.o $(help_objects) build/libcoatcheck.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(help_objects) build/libcoatcheck.a -lcmocka \

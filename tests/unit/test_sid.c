@@ -15,7 +15,10 @@
 #include "sid.h"
 
 /* In the place of libc's: fails, is interrupted or gives little when a test wants that. */
-static enum { WELL, FAILS, INTERRUPTED_ONCE, ONE_BYTE_AT_A_TIME } generator;
+static enum { WELL, FAILS, INTERRUPTED_ONCE, ONE_BYTE_AT_A_TIME, COUNTS } generator;
+
+static size_t given; /* how many bytes, so far */
+static unsigned how; /* it was asked */
 
 ssize_t getrandom(void *to, size_t len, unsigned flags);
 ssize_t getrandom(void *to, size_t len, unsigned flags)
@@ -28,6 +31,13 @@ ssize_t getrandom(void *to, size_t len, unsigned flags)
         generator = WELL;
         errno = EINTR;
         return -1;
+    }
+    how |= flags;
+    given += len;
+    if (generator == COUNTS) {
+        for (size_t i = 0; i < len; i++)
+            ((unsigned char *)to)[i] = (unsigned char)i;
+        return (ssize_t)len;
     }
     return syscall(SYS_getrandom, to, generator == ONE_BYTE_AT_A_TIME ? 1 : len, flags);
 }
@@ -247,6 +257,47 @@ static void an_interrupted_or_slow_generator_is_asked_again(void **state)
     assert_memory_not_equal(sid.verifier + 12, zero, sizeof zero);
 }
 
+static void req_01_every_byte_of_an_id_is_the_generators(void **state)
+{
+    (void)state;
+    struct coat_sid sid;
+    char text[COAT_SID_LEN + 1];
+    generator = COUNTS;
+    given = how = 0;
+    assert_int_equal(coat_sid_draw(&sid, NULL), 0);
+    coat_sid_write(&sid, text);
+    assert_string_equal(text, KNOWN);
+    assert_int_equal(given, 32); /* which are 256 bits */
+    assert_int_equal(coat_sid_draw_verifier(&sid, NULL), 0);
+    assert_int_equal(given, 48);
+    assert_memory_equal(sid.verifier, sid.selector, COAT_SID_HALF);
+    assert_int_equal(how, 0); /* it waits for its seed, and is the one that does not run dry */
+    generator = WELL;
+}
+
+/* How often each bit is set among these; by chance it is beyond 8 standard deviations never. */
+static void req_01_02_no_bit_of_an_id_is_fixed_or_follows_the_one_before(void **state)
+{
+    (void)state;
+    enum { IDS = 4096, MEAN = IDS / 2, FAR = 8 * 32 };
+    static int set[256], changed[256];
+    unsigned char id[sizeof(struct coat_sid)], before[sizeof id] = {0};
+    for (int n = 0; n < IDS; n++) {
+        struct coat_sid sid;
+        assert_int_equal(coat_sid_draw(&sid, NULL), 0);
+        memcpy(id, &sid, sizeof id);
+        for (int bit = 0; bit < 256; bit++) {
+            set[bit] += id[bit / 8] >> bit % 8 & 1;
+            changed[bit] += (id[bit / 8] ^ before[bit / 8]) >> bit % 8 & 1;
+        }
+        memcpy(before, id, sizeof id);
+    }
+    for (int bit = 0; bit < 256; bit++) {
+        assert_in_range(set[bit], MEAN - FAR, MEAN + FAR);
+        assert_in_range(changed[bit], MEAN - FAR, MEAN + FAR);
+    }
+}
+
 static void req_01_forked_processes_draw_different_ids(void **state)
 {
     (void)state;
@@ -288,6 +339,8 @@ int main(void)
         cmocka_unit_test(a_new_verifier_keeps_the_selector),
         cmocka_unit_test(req_01_a_failing_generator_is_an_error),
         cmocka_unit_test(an_interrupted_or_slow_generator_is_asked_again),
+        cmocka_unit_test(req_01_every_byte_of_an_id_is_the_generators),
+        cmocka_unit_test(req_01_02_no_bit_of_an_id_is_fixed_or_follows_the_one_before),
         cmocka_unit_test(req_01_forked_processes_draw_different_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
