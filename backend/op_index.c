@@ -31,6 +31,7 @@ struct coat_index_op {
     enum coat_index_do what;
     char principal[COAT_PRINCIPAL_MAX + 1];
     char public_id[COAT_PUBLIC_ID_LEN + 1]; /* to be ended, or kept; "": none */
+    char member[COAT_H_LEN];                /* to be ended; all zero: it is looked for */
     struct coat_index index;
     int phase;
     int found; /* the session with that public id */
@@ -68,22 +69,17 @@ static int check(const char *principal, const char *keep, struct coat_error *err
     return 0;
 }
 
-int coat_index_op_new(struct coat_index_op **out, struct coat_store *store, enum coat_index_do what,
-                      const char *principal, const char *public_id, struct coat_error *err)
+static int make(struct coat_index_op **out, struct coat_store *store, enum coat_index_do what,
+                const char *principal, struct coat_error *err)
 {
-    *out = NULL;
-    int rc = check(principal, what == COAT_INDEX_END_ALL ? public_id : NULL, err);
-    if (rc < 0)
-        return rc;
     struct coat_index_op *x = calloc(1, sizeof *x);
+    *out = NULL;
     if (!x)
         return coat_error_nomem(err);
     x->store = store;
     x->what = what;
     memcpy(x->principal, principal, strlen(principal));
-    if (public_id && strlen(public_id) == COAT_PUBLIC_ID_LEN)
-        memcpy(x->public_id, public_id, COAT_PUBLIC_ID_LEN);
-    rc = coat_index_open(&x->index, store, principal, err);
+    int rc = coat_index_open(&x->index, store, principal, err);
     if (rc == 0 && what == COAT_INDEX_LIST && store->options->show)
         rc = read_show(x, store->options->show, err);
     if (rc < 0) {
@@ -92,6 +88,30 @@ int coat_index_op_new(struct coat_index_op **out, struct coat_store *store, enum
     }
     *out = x;
     return 0;
+}
+
+int coat_index_op_new(struct coat_index_op **out, struct coat_store *store, enum coat_index_do what,
+                      const char *principal, const char *public_id, struct coat_error *err)
+{
+    *out = NULL;
+    int rc = check(principal, what == COAT_INDEX_END_ALL ? public_id : NULL, err);
+    if (rc == 0)
+        rc = make(out, store, what, principal, err);
+    if (rc < 0)
+        return rc;
+    if (public_id && strlen(public_id) == COAT_PUBLIC_ID_LEN)
+        memcpy((*out)->public_id, public_id, COAT_PUBLIC_ID_LEN);
+    return 0;
+}
+
+int coat_index_op_new_member(struct coat_index_op **out, struct coat_store *store,
+                             const char *principal, const struct coat_keys *keys,
+                             struct coat_error *err)
+{
+    int rc = make(out, store, COAT_INDEX_END_ONE, principal, err);
+    if (rc == 0)
+        memcpy((*out)->member, coat_keys_member(keys), COAT_H_LEN);
+    return rc;
 }
 
 void coat_index_op_free(struct coat_index_op *x)
@@ -156,7 +176,7 @@ static int must_sweep(const struct coat_index_op *x)
 /* Otherwise what was found out about the members stands, also where this fails. */
 static void sweep(struct coat_index_op *x, struct coat_step *step, struct coat_error *err)
 {
-    int outdated = coat_index_count_outdated(&x->index) > 0;
+    int outdated = x->principal[0] && coat_index_count_outdated(&x->index) > 0;
     int rc = outdated ? coat_index_sweep(&x->index, must_sweep(x) ? err : NULL) : 0;
     if (outdated && rc == 0)
         send(x, SWEEPING, step);
@@ -320,6 +340,18 @@ static void end_on(struct coat_index_op *x, struct coat_step *step, struct coat_
         sweep(x, step, err);
 }
 
+/* The one that was named: as if the index had said so. */
+static void end_member(struct coat_index_op *x, struct coat_step *step, struct coat_error *err)
+{
+    struct coat_reply name = {.kind = COAT_REPLY_BULK, .bytes = x->member, .len = COAT_H_LEN};
+    struct coat_reply members = {.kind = COAT_REPLY_ARRAY, .items = &name, .count = 1};
+    int rc = coat_index_read(&x->index, &members, err);
+    if (rc < 0)
+        done(x, step, rc);
+    else
+        end_on(x, step, err);
+}
+
 /* Asked for is the one with the public id, or all but that one. */
 static int choose(struct coat_index_op *x, struct coat_error *err)
 {
@@ -461,6 +493,8 @@ static void step_index(struct coat_op *op, const struct coat_event *event, struc
     struct coat_index_op *x = (struct coat_index_op *)op;
     if (event->kind != COAT_EVENT_START)
         take(x, event, step, err);
+    else if (x->member[0])
+        end_member(x, step, err);
     else if (x->what == COAT_INDEX_END_ONE && !x->public_id[0])
         done(x, step, 0);
     else

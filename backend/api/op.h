@@ -141,6 +141,14 @@ enum coat_index_do {
 struct coat_index_op;
 int coat_index_op_new(struct coat_index_op **out, struct coat_store *store, enum coat_index_do what,
                       const char *principal, const char *public_id, struct coat_error *err);
+/*
+ * End the session with these keys if it is this principal's ("": nobody's) or nobody's, listed or
+ * not. As COAT_INDEX_END_ONE, but the index is not asked. 0, COAT_ENOMEM.
+ */
+struct coat_keys;
+int coat_index_op_new_member(struct coat_index_op **out, struct coat_store *store,
+                             const char *principal, const struct coat_keys *keys,
+                             struct coat_error *err);
 void coat_index_op_free(struct coat_index_op *x); /* NULL allowed; also when abandoned */
 
 /* To be run once. */

@@ -4,13 +4,13 @@
 
 #include "api/buf.h"
 #include "api/error.h"
+#include "api/op.h"
 #include "attempt.h"
 #include "cli/cli.h"
 #include "cli/literal.h"
 #include "cli/survey.h"
 #include "coat_doc.h"
 #include "coat_store.h"
-#include "script.h"
 #include "store.h"
 
 /* ---- Finding one by its public id ----------------------------------------------------------- */
@@ -167,61 +167,53 @@ static int read_owner(void *context, const struct coat_reply *reply, struct coat
     return 1;
 }
 
-static int read_number(void *context, const struct coat_reply *reply, struct coat_error *err)
+static int find_owner(const struct survey *survey, const struct coat_keys *keys,
+                      struct owner *owner, struct coat_error *err)
 {
-    if (reply->kind != COAT_REPLY_INTEGER)
-        return coat_attempt_foreign(err);
-    *(long long *)context = reply->integer;
-    return 0;
+    struct coat_arg record = {keys->record, keys->len};
+    struct coat_arg args[] = {{"GETRANGE", 8}, record, {"0", 1}, {"511", 3}};
+    struct coat_command command = {.args = args, .count = 4, .key = record};
+    *owner = (struct owner){0};
+    return survey_ask(survey, &command, read_owner, owner, err);
 }
 
-/* 1: ended; 0: it was gone. What is in the index then goes with the next list, if not here. */
-static int end(const struct survey *survey, const struct coat_keys *keys, struct owner *owner,
+/* 1: ended; 0: it is gone, or another principal's since. */
+static int end(const struct survey *survey, const struct coat_keys *keys, const struct owner *owner,
                struct coat_error *err)
 {
-    unsigned char item[COAT_PRINCIPAL_ITEM_MAX];
-    long long ended = 0, removed;
-    struct coat_index_key index;
-    struct coat_arg record = {keys->record, keys->len};
-    struct coat_arg end_args[] = {
-        {"EVAL", 4},
-        {coat_script_end.text, coat_script_end.len},
-        {"2", 1},
-        record,
-        {keys->lock, keys->len},
-        {item, coat_principal_write(item, owner->principal)},
-    };
-    struct coat_command command = {.args = end_args, .count = 6, .key = record};
-    int rc = survey_ask(survey, &command, read_number, &ended, err);
-    if (rc < 0 || ended <= 0 || !owner->principal[0])
-        return rc < 0 ? rc : ended > 0;
-    rc = coat_index_key_make(&index, survey->store->options->prefix, owner->principal, err);
-    if (rc < 0)
-        return rc;
-    struct coat_arg key = {index.bytes, index.len};
-    struct coat_arg zrem_args[] = {{"ZREM", 4}, key, {coat_keys_member(keys), COAT_H_LEN}};
-    struct coat_command zrem = {.args = zrem_args, .count = 3, .key = key};
-    survey_ask(survey, &zrem, read_number, &removed, NULL);
-    return 1;
+    struct coat_index_op *x;
+    int rc = coat_index_op_new_member(&x, survey->store, owner->principal, keys, err);
+    if (rc == 0)
+        rc = coat_store_run(survey->store, coat_index_op(x), err);
+    coat_index_op_free(x);
+    return rc;
+}
+
+/* A login may give it a principal between the two; it has that for ever. */
+static int find_and_end(const struct survey *survey, const struct coat_keys *keys,
+                        struct coat_error *err)
+{
+    int rc = 0;
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        struct owner owner;
+        rc = find_owner(survey, keys, &owner, err);
+        if (rc <= 0)
+            return rc;
+        rc = end(survey, keys, &owner, err);
+    }
+    return rc;
 }
 
 int cli_destroy(struct cli *cli, struct coat_error *err)
 {
     struct survey survey;
-    struct owner owner = {0};
     int rc = survey_begin(&survey, cli->store, err);
     if (rc < 0)
         return cli_exit_of(rc);
     struct search search = {.survey = &survey, .public_id = cli->args[0]};
     rc = find(&search, err);
-    if (rc == 1) {
-        struct coat_arg record = {search.keys.record, search.keys.len};
-        struct coat_arg args[] = {{"GETRANGE", 8}, record, {"0", 1}, {"511", 3}};
-        struct coat_command command = {.args = args, .count = 4, .key = record};
-        rc = survey_ask(&survey, &command, read_owner, &owner, err);
-    }
     if (rc == 1)
-        rc = end(&survey, &search.keys, &owner, err);
+        rc = find_and_end(&survey, &search.keys, err);
     survey_end(&survey);
     if (rc == 1)
         output_fact_text(&cli->out, "destroyed", cli->args[0]);

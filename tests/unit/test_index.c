@@ -551,6 +551,41 @@ static void a_large_index_that_does_not_shrink_is_not_ended(void **state)
     release(&i);
 }
 
+/* What is asked for by its keys is ended without a look at the index. */
+static void begin_member(struct indexed *i, const char *principal)
+{
+    struct coat_keys keys;
+    init(i);
+    assert_int_equal(coat_keys_of_member(&keys, PREFIX, H[1], COAT_H_LEN, NULL), 1);
+    assert_int_equal(coat_index_op_new_member(&i->x, &i->t.store, principal, &keys, NULL), 0);
+    i->t.op = coat_index_op(i->x);
+    script_event(&i->t, (struct coat_event){.kind = COAT_EVENT_START});
+    assert_int_equal(script_commands(&i->t), 1);
+    assert_key(i, 0, 3, H[1]);
+}
+
+static void one_that_no_index_has_is_ended_too(void **state)
+{
+    (void)state;
+    struct indexed i;
+    begin_member(&i, "user:42");
+    script_sent(&i.t, 0, "EVALSHA", coat_script_end.sha1, "2", ANY, ANY, "\xa7user:42", NULL);
+    script_answer(&i.t, INTEGER(1));
+    swept(&i, 1, &H[1]);
+    script_done(&i.t, 1);
+    release(&i);
+    begin_member(&i, "");
+    script_sent(&i.t, 0, "EVALSHA", coat_script_end.sha1, "2", ANY, ANY, "\xc0", NULL);
+    script_lost(&i.t, MAYBE_SENT);
+    script_answer(&i.t, INTEGER(0));
+    script_done(&i.t, 1);
+    release(&i);
+    begin_member(&i, "");
+    script_lost(&i.t, MAYBE_SENT | FINAL);
+    script_done(&i.t, COAT_EUNCERTAIN);
+    release(&i);
+}
+
 static void one_is_found_beyond_what_is_read_at_once(void **state)
 {
     (void)state;
@@ -620,6 +655,7 @@ int main(void)
         cmocka_unit_test(an_index_without_the_one_to_keep_was_lost),
         cmocka_unit_test(only_the_one_to_keep_costs_nothing_more),
         cmocka_unit_test(one_is_ended_by_its_public_id),
+        cmocka_unit_test(one_that_no_index_has_is_ended_too),
         cmocka_unit_test(one_is_found_beyond_what_is_read_at_once),
         cmocka_unit_test(a_large_index_that_does_not_shrink_is_not_ended),
         cmocka_unit_test(one_that_is_not_there_or_anothers_is_0),
