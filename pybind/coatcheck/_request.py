@@ -3,13 +3,15 @@
 An adapter makes one `Rules`, and for each request a `Visit`: it hands out `Visit.session`, calls
 `Visit.commit` before the response headers leave, adds `Visit.headers` to them, and calls
 `Visit.finish` when the body has ended. An `Error` on the way is answered as `Rules.refusal` says.
+With asyncio it is an `AsyncVisit`, and what waits for the store is awaited.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .cookie import Cookie
 from .exceptions import (
@@ -25,7 +27,11 @@ from .exceptions import (
     TooManySessions,
     UnknownFormat,
 )
-from .store import Store
+
+if TYPE_CHECKING:
+    from . import aio
+    from .session import Fields, Session
+    from .store import Store
 
 log = logging.getLogger("coatcheck")
 
@@ -68,13 +74,11 @@ class Rules:
         save_on_error: bool,
         cache_control: CacheControl,
     ) -> None:
-        _one_of("on_corrupt", on_corrupt, "new", "raise")
+        one_of("on_corrupt", on_corrupt, "new", "raise")
         if not callable(on_unavailable):
-            _one_of(
-                "on_unavailable", on_unavailable, "503", "raise", "anonymous", also="a callable"
-            )
-        _one_of("on_gone", on_gone, "drop", "error")
-        _one_of("cache_control", cache_control, "auto", None)
+            one_of("on_unavailable", on_unavailable, "503", "raise", "anonymous", also="a callable")
+        one_of("on_gone", on_gone, "drop", "error")
+        one_of("cache_control", cache_control, "auto", None)
         if not isinstance(cookie, Cookie):
             raise ConfigError(f"cookie={cookie!r}: give a coatcheck.Cookie")
         self.store = store
@@ -122,8 +126,11 @@ class Rules:
             )
 
 
-class Visit:
-    """One request's session, from its cookie to the headers of its response."""
+class _Visit:
+    """One request's session, from its cookie to the headers of its response; but for the calls
+    that wait for the store."""
+
+    session: Fields
 
     def __init__(self, rules: Rules, cookies: Iterable[str], host: str, *, https: bool) -> None:
         ids = rules.cookie.read(cookies)
@@ -139,23 +146,6 @@ class Visit:
         self._state: Literal["open", "committed", "over"] = "open"
         self.session = rules.store.session(self._id, on_error=self._load)
 
-    def commit(self, status: int) -> None:
-        """Save, before the headers of a response with this status leave.
-
-        Raises what must not be answered by that response.
-        """
-        if status == 500 and self._load.failure and self._rules.refusal(self._load.failure):
-            # The application turned the store's failure into an error page of its own.
-            raise self._load.failure
-        self._state = "over"
-        going_on = status < 500 or self._rules.save_on_error
-        if self.session.accessed:
-            going_on = going_on and self._save()
-            self._choose_cookie()
-        if going_on:
-            self._state = "committed"
-        self.session._headers_sent = True
-
     def headers(self, headers: Headers) -> Headers:
         """The headers of the committed response, with what the session adds to them."""
         failed = self._load.failure is not None
@@ -170,23 +160,6 @@ class Visit:
             headers = _limit_caching(headers, no_store=personal)
         return headers + [("Set-Cookie", cookie) for cookie in cookies]
 
-    def finish(self) -> None:
-        """The body has ended: save what was changed while it was sent."""
-        if self._state == "committed" and self.session.accessed and self.session.modified:
-            self._save()
-
-    def abandon(self) -> None:
-        """The application raised: nothing is saved, unless the rules say so."""
-        state, self._state = self._state, "over"
-        session = self.session
-        # A new id could not reach the browser any more.
-        knows_id = session.accessed and session.id is not None and not session._new_id
-        if state != "over" and self._rules.save_on_error and knows_id:
-            try:
-                session.save()
-            except Exception:
-                log.exception("session not saved after an error of the application")
-
     def refusal(self, exc: BaseException) -> Refusal | None:
         """As `Rules.refusal`; afterwards nothing is saved."""
         refusal = self._rules.refusal(exc)
@@ -194,18 +167,50 @@ class Visit:
             self._state = "over"
         return refusal
 
-    def _save(self) -> bool:
-        """False if there is no session, or none any more, that could be saved."""
-        if self._load.failure is not None and not self.session.modified:
+    def _saves_at_commit(self, status: int) -> bool:
+        """Does a response with this status save? Raises what must not be answered by it."""
+        failure = self._load.failure
+        if status == 500 and failure and self._rules.refusal(failure):
+            # The application turned the store's failure into an error page of its own.
+            raise failure
+        self._state = "over"
+        if status >= 500 and not self._rules.save_on_error:
             return False
+        accessed = self.session.accessed
+        if accessed and failure is not None and not self.session.modified:
+            return False
+        self._state = "committed"
+        return accessed
+
+    def _saves_late(self) -> bool:
+        """Was anything changed since the commit?"""
+        return self._state == "committed" and self.session.accessed and self.session.modified
+
+    def _saves_though_abandoned(self) -> bool:
+        state, self._state = self._state, "over"
+        session = self.session
+        # A new id could not reach the browser any more.
+        knows_id = session.accessed and session.id is not None and not session._new_id
+        return state != "over" and self._rules.save_on_error and knows_id
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Around a save, of which it knows what an exception means."""
         try:
-            saved = self.session.save()
+            yield
         except SessionGone as exc:
             self._drop(exc)
-            return False
-        if saved is not None:
-            self._rules.note_available()
-        return True
+        except BaseException:
+            self._state = "over"
+            raise
+        else:
+            if self.session.id is not None:
+                self._rules.note_available()
+
+    def _committed(self) -> None:
+        if self.session.accessed:
+            self._choose_cookie()
+        self.session._headers_sent = True
 
     def _drop(self, exc: SessionGone) -> None:
         """What was changed is dropped: the session ended, or lives on under another id.
@@ -249,6 +254,67 @@ class Visit:
         return name.lower() == "set-cookie" and value.startswith(self._rules.cookie.name + "=")
 
 
+class Visit(_Visit):
+    """One request's session, where the calls of a store block."""
+
+    session: Session
+
+    def commit(self, status: int) -> None:
+        """Save, before the headers of a response with this status leave.
+
+        Raises what must not be answered by that response.
+        """
+        if self._saves_at_commit(status):
+            with self._saving():
+                self.session.save()
+        self._committed()
+
+    def finish(self) -> None:
+        """The body has ended: save what was changed while it was sent."""
+        if self._saves_late():
+            with self._saving():
+                self.session.save()
+
+    def abandon(self) -> None:
+        """The application raised: nothing is saved, unless the rules say so."""
+        if self._saves_though_abandoned():
+            with _logging_failure():
+                self.session.save()
+
+
+class AsyncVisit(_Visit):
+    """One request's session, where the calls of a store are awaited."""
+
+    session: aio.Session
+
+    async def commit(self, status: int) -> None:
+        """As that of `Visit`."""
+        if self._saves_at_commit(status):
+            with self._saving():
+                await self.session.save()
+        self._committed()
+
+    async def finish(self) -> None:
+        """As that of `Visit`."""
+        if self._saves_late():
+            with self._saving():
+                await self.session.save()
+
+    async def abandon(self) -> None:
+        """As that of `Visit`."""
+        if self._saves_though_abandoned():
+            with _logging_failure():
+                await self.session.save()
+
+
+@contextmanager
+def _logging_failure() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        log.exception("session not saved after an error of the application")
+
+
 class _Load:
     """Answers a session that could not be loaded, and remembers it. Knows no session, so that the
     two make no cycle."""
@@ -271,7 +337,7 @@ class _Load:
         raise exc
 
 
-def _one_of(name: str, value: object, *choices: object, also: str | None = None) -> None:
+def one_of(name: str, value: object, *choices: object, also: str | None = None) -> None:
     if value not in choices:
         words = [*map(repr, choices), *([also] if also else [])]
         raise ConfigError(f"{name}={value!r}: must be {' or '.join(words)}")
