@@ -258,6 +258,24 @@ static void a_session_is_destroyed_or_not(void **state)
     assert_true(each_allocation_fails(destroying) >= 1);
 }
 
+/* ---- Events --------------------------------------------------------------------------------- */
+
+static uint64_t told;
+
+static void hear(void *context, const struct coat_life_event *event)
+{
+    (void)context, (void)event;
+    told++;
+}
+
+/* So many are told, or counted as lost. */
+static void assert_told_or_lost(uint64_t count)
+{
+    told = 0;
+    coat_life_tell(t.op, &t.store);
+    assert_int_equal(told + coat_store_count(&t.store, COAT_COUNT_LOST_EVENT), count);
+}
+
 /* ---- The index ------------------------------------------------------------------------------ */
 
 static struct coat_reply members[2] = {
@@ -304,6 +322,7 @@ static int logging_in_at_the_cap(void)
 {
     size_t nth = hold_faults();
     script_new(&t);
+    coat_store_on_event(&t.store, hear, NULL);
     t.options.max_sessions = 2;
     memcpy(probed + COAT_HEAD_LEN, "\xa7user:42", 8);
     assert_int_equal(coat_session_login(t.s, "user:42", NULL, 0, NULL), 0);
@@ -311,6 +330,8 @@ static int logging_in_at_the_cap(void)
     script_start(&t, COAT_OP_SAVE);
     int rc = run_on_index();
     assert_int_equal(coat_session_id(t.s) != NULL, rc == 0);
+    if (rc == 0)
+        assert_told_or_lost(3); /* one was evicted */
     script_release(&t);
     return rc;
 }
@@ -318,7 +339,7 @@ static int logging_in_at_the_cap(void)
 static void a_login_at_the_cap_finds_a_place_or_fails(void **state)
 {
     (void)state;
-    assert_true(each_allocation_fails(logging_in_at_the_cap) >= 5);
+    assert_true(each_allocation_fails(logging_in_at_the_cap) >= 8);
 }
 
 static struct coat_index_op *begin_on_index(enum coat_index_do what, const char *public_id)
@@ -361,9 +382,12 @@ static void a_list_is_whole_or_fails(void **state)
 static int ending_all(void)
 {
     script_init(&t);
+    coat_store_on_event(&t.store, hear, NULL);
     struct coat_index_op *x = begin_on_index(COAT_INDEX_END_ALL, "AAAAAAAAAAAA");
     int rc = x ? run_on_index() : COAT_ENOMEM;
     assert_true(rc == 2 || rc == COAT_ENOMEM);
+    if (rc == 2)
+        assert_told_or_lost(2);
     coat_index_op_free(x);
     return rc < 0 ? rc : 0;
 }
@@ -371,7 +395,7 @@ static int ending_all(void)
 static void all_are_ended_or_that_fails(void **state)
 {
     (void)state;
-    assert_true(each_allocation_fails(ending_all) >= 4);
+    assert_true(each_allocation_fails(ending_all) >= 6);
 }
 
 /* All had ended before, which the replicas are to confirm. */
