@@ -619,6 +619,20 @@ static void what_an_abandoned_operation_has_noted_is_not_told_by_the_next(void *
     script_release(&t);
 }
 
+static void what_nobody_was_told_goes_with_its_operation(void **state)
+{
+    (void)state;
+    struct script t;
+    log_in_at_the_cap(&t, COAT_MAX_EVICT);
+    script_answer(&t, INTEGER(1));
+    assert_non_null(t.op->life.first);
+    script_release(&t);
+    struct coat_index_op *x = begin_on_index(&t, COAT_INDEX_END_ALL, "user:42", NULL);
+    script_answer(&t, INTEGER(1));
+    assert_non_null(t.op->life.first);
+    coat_index_op_free(x);
+}
+
 static void what_is_no_kind_has_no_name(void **state)
 {
     (void)state;
@@ -665,6 +679,7 @@ int main(void)
         cmocka_unit_test(one_in_a_list_is_corrupt_too),
         cmocka_unit_test(where_nobody_listens_nothing_is_kept),
         cmocka_unit_test(what_an_abandoned_operation_has_noted_is_not_told_by_the_next),
+        cmocka_unit_test(what_nobody_was_told_goes_with_its_operation),
         cmocka_unit_test(what_is_no_kind_has_no_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
