@@ -21,8 +21,9 @@
  *
  * A session that is loaded, or saved again, makes no event; nor does one that ends by its idle
  * timeout while nobody comes: who comes later has an unknown id. An id that could not be one has no
- * public id, and is only counted. A failure after which nobody knows what was done makes none
- * (COAT_EUNCERTAIN), nor does a call that is abandoned.
+ * public id, and is only counted. What nobody can tell makes no event: a save or an end whose reply
+ * was lost (COAT_EUNCERTAIN), nor does a call that is abandoned. An end that too few replicas have
+ * confirmed has happened, and is told.
  */
 #ifndef COAT_LIFE_H
 #define COAT_LIFE_H
