@@ -1,28 +1,31 @@
 /*
  * coat_life.h: what becomes of sessions, as events for a log or an audit trail.
  *
- *     kind         when                                             reason
  *     created      it was stored for the first time
  *     logged_in    a principal logged in, which gave it a new id
  *     rotated      it got a new id, for a change of privilege
  *     offered      a renewal has given it a new id, beside the old one
  *     renewed      that one was used; the old one ends after the option grace
- *     destroyed    it was ended: by itself                          logout
- *                  by coat_store_destroy_one, coat_store_destroy_all    destroy_one, destroy_all
- *                  by a login beyond max_sessions                   max_sessions
- *     expired      an id was presented after its time               deadline, not_before
- *     refused      an id was presented that opens nothing: none     unknown
- *                  has it, it was replaced moments ago, replaced    replaced
- *                  long ago or guessed                              dead
- *                  a login found no place: the cap, too many others    max_sessions, busy
- *     dropped      what a request changed was not stored, as the    gone
- *                  session had ended, or its id been replaced       replaced
+ *     destroyed    it was ended, for this reason:
+ *                      logout          by coat_session_destroy or coat_store_destroy
+ *                      destroy_one, destroy_all    by the call of that name
+ *                      max_sessions    by a login beyond those
+ *                      not_before      by a login in need of the place that it still held
+ *     expired      an id was presented after the time of its session: deadline, not_before
+ *     refused      an id was presented that opens nothing:
+ *                      unknown     none has it
+ *                      replaced    it was replaced moments ago
+ *                      dead        it was replaced earlier, or guessed
+ *                  or a login found no place in the index: max_sessions, busy
+ *     dropped      what a request changed was not stored:
+ *                      gone        the session had ended
+ *                      replaced    its id had been replaced
  *     corrupt      its record is not one
  *
  * A session that is loaded, or saved again, makes no event; nor does one that ends by its idle
  * timeout while nobody comes: who comes later has an unknown id. An id that could not be one has no
  * public id, and is only counted. What nobody can tell makes no event: a save or an end whose reply
- * was lost (COAT_EUNCERTAIN), nor does a call that is abandoned. An end that too few replicas have
+ * was lost (COAT_EUNCERTAIN), or a call that is abandoned. An end that too few replicas have
  * confirmed has happened, and is told.
  */
 #ifndef COAT_LIFE_H

@@ -269,6 +269,21 @@ static void one_that_does_so_after_a_lost_reply_has_destroyed_it(void **state)
     script_release(&t);
 }
 
+static void a_logout_that_replicas_did_not_confirm_has_happened(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec;
+    begin(&t, &rec);
+    t.options.confirm = 1;
+    t.confirmed = 0;
+    script_start(&t, COAT_OP_DESTROY);
+    script_answer(&t, STORED(&rec));
+    script_done(&t, COAT_EUNCERTAIN);
+    assert_tells(&t, "destroyed - logout; ");
+    script_release(&t);
+}
+
 static struct coat_reply one_member(void)
 {
     static struct coat_reply name;
@@ -352,17 +367,28 @@ static void what_had_ended_before_is_not_told(void **state)
 }
 
 /* A login without a session finds the index full, with a session that lives. */
-static void log_in_at_the_cap(struct script *t, enum coat_on_max on_max)
+static void log_in_where(struct script *t, enum coat_on_max on_max, int64_t not_before_ms)
 {
+    struct coat_head head;
     script_new(t);
     listen(t);
     t->options.max_sessions = 1;
     t->options.on_max = on_max;
+    t->options.not_before_ms = not_before_ms;
     assert_int_equal(coat_session_login(t->s, "user:42", NULL, 0, NULL), 0);
     script_start(t, COAT_OP_SAVE);
     script_answer(t, OK);
     script_answer(t, one_member());
-    script_answer(t, BULK("\xa7user:42", 8));
+    coat_head_init(&head, (const unsigned char *)"the tag.",
+                   (const unsigned char *)"sixteen bytes of", NOW_MS, NOW_MS + 43200000, 1800);
+    coat_head_revise(&head, revision('r'));
+    struct stored probed = stored_make(&head, "user:42", "", 0);
+    script_answer(t, STORED(&probed));
+}
+
+static void log_in_at_the_cap(struct script *t, enum coat_on_max on_max)
+{
+    log_in_where(t, on_max, 0);
 }
 
 static void a_session_evicted_by_a_login_is_told_first(void **state)
@@ -386,6 +412,16 @@ static void an_eviction_has_its_reason(void **state)
     log_in_at_the_cap(&t, COAT_MAX_EVICT);
     script_answer(&t, INTEGER(1));
     assert_tells(&t, "destroyed user:42 max_sessions; ");
+    script_release(&t);
+}
+
+static void one_that_not_before_has_ended_leaves_its_place_for_that_reason(void **state)
+{
+    (void)state;
+    struct script t;
+    log_in_where(&t, COAT_MAX_REFUSE, NOW_MS + 1);
+    script_answer(&t, INTEGER(1));
+    assert_tells(&t, "destroyed user:42 not_before; ");
     script_release(&t);
 }
 
@@ -657,12 +693,14 @@ int main(void)
         cmocka_unit_test(a_logout_by_the_id_alone_knows_the_principal),
         cmocka_unit_test(a_logout_that_finds_it_gone_tells_nothing),
         cmocka_unit_test(one_that_does_so_after_a_lost_reply_has_destroyed_it),
+        cmocka_unit_test(a_logout_that_replicas_did_not_confirm_has_happened),
         cmocka_unit_test(a_session_ended_by_the_list_is_told_by_its_public_id),
         cmocka_unit_test(each_session_ended_with_all_is_told),
         cmocka_unit_test(a_long_principal_is_told_whole),
         cmocka_unit_test(what_had_ended_before_is_not_told),
         cmocka_unit_test(a_session_evicted_by_a_login_is_told_first),
         cmocka_unit_test(an_eviction_has_its_reason),
+        cmocka_unit_test(one_that_not_before_has_ended_leaves_its_place_for_that_reason),
         cmocka_unit_test(req_73_a_login_that_finds_no_place_is_refused),
         cmocka_unit_test(req_73_an_id_that_nobody_has_is_refused),
         cmocka_unit_test(a_logout_by_an_id_that_nobody_has_is_refused),
