@@ -10,6 +10,9 @@
  *   - a principal is written once, and no key is without a TTL
  *   - a session with a principal is in its index as long as it works, and as many work at once as
  *     max_sessions allows; whoever ends all of them ends each that was acknowledged before
+ *   - each update that was acknowledged counts once, whatever else is saved
+ *   - whoever holds a lock saves with its token, and no token is granted twice
+ *   - a renewal ends no id before the new one was presented
  *
  * Each request writes a field of its own, so nobody may ever change it but its owner.
  * COAT_TEST_SEEDS says how many schedules to run.
@@ -17,6 +20,7 @@
 #include "script_driver.h"
 
 enum { CLIENTS = 4, KEYS = 48, IDS = 96, LATE = 16, STEPS = 400, SEEDS = 400, TRIED = 16 };
+enum { TOKEN_LEN = 16, SAVE_TOKEN = 8 };
 
 /* One key of our Redis, and what has been promised about it. */
 struct key {
@@ -32,6 +36,10 @@ struct key {
     unsigned char tried[CLIENTS][TRIED]; /* and what it may be as well: fate unknown */
     size_t tried_count[CLIENTS];
     int rotation_unknown; /* an id may work that nobody was told */
+    int counted;          /* updates that were acknowledged, or copied from another session */
+    int maybe_counted;    /* and those of which that cannot be told */
+    int locked;
+    unsigned char token[TOKEN_LEN];
 };
 
 struct client {
@@ -72,6 +80,8 @@ struct world {
     struct client clients[CLIENTS];
     struct late late[LATE];
     size_t late_count;
+    unsigned char tokens[STEPS][TOKEN_LEN]; /* of locks that were granted */
+    size_t token_count;
     unsigned char counter;
     struct coat_index_op *ending; /* somebody ends all of the principal's sessions, or NULL */
     struct coat_step ending_step;
@@ -145,15 +155,70 @@ static struct coat_reply run_set(struct world *w, const struct coat_arg *args)
     return OK;
 }
 
-static struct coat_reply run_save(struct world *w, const struct coat_arg *args,
+static struct key *find_member(struct world *w, struct coat_arg h);
+
+/* The session whose lock has this key. */
+static struct key *key_of_lock(struct world *w, struct coat_arg name)
+{
+    const char *h = (const char *)name.bytes + name.len - 1 - COAT_H_LEN;
+    return find_member(w, (struct coat_arg){h, COAT_H_LEN});
+}
+
+static int is_lock(struct coat_arg name)
+{
+    return memcmp((const char *)name.bytes + strlen(PREFIX), "l:", 2) == 0;
+}
+
+static struct coat_reply run_lock(struct world *w, const struct coat_arg *args)
+{
+    struct key *key = key_of_lock(w, args[1]);
+    holds(w, is(args[3], "NX") && args[2].len == TOKEN_LEN, "a lock is taken from its holder");
+    if (key->locked)
+        return NIL;
+    for (size_t i = 0; i < w->token_count; i++)
+        holds(w, memcmp(w->tokens[i], args[2].bytes, TOKEN_LEN) != 0, "a token is granted twice");
+    assert_true(w->token_count < STEPS);
+    memcpy(w->tokens[w->token_count++], args[2].bytes, TOKEN_LEN);
+    memcpy(key->token, args[2].bytes, TOKEN_LEN);
+    key->locked = 1;
+    return OK;
+}
+
+static int has_lock(const struct key *key, struct coat_arg token)
+{
+    return key->locked && memcmp(key->token, token.bytes, TOKEN_LEN) == 0;
+}
+
+static struct coat_reply run_unlock(struct world *w, const struct coat_arg *args)
+{
+    struct key *key = key_of_lock(w, args[3]);
+    if (!has_lock(key, args[4]))
+        return INTEGER(0);
+    key->locked = 0;
+    return INTEGER(1);
+}
+
+/* The id works, or did until the end of its grace: a save on its way then may still land. */
+static int opened(const struct world *w, const struct key *key, const struct coat_sid *sid)
+{
+    const struct coat_head *head = (const struct coat_head *)key->rec.bytes;
+    unsigned char hash[COAT_HASH_LEN];
+    assert_int_equal(coat_sid_hash(sid, hash, NULL), 0);
+    int had_grace = head->until[0] < 0x40 && memcmp(head->other, hash, COAT_HASH_LEN) == 0;
+    return opens(w, key, sid) || had_grace;
+}
+
+static struct coat_reply run_save(struct world *w, const struct coat_arg *args, size_t count,
                                   const struct coat_sid *held)
 {
     struct key *key = find_key(w, args[3].bytes, args[3].len);
+    if (count > SAVE_TOKEN && key && !has_lock(key, args[SAVE_TOKEN]))
+        return INTEGER(-1);
     if (!key || !key->there)
         return INTEGER(0);
     if (memcmp(key->rec.bytes + 4, args[5].bytes, COAT_REVISION_LEN) != 0)
         return STORED(&key->rec);
-    holds(w, opens(w, key, held), "a save by an id that does not work lands");
+    holds(w, opened(w, key, held), "a save by an id that does not work lands");
     struct stored before = key->rec;
     put(w, key, args[6], number(args[7]));
     holds(w, before.bytes[119] == 0xc0 || memcmp(before.bytes + 119, key->rec.bytes + 119, 2) == 0,
@@ -177,7 +242,7 @@ static struct coat_reply run_end(struct world *w, const struct coat_arg *args)
     if (!key || !key->there)
         return INTEGER(0);
     w->changed = 1;
-    key->there = 0;
+    key->there = key->locked = 0;
     return INTEGER(1);
 }
 
@@ -215,9 +280,10 @@ static struct coat_reply run_logout(struct world *w, const struct coat_arg *args
     int64_t names_index = number(args[2]) == 3;
     if (!key || !key->there)
         return INTEGER(0);
-    if (memcmp(key->rec.bytes + 46, args[5 + names_index].bytes, COAT_HASH_LEN) != 0)
+    if (coat_head_opening((const struct coat_head *)key->rec.bytes, args[5 + names_index].bytes,
+                          number(args[6 + names_index]), 0) != COAT_OPENS)
         return INTEGER(-1);
-    key->there = 0;
+    key->there = key->locked = 0;
     if (names_index)
         remove_members(w, args + 8, 1);
     return STORED(&key->rec);
@@ -252,14 +318,14 @@ static struct coat_reply run(struct world *w, const struct coat_command *command
     if (is(args[0], "GET"))
         return there ? STORED(&key->rec) : NIL;
     if (is(args[0], "PTTL"))
-        return INTEGER(!there ? -2 : !key->has_ttl ? -1 : 1800000);
+        return INTEGER(!there ? -2 : !key->has_ttl ? -1 : 1800000 - draw(w, 400000));
     if (is(args[0], "PEXPIRE")) {
         if (there)
             key->has_ttl = 1;
         return INTEGER(there);
     }
     if (is(args[0], "SET"))
-        return run_set(w, args);
+        return is_lock(args[1]) ? run_lock(w, args) : run_set(w, args);
     if (is(args[0], "EVALSHA") && draw(w, 8) == 0)
         return REFUSED("NOSCRIPT No matching script. Please use EVAL.");
     if (is(args[0], "ZRANGE"))
@@ -275,8 +341,15 @@ static struct coat_reply run(struct world *w, const struct coat_command *command
     if (is_script(args, &coat_script_end))
         return run_end(w, args);
     if (is_script(args, &coat_script_save))
-        return run_save(w, args, held);
+        return run_save(w, args, command->count, held);
+    if (is_script(args, &coat_script_unlock))
+        return run_unlock(w, args);
     return run_logout(w, args);
+}
+
+static struct key *key_of(struct world *w, const struct client *client)
+{
+    return find_key(w, client->s->keys.record, client->s->keys.len);
 }
 
 /* ---- What must hold, always ----------------------------------------------------------------- */
@@ -292,6 +365,24 @@ static unsigned char stored_value(const struct key *key, int client)
         value = *(const unsigned char *)bytes;
     coat_doc_free(doc);
     return value;
+}
+
+static const char COUNTER = 'n';
+
+static int stored_count(const struct key *key)
+{
+    return stored_value(key, COUNTER - 'a');
+}
+
+/* Those of requests that were not told yet may be among them. */
+static void check_count(struct world *w, struct key *key)
+{
+    int under_way = 0, count = stored_count(key);
+    for (int c = 0; c < CLIENTS; c++)
+        under_way += w->clients[c].busy && w->clients[c].doing == COAT_OP_UPDATE &&
+                     key_of(w, &w->clients[c]) == key;
+    holds(w, count >= key->counted, "an update that was acknowledged is lost");
+    holds(w, count <= key->counted + key->maybe_counted + under_way, "an update counts twice");
 }
 
 static void check_fields(struct world *w, const struct key *key)
@@ -310,8 +401,8 @@ static void check_ids(struct world *w, const struct key *key)
     int working = 0;
     for (size_t i = 0; i < w->id_count; i++)
         working += w->ids[i].key == key && opens(w, key, &w->ids[i].sid);
-    holds(w, working <= 1, "two ids of a session work");
-    holds(w, working == 1 || key->rotation_unknown, "no id of a session works");
+    holds(w, working <= (w->options.renew_s ? 2 : 1), "too many ids of a session work");
+    holds(w, working >= 1 || key->rotation_unknown, "no id of a session works");
 }
 
 /* Of those whose id somebody has. */
@@ -336,6 +427,7 @@ static void check_world(struct world *w)
         if (w->keys[i].there && w->keys[i].known) {
             check_fields(w, &w->keys[i]);
             check_ids(w, &w->keys[i]);
+            check_count(w, &w->keys[i]);
         }
 }
 
@@ -390,11 +482,6 @@ static struct coat_event transmit(struct world *w, const struct coat_step *sent,
 }
 
 /* ---- The requests --------------------------------------------------------------------------- */
-
-static struct key *key_of(struct world *w, const struct client *client)
-{
-    return find_key(w, client->s->keys.record, client->s->keys.len);
-}
 
 static void step(struct world *w, struct client *client, struct coat_event event)
 {
@@ -453,7 +540,21 @@ static void begin_request(struct world *w, int c)
     size_t newest = w->id_count < 6 ? w->id_count : 6; /* the others have ended, mostly */
     const char *id = w->ids[w->id_count - 1 - draw(w, (unsigned)newest)].text;
     assert_int_equal(coat_session_for_id(&w->store, id, COAT_SID_LEN, &client->s, NULL), 1);
-    start(w, client, COAT_OP_LOAD);
+    start(w, client, draw(w, 3) ? COAT_OP_LOAD : COAT_OP_LOCK);
+}
+
+/* It reads the counter, and writes it with one more. */
+static void count_on(struct world *w, struct client *client)
+{
+    struct coat_doc *doc = coat_session_doc(client->s);
+    const void *bytes;
+    size_t len;
+    unsigned char n = 0;
+    if (coat_doc_get(doc, &COUNTER, 1, &bytes, &len))
+        n = *(const unsigned char *)bytes;
+    assert_true(n++ < 127);
+    assert_int_equal(coat_doc_set(doc, &COUNTER, 1, &n, 1, NULL), 0);
+    start(w, client, COAT_OP_UPDATE);
 }
 
 static void end_request(struct client *client)
@@ -472,6 +573,11 @@ static void begin_operation(struct world *w, int c)
         end_request(client);
     } else if (what < 3) {
         start(w, client, COAT_OP_DESTROY);
+    } else if (client->s->lock.held && draw(w, 2)) {
+        start(w, client, COAT_OP_UNLOCK);
+    } else if (what >= 16 && coat_session_id(client->s) && !coat_session_modified(client->s)) {
+        memcpy(client->held, client->s->id, sizeof client->held);
+        count_on(w, client);
     } else {
         if (what < 5)
             assert_int_equal(coat_session_rotate(client->s, NULL), 0);
@@ -505,6 +611,8 @@ static void acknowledged(struct world *w, int c)
     if (is_new)
         for (int other = 0; other < CLIENTS; other++)
             key->acknowledged[other] = stored_value(key, other);
+    if (is_new)
+        key->counted = stored_count(key);
     key->known = 1;
     if (client->changed) {
         key->acknowledged[c] = client->value;
@@ -520,15 +628,31 @@ static void saved(struct world *w, int c, int rc)
     struct key *key = coat_session_id(client->s) ? key_of(w, client) : NULL;
     holds(w,
           rc == 0 || rc == COAT_EGONE || rc == COAT_EREPLACED || rc == COAT_EUNCERTAIN ||
-              rc == COAT_EUNAVAILABLE || rc == COAT_ETOOMANY || rc == COAT_EBUSY,
+              rc == COAT_EUNAVAILABLE || rc == COAT_ETOOMANY || rc == COAT_EBUSY ||
+              (rc == COAT_ELOCKLOST && client->s->lock.held),
           "a save ends in an unexpected way");
     if (rc == 0)
         acknowledged(w, c);
     else if (key && client->changed && rc != COAT_EUNCERTAIN && key->tried_count[c] > 0)
         key->tried_count[c]--; /* it was told that this one has not landed, and never will */
     client->uncertain = rc == COAT_EUNCERTAIN;
-    if (rc < 0 && draw(w, 2))
+    if (rc == COAT_ELOCKLOST || (rc < 0 && draw(w, 2)))
         end_request(client); /* else it tries again, with what it has changed */
+}
+
+static void updated(struct world *w, struct client *client, int rc)
+{
+    struct key *key = key_of(w, client);
+    if (rc == COAT_ECONFLICT) {
+        count_on(w, client);
+        return;
+    }
+    key->counted += rc == 0;
+    key->maybe_counted += rc == COAT_EUNCERTAIN;
+    if (rc == 0 && strcmp(client->held, client->s->id) != 0)
+        remember_id(w, client->s, key);
+    if (rc < 0)
+        end_request(client);
 }
 
 static void destroyed(struct world *w, int c, int rc, const char *key_name, size_t key_len)
@@ -548,6 +672,10 @@ static void finish(struct world *w, int c)
     w->done[client->doing] += rc >= 0;
     if (client->doing == COAT_OP_SAVE)
         saved(w, c, rc);
+    else if (client->doing == COAT_OP_UPDATE)
+        updated(w, client, rc);
+    else if (client->doing == COAT_OP_UNLOCK)
+        return;
     else if (client->doing == COAT_OP_DESTROY)
         destroyed(w, c, rc, client->s->keys.record, client->s->keys.len);
     else if (rc <= 0 || (rc == 2 && draw(w, 2)))
@@ -606,10 +734,30 @@ static void go_on_ending(struct world *w)
 static void strike(struct world *w)
 {
     struct key *key = w->key_count ? &w->keys[draw(w, (unsigned)w->key_count)] : NULL;
-    if (key && draw(w, 2))
+    if (key && draw(w, 3) == 0)
+        key->locked = 0;
+    else if (key && draw(w, 2))
         key->has_ttl = 0;
     else if (key && draw(w, 4) == 0)
         key->there = 0;
+}
+
+/* Another request has the lock. */
+static void wait_on(struct world *w, struct client *client)
+{
+    static const struct coat_error WHY = {.code = COAT_ETIMEOUT, .text = "too late"};
+    struct coat_event event = {.kind = COAT_EVENT_TIMER};
+    if (draw(w, 8) == 0)
+        event = (struct coat_event){.kind = COAT_EVENT_LOST, .final = 1, .why = &WHY};
+    step(w, client, event);
+}
+
+static void check_token(struct world *w, const struct client *client)
+{
+    const struct coat_command *command = client->step.commands;
+    if (is_script(command->args, &coat_script_save))
+        holds(w, (command->count > SAVE_TOKEN) == client->s->lock.held,
+              "a save under a lock does not say so");
 }
 
 static void run_schedule(struct world *w)
@@ -628,19 +776,17 @@ static void run_schedule(struct world *w)
             begin_operation(w, c);
         else if (client->step.kind == COAT_STEP_DONE)
             finish(w, c);
+        else if (client->step.kind == COAT_STEP_WAIT)
+            wait_on(w, client);
         else {
             struct coat_reply replies[KEYS];
+            check_token(w, client);
             step(w, client, transmit(w, &client->step, &client->s->sid, replies));
         }
         if (w->changed)
             check_world(w);
         w->changed = 0;
     }
-}
-
-static int is_done_here(int kind)
-{
-    return kind != COAT_OP_UPDATE && kind != COAT_OP_LOCK && kind != COAT_OP_UNLOCK;
 }
 
 static void promises_hold_under_every_schedule(void **state)
@@ -657,6 +803,10 @@ static void promises_hold_under_every_schedule(void **state)
                                           .idle_s = 1800,
                                           .lifetime_s = 43200,
                                           .stale_ms = 30000,
+                                          .timeout_ms = 1000,
+                                          .lock_ttl_ms = 30000,
+                                          .renew_s = seed % 3 == 0 ? 5 : 0,
+                                          .grace_ms = 5000,
                                           .touch_below = 0.9,
                                           .max_sessions = seed % 4, /* 0: any number */
                                           .on_max = seed % 8 < 4 ? COAT_MAX_EVICT : COAT_MAX_REFUSE,
@@ -673,8 +823,7 @@ static void promises_hold_under_every_schedule(void **state)
             done[i] += w.done[i];
     }
     for (int i = 0; i < DONE_KINDS; i++)
-        if (is_done_here(i))
-            assert_true(done[i] >= seeds); /* or the schedules prove nothing */
+        assert_true(done[i] >= seeds); /* or the schedules prove nothing */
 }
 
 int main(void)
