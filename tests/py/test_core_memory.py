@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 from coatcheck import (
     ConfigError,
     Corrupt,
+    Event,
     LimitExceeded,
     NotStorable,
     Session,
@@ -154,6 +156,38 @@ def test_sessions_keep_no_reference(store: Store) -> None:
 def test_stores_keep_no_reference(redis_server: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "coatcheck")  # what is logged is kept by pytest
     assert_keeps_nothing(lambda: use_a_store(redis_server.url), 100)
+
+
+def use_a_listener(url: str) -> None:
+    def listen(event: Event) -> None:
+        events.append(event)
+        raise LookupError
+
+    events: list[Event] = []
+    with Store(url, prefix="t:", on_event=listen) as store:
+        session = store.new()
+        session.login("user:42", carry=())
+        session.save()
+        session.destroy()
+    assert len(events) == 3
+
+
+def test_listeners_keep_no_reference(redis_server: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "coatcheck")  # what is logged is kept by pytest
+    assert_keeps_nothing(lambda: use_a_listener(redis_server.url), 100)
+
+
+def test_a_store_that_its_listener_knows_is_collected() -> None:
+    def listener() -> weakref.ref[Any]:
+        def listen(_: Event) -> None:
+            store.close()
+
+        store = Store("unix:/nonexistent/socket", prefix="t:", on_event=listen)
+        return weakref.ref(listen)
+
+    known = listener()
+    gc.collect()
+    assert known() is None
 
 
 def test_constants_keep_their_count() -> None:

@@ -71,6 +71,13 @@ def stores() -> None:
     Store().close()
     Store(on_conflict=lambda base, mine, theirs: theirs or mine or base).close()
     Store(on_conflict={"cart": merge, "*": "raise"}).close()
+    Store(on_event="log").close()
+    Store(on_event=audit).close()
+
+
+def audit(event: coatcheck.Event) -> None:
+    who: str | None = event.principal
+    print(event.kind == "refused", event.public_id, who, event.reason)
 
 
 def merge(base: Any, mine: list[str], theirs: list[str]) -> list[str] | coatcheck.Missing:
