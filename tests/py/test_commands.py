@@ -98,6 +98,14 @@ ROWS = [
     Row(
         "read, logged in, idle clock due", read, [*LOAD, "PEXPIRE", "EVALSHA"], 3, before=idle_user
     ),
+    Row(
+        "changed, logged in, idle clock due",
+        change,
+        [*LOAD, "EVALSHA", "EVALSHA"],
+        3,
+        before=idle_user,
+    ),
+    Row("changed, logged in", change, [*LOAD, "EVALSHA"], 2, before=log_in),
     Row("login with a session", login, [*LOAD, "EVALSHA", "EVALSHA"], 3),
     Row("login again", login, [*LOAD, "EVALSHA", "EVALSHA"], 3, before=log_in),
     Row("login without a session", login, ["SET", "EVALSHA"], 2, "none"),
