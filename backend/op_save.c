@@ -1,20 +1,16 @@
-/*
- * Save: touch, create, or write by compare-and-set. The numbered points of write_answered are
- * those of "The loop" in docs/protocol.md.
- */
+/* Save: touch, create, or write by compare-and-set, which save_loop.c does. */
+#include "save.h"
+
 #include <string.h>
 
 #include "api/error.h"
 #include "new_id.h"
-#include "session.h"
-
-enum { TOUCHING, HEALING, CREATING, ENTERING, TIDYING, WRITING, MARKING };
 
 enum { CREATE_TRIES = 3 };
 
 /* ---- Ends ---------------------------------------------------------------------------------- */
 
-static int gone(struct coat_session *s, struct coat_error *err)
+int coat_save_gone(struct coat_session *s, struct coat_error *err)
 {
     if (coat_session_modified(s))
         coat_session_note(s, COAT_LIFE_DROPPED, "gone");
@@ -24,7 +20,7 @@ static int gone(struct coat_session *s, struct coat_error *err)
                           s->keys.public_id);
 }
 
-static int replaced(struct coat_session *s, struct coat_error *err)
+int coat_save_replaced(struct coat_session *s, struct coat_error *err)
 {
     if (coat_session_modified(s))
         coat_session_note(s, COAT_LIFE_DROPPED, "replaced");
@@ -34,8 +30,7 @@ static int replaced(struct coat_session *s, struct coat_error *err)
                           s->keys.public_id);
 }
 
-/* What was decided between two requests is for a person to read about. */
-static void note_conflicts(struct coat_session *s)
+void coat_save_note_conflicts(struct coat_session *s)
 {
     struct coat_conflicts *conflicts = &s->work.conflicts;
     if (conflicts->count == 0)
@@ -56,8 +51,7 @@ static const char *principal_to_write(const struct coat_session *s)
     return s->pending.login[0] ? s->pending.login : s->principal;
 }
 
-/* A login or a change of privilege is to stand, also after a failover. */
-static int64_t to_confirm(const struct coat_session *s)
+int64_t coat_save_to_confirm(const struct coat_session *s)
 {
     return coat_new_id_replaces(s) ? s->store->options->confirm : 0;
 }
@@ -88,12 +82,12 @@ static void landed(struct coat_session *s, struct coat_step *step)
 
     if (work->created || coat_new_id_was_put(s))
         coat_session_identify(s, &work->sid, &work->keys);
-    if (work->phase == CREATING)
+    if (work->phase == COAT_SAVE_CREATING)
         s->lock.held = 0; /* that of another key */
     s->uses_offer = 0;
     s->merged = work->doc != NULL;
     work->doc = NULL;
-    note_conflicts(s);
+    coat_save_note_conflicts(s);
     coat_stats_record(&s->store->stats, COAT_KIND_SAVE, work->record.len);
     coat_session_adopt(s, &work->next, principal, strlen(principal), doc);
     coat_session_note_ttl(s, work->ttl_ms, work->asked_ms);
@@ -106,9 +100,8 @@ static void landed(struct coat_session *s, struct coat_step *step)
     coat_session_done(s, step, 0);
 }
 
-/* The reply says so; it counts once the replicas have it. */
-static void wrote(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
-                  struct coat_error *err)
+void coat_save_wrote(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                     struct coat_error *err)
 {
     int rc = coat_attempt_confirmed(&s->work.attempt, event, err);
     if (rc < 0)
@@ -117,17 +110,16 @@ static void wrote(struct coat_session *s, const struct coat_event *event, struct
         landed(s, step);
 }
 
-/* An earlier send has written it, perhaps on another connection. */
-static void written_before(struct coat_session *s, struct coat_step *step)
+void coat_save_written_before(struct coat_session *s, struct coat_step *step)
 {
     struct coat_attempt *a = &s->work.attempt;
-    if (to_confirm(s) == 0) {
+    if (coat_save_to_confirm(s) == 0) {
         landed(s, step);
         return;
     }
-    s->work.phase = MARKING;
+    s->work.phase = COAT_SAVE_MARKING;
     coat_attempt_begin(a, COAT_WRITES, NULL, 0);
-    coat_attempt_mark(a, &s->keys, to_confirm(s));
+    coat_attempt_mark(a, &s->keys, coat_save_to_confirm(s));
     coat_attempt_send(a, step);
 }
 
@@ -138,13 +130,12 @@ static void marked(struct coat_session *s, const struct coat_event *event, struc
     if (rc < 0)
         coat_session_done(s, step, rc);
     else if (rc > 0)
-        wrote(s, event, step, err);
+        coat_save_wrote(s, event, step, err);
 }
 
 /* ---- What all writes have in common -------------------------------------------------------- */
 
-/* work->next gets a revision of its own. All zeros would mean: none. */
-static int draw_revision(struct coat_work *work, struct coat_error *err)
+int coat_save_draw_revision(struct coat_work *work, struct coat_error *err)
 {
     static const unsigned char NONE[COAT_REVISION_LEN];
     unsigned char *revision = work->mine[work->tries++ % COAT_REVISIONS];
@@ -157,8 +148,7 @@ static int draw_revision(struct coat_work *work, struct coat_error *err)
     return 0;
 }
 
-/* work->record from work->next and the fields. */
-static int write_record(struct coat_session *s, struct coat_error *err)
+int coat_save_write_record(struct coat_session *s, struct coat_error *err)
 {
     struct coat_buf *record = &s->work.record;
     const struct coat_doc *doc = doc_to_write(s);
@@ -171,28 +161,27 @@ static int write_record(struct coat_session *s, struct coat_error *err)
     return 0;
 }
 
-static int64_t deadline_from(const struct coat_session *s, int64_t now_ms)
+int64_t coat_save_deadline(const struct coat_session *s, int64_t now_ms)
 {
     return coat_ms_add(now_ms, coat_ms_of_seconds(s->store->options->lifetime_s));
 }
 
 /* ---- The index ----------------------------------------------------------------------------- */
 
-/* A place for the session with these keys in the index of its principal. */
-static void enter(struct coat_session *s, int phase, const struct coat_keys *keys,
-                  int64_t deadline_ms, struct coat_step *step, struct coat_error *err)
+void coat_save_enter(struct coat_session *s, int phase, const struct coat_keys *keys,
+                     int64_t deadline_ms, struct coat_step *step, struct coat_error *err)
 {
     struct coat_work *work = &s->work;
     coat_room_free(work->room);
     int rc = coat_room_new(&work->room, s->store, principal_to_write(s), keys, deadline_ms,
-                           phase == ENTERING, err);
+                           phase == COAT_SAVE_ENTERING, err);
     if (rc == 0)
         work->room->index.life = &s->op.life;
     if (rc == 0)
         rc = coat_room_enter(work->room, step, err);
     work->phase = phase;
     if (rc < 0)
-        coat_session_done(s, step, phase == HEALING ? 0 : rc);
+        coat_session_done(s, step, phase == COAT_SAVE_HEALING ? 0 : rc);
 }
 
 /* Nobody will have the id of the new record, so it goes again. The command is that of the room. */
@@ -200,7 +189,7 @@ static void tidy(struct coat_session *s, struct coat_step *step)
 {
     struct coat_work *work = &s->work;
     struct coat_attempt *a = &work->attempt;
-    work->phase = TIDYING;
+    work->phase = COAT_SAVE_TIDYING;
     coat_attempt_begin(a, COAT_READS, work->keys.record, work->keys.len);
     coat_attempt_script(a, &coat_script_end, &work->keys);
     coat_attempt_arg(a, work->room->index.principal, work->room->index.principal_len);
@@ -220,9 +209,6 @@ static void tidied(struct coat_session *s, const struct coat_event *event, struc
     coat_session_done(s, step, why.code);
     step->close |= rc == COAT_EFOREIGN;
 }
-
-static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
-                      struct coat_error *err);
 
 static void entered(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
                     struct coat_step *step, struct coat_error *err)
@@ -245,7 +231,7 @@ static void entered(struct coat_session *s, const struct coat_event *event, int6
     } else if (work->created) {
         landed(s, step);
     } else {
-        try_write(s, now_ms, step, err);
+        coat_save_try(s, now_ms, step, err);
     }
 }
 
@@ -262,9 +248,9 @@ static int draw_session(struct coat_session *s, int64_t now_ms, struct coat_erro
         rc = coat_sid_hash(&work->sid, work->new_hash, err);
     if (rc < 0)
         return rc;
-    coat_head_init(&work->next, work->keys.tag, work->new_hash, now_ms, deadline_from(s, now_ms),
-                   coat_session_idle_s(s));
-    return draw_revision(work, err);
+    coat_head_init(&work->next, work->keys.tag, work->new_hash, now_ms,
+                   coat_save_deadline(s, now_ms), coat_session_idle_s(s));
+    return coat_save_draw_revision(work, err);
 }
 
 static void create(struct coat_session *s, int64_t now_ms, struct coat_step *step,
@@ -274,12 +260,12 @@ static void create(struct coat_session *s, int64_t now_ms, struct coat_step *ste
     struct coat_attempt *a = &work->attempt;
     int rc = draw_session(s, now_ms, err);
     if (rc == 0)
-        rc = write_record(s, err);
+        rc = coat_save_write_record(s, err);
     if (rc < 0) {
         coat_session_done(s, step, rc);
         return;
     }
-    work->phase = CREATING;
+    work->phase = COAT_SAVE_CREATING;
     work->ttl_ms = coat_head_ttl_ms(&work->next, now_ms);
     work->asked_ms = now_ms;
     coat_attempt_begin(a, COAT_READS, work->keys.record, work->keys.len);
@@ -293,9 +279,8 @@ static void create(struct coat_session *s, int64_t now_ms, struct coat_step *ste
     coat_attempt_send(a, step);
 }
 
-/* The first try for a session, for a login perhaps after the loop found the old record gone. */
-static void begin_create(struct coat_session *s, int64_t now_ms, struct coat_step *step,
-                         struct coat_error *err)
+void coat_save_begin_create(struct coat_session *s, int64_t now_ms, struct coat_step *step,
+                            struct coat_error *err)
 {
     s->work.tries = 0;
     s->work.created = 1;
@@ -310,7 +295,8 @@ static void created(struct coat_session *s, const struct coat_event *event, stru
     if (rc < 0)
         coat_session_done(s, step, rc);
     else if (principal_to_write(s)[0])
-        enter(s, ENTERING, &work->keys, coat_head_deadline_ms(&work->next), step, err);
+        coat_save_enter(s, COAT_SAVE_ENTERING, &work->keys, coat_head_deadline_ms(&work->next),
+                        step, err);
     else
         landed(s, step);
 }
@@ -348,232 +334,6 @@ static void create_answered(struct coat_session *s, const struct coat_event *eve
                                CREATE_TRIES));
 }
 
-/* ---- Write by compare-and-set -------------------------------------------------------------- */
-
-/* The record is gone, or its time is over. A login then begins a session of its own. */
-static void ended(struct coat_session *s, int64_t now_ms, struct coat_step *step,
-                  struct coat_error *err)
-{
-    if (s->pending.login[0])
-        begin_create(s, now_ms, step, err);
-    else
-        coat_session_done(s, step, gone(s, err));
-}
-
-static int64_t idle_to_write(const struct coat_session *s)
-{
-    return s->pending.idle_s >= 0 ? s->pending.idle_s
-                                  : coat_session_idle_after(s, coat_head_idle_s(&s->work.base));
-}
-
-/* The next attempt, on work->base. */
-static void try_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
-                      struct coat_error *err)
-{
-    struct coat_work *work = &s->work;
-    struct coat_attempt *a = &work->attempt;
-    if (coat_head_ttl_ms(&work->base, now_ms) <= 0) {
-        ended(s, now_ms, step, err);
-        return;
-    }
-    work->next = work->base;
-    coat_new_id_put(s, now_ms);
-    if (s->pending.login[0])
-        coat_head_set_deadline_ms(&work->next, work->deadline_ms);
-    coat_head_set_idle_s(&work->next, idle_to_write(s));
-    int rc = draw_revision(work, err);
-    if (rc == 0)
-        rc = write_record(s, err);
-    if (rc < 0) {
-        coat_session_done(s, step, rc);
-        return;
-    }
-    work->phase = WRITING;
-    s->unsure = 1;
-    work->ttl_ms = coat_head_ttl_ms(&work->next, now_ms);
-    work->asked_ms = now_ms;
-    coat_attempt_begin(a, COAT_WRITES, s->keys.record, s->keys.len);
-    coat_attempt_script(a, &coat_script_save, &s->keys);
-    coat_attempt_arg(a, work->base.revisions[0], COAT_REVISION_LEN);
-    coat_attempt_arg(a, work->record.bytes, work->record.len);
-    coat_attempt_number(a, work->ttl_ms);
-    if (s->lock.held)
-        coat_attempt_arg(a, s->lock.token, sizeof s->lock.token);
-    coat_attempt_confirm(a, to_confirm(s));
-    coat_attempt_send(a, step);
-}
-
-static int is_mine(const struct coat_work *work, const struct coat_head *theirs)
-{
-    size_t n = work->tries < COAT_REVISIONS ? work->tries : COAT_REVISIONS;
-    for (size_t i = 0; i < n; i++) /* a record knows no more */
-        if (coat_head_knows(theirs, work->mine[i]))
-            return 1;
-    return 0;
-}
-
-static int same_principal(const struct coat_session *s, const struct coat_record *theirs)
-{
-    return theirs->principal_len == strlen(s->principal) &&
-           memcmp(theirs->principal ? theirs->principal : "", s->principal,
-                  theirs->principal_len) == 0;
-}
-
-/* work->doc from their fields and my changes, always the same ones, against what I first read. */
-static int merge(struct coat_session *s, const struct coat_record *theirs, struct coat_error *err)
-{
-    struct coat_work *work = &s->work;
-    struct coat_doc *doc;
-    int rc = coat_session_read_fields(s, theirs, &doc, err);
-    if (rc < 0)
-        return rc;
-    coat_doc_free(work->doc);
-    work->doc = doc;
-    rc = coat_merge(doc, s->doc, s->pending.login[0] ? s->pending.carry : NULL,
-                    &s->store->options->on_conflict, &work->conflicts, err);
-    if (rc < 0)
-        note_conflicts(s);
-    return rc;
-}
-
-/* The session becomes theirs, and whoever has changed mine changes that: COAT_ECONFLICT. */
-static int start_over(struct coat_session *s, const struct coat_record *theirs,
-                      const struct coat_event *event, struct coat_error *err)
-{
-    int64_t now_ms = coat_ms_add(event->now_ms, 0);
-    struct coat_doc *doc;
-    int rc = coat_session_read_fields(s, theirs, &doc, err);
-    if (rc < 0)
-        return rc;
-    coat_session_adopt(s, &theirs->head, theirs->principal ? theirs->principal : "",
-                       theirs->principal_len, doc);
-    coat_session_note_ttl(s, coat_head_ttl_ms(&s->head, now_ms), now_ms);
-    if (!s->contended_ms)
-        s->contended_ms = event->monotonic_ms;
-    if (event->monotonic_ms - s->contended_ms >= s->store->options->timeout_ms)
-        return coat_error_because(err, COAT_ETIMEOUT, "timeout",
-                                  "other requests have saved session %s at each try of an update, "
-                                  "until its time was over",
-                                  s->keys.public_id);
-    return coat_error_set(err, COAT_ECONFLICT,
-                          "another request has saved the session meanwhile; make the change again");
-}
-
-/*
- * Points 3 to 6: a record came back, saved by somebody else or by an earlier send of mine. How
- * often this may happen is for the deadline of the call to say: whenever I lose, another has won,
- * so no two requests can keep each other from saving for ever.
- */
-static void theirs_came(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
-                        struct coat_step *step, struct coat_error *err)
-{
-    struct coat_work *work = &s->work;
-    struct coat_record theirs;
-    int rc = coat_session_read_record(s, event->replies, &theirs, err);
-    if (rc < 0) {
-        if (work->attempt.unclear && rc != COAT_EFOREIGN)
-            rc = coat_attempt_uncertain("what lies there now is not a record of ours", err);
-        coat_session_done(s, step, rc);
-        return;
-    }
-    if (is_mine(work, &theirs.head)) {
-        written_before(s, step);
-        return;
-    }
-    if (work->attempt.unclear && !coat_head_knows(&theirs.head, work->base.revisions[0])) {
-        coat_session_done(s, step,
-                          coat_attempt_uncertain("others have saved too often since", err));
-        return;
-    }
-    if (coat_head_opening(&theirs.head, work->hash, now_ms, 0) != COAT_OPENS) {
-        coat_session_done(s, step, replaced(s, err));
-        return;
-    }
-    if (!same_principal(s, &theirs))
-        rc = gone(s, err);
-    else
-        rc = work->starts_over ? start_over(s, &theirs, event, err) : merge(s, &theirs, err);
-    if (rc < 0) {
-        coat_session_done(s, step, rc);
-        return;
-    }
-    work->base = theirs.head;
-    try_write(s, now_ms, step, err);
-}
-
-static int lock_lost(struct coat_session *s, struct coat_error *err)
-{
-    if (s->work.attempt.unclear)
-        return coat_attempt_uncertain("the lock was lost meanwhile", err);
-    return coat_error_set(err, COAT_ELOCKLOST,
-                          "the lock of session %s ran out before it was saved, and nothing was "
-                          "written; make lock_ttl longer than the work under the lock",
-                          s->keys.public_id);
-}
-
-static void write_answered(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
-                           struct coat_step *step, struct coat_error *err)
-{
-    enum { LOCK_LOST = -1, GONE = 0, DONE = 1 };
-    int rc = coat_attempt_take(&s->work.attempt, event, step, err); /* 1 */
-    if (rc == 0)
-        return;
-    const struct coat_reply *reply = event->replies;
-    if (rc < 0)
-        coat_session_done(s, step, rc);
-    else if (reply->kind == COAT_REPLY_BULK)
-        theirs_came(s, event, now_ms, step, err);
-    else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == DONE) /* 2 */
-        wrote(s, event, step, err);
-    else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == GONE)
-        ended(s, now_ms, step, err);
-    else if (reply->kind == COAT_REPLY_INTEGER && reply->integer == LOCK_LOST && s->lock.held)
-        coat_session_done(s, step, lock_lost(s, err));
-    else
-        coat_session_done(s, step, coat_attempt_foreign(err));
-}
-
-/* An earlier save of the same additions may have landed, and a merge would add them once more. */
-static int unsure(struct coat_error *err)
-{
-    return coat_error_because(
-        err, COAT_EUNCERTAIN, "lost",
-        "an earlier save of what was added to a field may have landed, and to "
-        "repeat it could count twice; load the session again");
-}
-
-/*
- * A save with a TTL leaves no touch due, and a session that is saved all the time would never come
- * back into an index that was lost. So a save enters it, too, if one of the periods into which
- * touches divide the life of a session has begun since the TTL was last set.
- */
-static int heal_is_due(const struct coat_session *s, int64_t now_ms)
-{
-    int64_t ttl_ms = coat_head_ttl_ms(&s->head, now_ms);
-    int64_t period_ms = (int64_t)((1 - s->store->options->touch_below) * (double)ttl_ms) + 1;
-    int64_t set_ms = s->left_at_ms - (ttl_ms - s->left_ms);
-    int64_t created_ms = coat_head_created_ms(&s->head);
-    return s->principal[0] && !s->pending.login[0] && ttl_ms > 0 && set_ms < now_ms &&
-           (set_ms - created_ms) / period_ms < (now_ms - created_ms) / period_ms;
-}
-
-static void begin_write(struct coat_session *s, int64_t now_ms, struct coat_step *step,
-                        struct coat_error *err)
-{
-    s->heals = heal_is_due(s, now_ms);
-    int rc = s->unsure && coat_doc_adds(s->doc) ? unsure(err) : coat_new_id_prepare(s, now_ms, err);
-    if (rc < 0) {
-        coat_session_done(s, step, rc);
-        return;
-    }
-    s->work.base = s->head;
-    s->work.deadline_ms = deadline_from(s, now_ms);
-    if (s->pending.login[0] && coat_head_ttl_ms(&s->head, now_ms) > 0)
-        enter(s, ENTERING, &s->keys, s->work.deadline_ms, step, err);
-    else
-        try_write(s, now_ms, step, err);
-}
-
 /* ---- Touch --------------------------------------------------------------------------------- */
 
 /* The idle clock is renewed only when much of it has passed: that may shorten it, never more. */
@@ -587,7 +347,7 @@ static int touch_is_due(const struct coat_session *s, int64_t now_ms)
 
 static void touch(struct coat_session *s, int64_t now_ms, struct coat_step *step)
 {
-    s->work.phase = TOUCHING;
+    s->work.phase = COAT_SAVE_TOUCHING;
     coat_session_expire(s, coat_head_ttl_ms(&s->head, now_ms), now_ms, step);
 }
 
@@ -600,14 +360,14 @@ static void touch_answered(struct coat_session *s, const struct coat_event *even
     if (rc > 0 && event->replies->kind != COAT_REPLY_INTEGER)
         rc = coat_attempt_foreign(err);
     else if (rc > 0 && event->replies->integer == 0)
-        rc = gone(s, err);
+        rc = coat_save_gone(s, err);
     if (rc < 0) {
         coat_session_done(s, step, rc);
         return;
     }
     coat_session_note_ttl(s, s->work.ttl_ms, s->work.asked_ms);
     if (s->principal[0])
-        enter(s, HEALING, &s->keys, coat_head_deadline_ms(&s->head), step, err);
+        coat_save_enter(s, COAT_SAVE_HEALING, &s->keys, coat_head_deadline_ms(&s->head), step, err);
     else
         coat_session_done(s, step, 0);
 }
@@ -642,9 +402,9 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
         coat_session_done(s, step,
                           coat_error_set(err, COAT_EUSAGE, "save: load the session first"));
     else if (stored && (coat_session_modified(s) || coat_new_id_is_due(s, now_ms)))
-        begin_write(s, now_ms, step, err);
+        coat_save_begin_loop(s, now_ms, step, err);
     else if (coat_session_modified(s))
-        begin_create(s, now_ms, step, err);
+        coat_save_begin_create(s, now_ms, step, err);
     else if (stored && touch_is_due(s, now_ms))
         touch(s, now_ms, step);
     else
@@ -655,26 +415,26 @@ static void take(struct coat_session *s, const struct coat_event *event, int64_t
                  struct coat_step *step, struct coat_error *err)
 {
     switch (s->work.phase) {
-    case TOUCHING:
+    case COAT_SAVE_TOUCHING:
         touch_answered(s, event, step, err);
         break;
-    case HEALING:
+    case COAT_SAVE_HEALING:
         healed(s, event, step);
         break;
-    case CREATING:
+    case COAT_SAVE_CREATING:
         create_answered(s, event, now_ms, step, err);
         break;
-    case ENTERING:
+    case COAT_SAVE_ENTERING:
         entered(s, event, now_ms, step, err);
         break;
-    case TIDYING:
+    case COAT_SAVE_TIDYING:
         tidied(s, event, step, err);
         break;
-    case MARKING:
+    case COAT_SAVE_MARKING:
         marked(s, event, step, err);
         break;
     default:
-        write_answered(s, event, now_ms, step, err);
+        coat_save_loop_answered(s, event, now_ms, step, err);
     }
 }
 
@@ -695,6 +455,7 @@ void coat_save_step(struct coat_op *op, const struct coat_event *event, struct c
         s->contended_ms = 0;
     if (step->rc == 0 && s->heals) {
         s->heals = 0;
-        enter(s, HEALING, &s->keys, coat_head_deadline_ms(&s->head), step, NULL);
+        coat_save_enter(s, COAT_SAVE_HEALING, &s->keys, coat_head_deadline_ms(&s->head), step,
+                        NULL);
     }
 }
