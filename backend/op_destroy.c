@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/error.h"
+#include "refusal.h"
 #include "session.h"
 
 enum { DELETING, MARKING, LEAVING };
@@ -49,27 +50,10 @@ static int one_script_does(const struct coat_session *s)
     return s->principal[0] && s->store->options->connect.kind != COAT_CLUSTER;
 }
 
-static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step,
-                  struct coat_error *err)
+static void send_logout(struct coat_session *s, int64_t now_ms, struct coat_step *step)
 {
-    struct coat_work *work = &s->work;
-    struct coat_attempt *a = &work->attempt;
-    int stored = s->state != COAT_SESSION_NEW;
-    int rc = stored ? coat_sid_hash(&s->sid, work->hash, err) : 0;
-    if (rc == 0)
-        rc = coat_session_empty_doc(s, &work->doc, err); /* while it can still fail */
-    if (rc == 0 && one_script_does(s)) {
-        rc = coat_index_key_make(&work->index, s->store->options->prefix, s->principal, err);
-        work->joins = 1;
-    }
-    if (rc < 0) {
-        coat_session_done(s, step, rc);
-        return;
-    }
-    if (!stored) {
-        ended(s, step, 0);
-        return;
-    }
+    const struct coat_work *work = &s->work;
+    struct coat_attempt *a = &s->work.attempt;
     coat_attempt_begin(a, COAT_WRITES, s->keys.record, s->keys.len);
     coat_attempt_run(a, &coat_script_logout, work->joins ? 3 : 2);
     coat_attempt_arg(a, s->keys.record, s->keys.len);
@@ -82,6 +66,28 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
         coat_attempt_arg(a, coat_keys_member(&s->keys), COAT_H_LEN);
     coat_attempt_confirm(a, s->store->options->confirm);
     coat_attempt_send(a, step);
+}
+
+static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step,
+                  struct coat_error *err)
+{
+    struct coat_work *work = &s->work;
+    int stored = s->state != COAT_SESSION_NEW;
+    int rc = stored ? coat_sid_hash(&s->sid, work->hash, err) : 0;
+    if (rc == 0)
+        rc = coat_session_empty_doc(s, &work->doc, err); /* while it can still fail */
+    if (rc == 0 && one_script_does(s)) {
+        rc = coat_index_key_make(&work->index, s->store->options->prefix, s->principal, err);
+        work->joins = 1;
+    }
+    if (rc < 0) {
+        coat_session_done(s, step, rc);
+        return;
+    }
+    if (stored)
+        send_logout(s, now_ms, step);
+    else
+        ended(s, step, 0);
 }
 
 /* Out of the index of its principal; what becomes of that changes no result: a login sees to it. */
@@ -200,6 +206,13 @@ static void answered(struct coat_session *s, const struct coat_event *event, str
     }
 }
 
+/* What looks like one server is a way to a cluster, which has not run the script. */
+static int is_cluster(const struct coat_session *s, const struct coat_event *event)
+{
+    return s->work.joins && event->kind == COAT_EVENT_REPLIES &&
+           coat_refusal_is(event->replies, "CROSSSLOT");
+}
+
 void coat_destroy_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
                        struct coat_error *err)
 {
@@ -208,6 +221,9 @@ void coat_destroy_step(struct coat_op *op, const struct coat_event *event, struc
         left(s, event, step);
     } else if (event->kind != COAT_EVENT_START && s->work.phase == MARKING) {
         marked(s, event, step, err);
+    } else if (event->kind != COAT_EVENT_START && is_cluster(s, event)) {
+        s->work.joins = 0;
+        send_logout(s, coat_ms_add(event->now_ms, 0), step);
     } else if (event->kind != COAT_EVENT_START) {
         int rc = coat_attempt_take(&s->work.attempt, event, step, err);
         if (rc < 0)

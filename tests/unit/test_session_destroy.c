@@ -70,6 +70,22 @@ static void in_a_cluster_that_is_a_command_of_its_own(void **state)
     script_release(&t);
 }
 
+static void what_looks_like_one_server_may_be_a_proxy_before_a_cluster(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec;
+    of_a_principal(&t, &rec);
+    script_start(&t, COAT_OP_DESTROY);
+    script_answer(&t, REFUSED("CROSSSLOT Keys in request don't hash to the same slot"));
+    script_sent(&t, 0, "EVALSHA", coat_script_logout.sha1, "2", ANY, ANY, ANY, ANY, NULL);
+    script_answer(&t, STORED(&rec));
+    script_sent(&t, 0, "ZREM", ANY, ANY, NULL);
+    script_answer(&t, INTEGER(1));
+    script_done(&t, 1);
+    script_release(&t);
+}
+
 /* Ended by another request, which may have been killed before it came to the index. */
 static void a_session_that_was_gone_is_taken_out_of_the_index_all_the_same(void **state)
 {
@@ -335,6 +351,7 @@ int main(void)
         cmocka_unit_test(a_logout_is_one_script),
         cmocka_unit_test(where_one_server_holds_both_the_script_takes_it_out_of_the_index),
         cmocka_unit_test(in_a_cluster_that_is_a_command_of_its_own),
+        cmocka_unit_test(what_looks_like_one_server_may_be_a_proxy_before_a_cluster),
         cmocka_unit_test(a_session_that_was_gone_is_taken_out_of_the_index_all_the_same),
         cmocka_unit_test(after_it_the_session_is_new_and_empty),
         cmocka_unit_test(a_session_that_was_gone_already_is_0),
