@@ -458,7 +458,7 @@ static void put_record(struct coat_store *store, const char *key, const char *pr
     ask_args(store, args, 3);
 }
 
-static void save_does_nothing_without_its_lock(void **state)
+static void req_64_save_does_nothing_without_its_lock(void **state)
 {
     (void)state;
     struct coat_store *store = live_open_store(server.url, NULL);
@@ -537,7 +537,7 @@ static void end_spares_another_principal(void **state)
     coat_store_close(store);
 }
 
-static void enter_keeps_the_cap_and_the_highest_score(void **state)
+static void req_29_64_enter_keeps_the_cap_and_the_highest_score(void **state)
 {
     (void)state;
     struct coat_store *store = live_open_store(server.url, NULL);
@@ -562,7 +562,7 @@ static void enter_keeps_the_cap_and_the_highest_score(void **state)
     coat_store_close(store);
 }
 
-static void unlock_wants_the_token(void **state)
+static void req_65_unlock_wants_the_token(void **state)
 {
     (void)state;
     struct coat_store *store = live_open_store(server.url, NULL);
@@ -622,7 +622,7 @@ static void start_workers(struct worker *workers, struct coat_store *store, cons
     }
 }
 
-static void no_save_is_lost_among_many(void **state)
+static void req_64_no_save_is_lost_among_many(void **state)
 {
     (void)state;
     struct coat_store *store = live_open_store(server.url, "timeout", "60", NULL);
@@ -814,13 +814,13 @@ int main(void)
         cmocka_unit_test(when_memory_is_full_only_writing_fails),
         cmocka_unit_test(a_missing_permission_is_denied_also_within_a_script),
         cmocka_unit_test(req_67_a_user_with_few_permissions_is_enough),
-        cmocka_unit_test(save_does_nothing_without_its_lock),
+        cmocka_unit_test(req_64_save_does_nothing_without_its_lock),
         cmocka_unit_test(logout_spares_what_is_no_record),
         cmocka_unit_test(logout_knows_ids_offered_and_in_their_grace),
         cmocka_unit_test(end_spares_another_principal),
-        cmocka_unit_test(enter_keeps_the_cap_and_the_highest_score),
-        cmocka_unit_test(unlock_wants_the_token),
-        cmocka_unit_test(no_save_is_lost_among_many),
+        cmocka_unit_test(req_29_64_enter_keeps_the_cap_and_the_highest_score),
+        cmocka_unit_test(req_65_unlock_wants_the_token),
+        cmocka_unit_test(req_64_no_save_is_lost_among_many),
         cmocka_unit_test(an_update_starts_over_until_it_lands),
         cmocka_unit_test(an_update_of_no_session_calls_nothing),
         cmocka_unit_test(what_the_function_of_an_update_fails_with_is_returned),

@@ -364,7 +364,7 @@ def test_a_session_that_is_not_there_is_not_found(tool: Tool) -> None:
     tool("sessions", "show", "abc", ends=USAGE)
 
 
-def test_the_sessions_of_a_principal_are_listed(tool: Tool, store: Store) -> None:
+def test_req_27_the_sessions_of_a_principal_are_listed(tool: Tool, store: Store) -> None:
     public_ids = {stored(store, "user:1", device=f"phone {n}", secret="x") for n in range(3)}
     stored(store, "user:2")
     rows = tool.json("sessions", "list", "user:1")["sessions"]
@@ -377,7 +377,7 @@ def test_the_sessions_of_a_principal_are_listed(tool: Tool, store: Store) -> Non
 
 
 @pytest.mark.parametrize("principal", [None, "user:1"])
-def test_a_session_is_destroyed_by_its_public_id(
+def test_req_27_a_session_is_destroyed_by_its_public_id(
     redis_server: RedisServer, tool: Tool, store: Store, principal: str | None
 ) -> None:
     public_id = stored(store, principal, a=1)
@@ -389,7 +389,9 @@ def test_a_session_is_destroyed_by_its_public_id(
     assert [redis_server.cli("ZCARD", key) for key in indexes] == [1] * (principal is not None)
 
 
-def test_all_sessions_of_a_principal_are_destroyed_or_all_but_one(tool: Tool, store: Store) -> None:
+def test_req_27_all_sessions_of_a_principal_are_destroyed_or_all_but_one(
+    tool: Tool, store: Store
+) -> None:
     first, *_ = [stored(store, "user:1", n=n) for n in range(4)]
     other = stored(store, "user:2", n=0)
     assert tool.json("sessions", "destroy-all", "user:1", "--keep", first) == {

@@ -160,7 +160,7 @@ def test_req_21_a_save_is_done_or_not(place: Place) -> None:
         assert held is not None and held["a"] in (1, 2)
 
 
-def test_req_11_12_of_two_ids_exactly_one_works(place: Place) -> None:
+def test_req_11_12_21_of_two_ids_exactly_one_works(place: Place) -> None:
     for id in each_kill(place, "rotate", None):
         held = place.truth.load(id)
         assert held is not None
@@ -168,7 +168,7 @@ def test_req_11_12_of_two_ids_exactly_one_works(place: Place) -> None:
         assert len(place.server.records()) == 1
 
 
-def test_req_11_a_login_is_done_or_can_be_done_again(place: Place) -> None:
+def test_req_11_21_a_login_is_done_or_can_be_done_again(place: Place) -> None:
     for id in each_kill(place, "log in", None):
         held = place.truth.load(id)
         assert held is not None
@@ -183,13 +183,17 @@ def test_req_11_a_login_is_done_or_can_be_done_again(place: Place) -> None:
 
 
 @pytest.mark.parametrize("policy", ["evict", "refuse"])
-def test_a_login_without_a_session_never_exceeds_the_cap(place: Place, policy: str) -> None:
+def test_req_21_29_a_login_without_a_session_never_exceeds_the_cap(
+    place: Place, policy: str
+) -> None:
     place.options = {"max_sessions": 2, "on_max": policy}
     for _ in each_kill(place, "log in", PRINCIPAL, anew=True):
         assert place.listed() <= 2
 
 
-def test_a_login_that_evicts_never_exceeds_the_cap_and_the_next_heals(place: Place) -> None:
+def test_req_21_29_a_login_that_evicts_never_exceeds_the_cap_and_the_next_heals(
+    place: Place,
+) -> None:
     place.options = {"max_sessions": 1}
     with Store(place.server.url, prefix="killed:", max_sessions=1) as capped:
         for id in each_kill(place, "log in", PRINCIPAL, anew=True):
@@ -204,14 +208,14 @@ def test_a_login_that_evicts_never_exceeds_the_cap_and_the_next_heals(place: Pla
             assert place.listed() == 1
 
 
-def test_req_25_a_logout_leaves_at_most_what_the_next_list_takes_away(place: Place) -> None:
+def test_req_21_25_a_logout_leaves_at_most_what_the_next_list_takes_away(place: Place) -> None:
     for id in each_kill(place, "log out", PRINCIPAL):
         alive = place.loads(id)
         assert place.listed() == alive
         assert len(place.server.cli("KEYS", "killed:*")) == 2 * alive
 
 
-def test_req_26_ending_all_is_finished_by_the_next_call(place: Place) -> None:
+def test_req_21_26_ending_all_is_finished_by_the_next_call(place: Place) -> None:
     for id in each_kill(place, "end all", PRINCIPAL):
         alive = place.loads(id)
         ended, _ = place.truth.destroy_all(PRINCIPAL)

@@ -408,7 +408,7 @@ def test_req_21_under_a_lock_a_session_is_loaded_and_saved(
     assert redis_server.cli("KEYS", "test:l:*") == []
 
 
-def test_who_does_not_get_the_lock_in_time_is_told(face: Face) -> None:
+def test_req_65_who_does_not_get_the_lock_in_time_is_told(face: Face) -> None:
     def work(_: Any) -> None:
         with pytest.raises(LockTimeout) as caught, other.lock(session_id):
             pytest.fail("two have the lock")
@@ -438,7 +438,7 @@ def test_the_lock_is_given_back_where_there_is_no_session(
     assert redis_server.cli("KEYS", "test:l:*") == []
 
 
-def test_a_save_after_the_lock_was_lost_writes_nothing(
+def test_req_64_a_save_after_the_lock_was_lost_writes_nothing(
     face: Face, redis_server: RedisServer
 ) -> None:
     def work(session: Any) -> Any:
@@ -487,7 +487,7 @@ def test_req_25_under_a_lock_one_may_log_in_and_out(face: Face, redis_server: Re
     assert redis_server.cli("KEYS", "test:l:*") == []
 
 
-def test_of_many_threads_one_at_a_time_has_the_lock(redis_server: RedisServer) -> None:
+def test_req_65_of_many_threads_one_at_a_time_has_the_lock(redis_server: RedisServer) -> None:
     def work() -> None:
         for _ in range(5):
             with store.lock(session_id) as session:
