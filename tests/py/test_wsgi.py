@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from coatcheck import ConfigError, Cookie, Session, Store
 from coatcheck.wsgi import SessionMiddleware
-from conftest import Browser, RedisServer, application, in_thread
+from conftest import Browser, RedisServer, application, in_thread, wait_for
 from views import NAME, Serve, logged_in_elsewhere, put
 
 # ---- The life of a session -----------------------------------------------------------------
@@ -459,3 +459,21 @@ def test_a_wrong_option_is_a_config_error_when_the_middleware_is_made() -> None:
 def test_a_middleware_without_an_application_is_told_so() -> None:
     with pytest.raises(ConfigError, match="the first argument is the WSGI application"):
         SessionMiddleware("redis://localhost", prefix="t:")  # type: ignore[arg-type]
+
+
+def test_req_17_the_idle_timeout_is_the_servers_whatever_the_cookie_says(
+    redis_server: RedisServer,
+) -> None:
+    app = SessionMiddleware(
+        application(put), redis_server.url, prefix="t:", idle=1, cookie=Cookie(max_age=86400)
+    )
+    with app.store:
+        browser = Browser(app)
+        first = browser.get("/color/red")
+        assert "Max-Age=86400" in first.cookies[0]
+        kept = dict(browser.jar)
+        wait_for(lambda: redis_server.records() == [], "the end of the session")
+        # A cookie whose time was never over, and one to which a client has added what it likes.
+        for forged in (kept, {**kept, "Max-Age": "999999999", "Expires": "never"}):
+            browser.jar = dict(forged)
+            assert browser.get("/").body == b"{}"
