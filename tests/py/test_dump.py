@@ -17,7 +17,8 @@ ID = re.compile(r"[A-Za-z0-9_-]{43}")
 def everything(server: RedisServer) -> list[bytes]:
     """Keys, values in each form, members of indexes."""
     found: list[bytes] = []
-    for key in server.keys():
+    keys = server.keys()
+    for key in keys:
         found += [key, server.cli("DUMP", key)]
         if key.startswith(b"shop:p:"):
             found += server.cli("ZRANGE", key, 0, -1, "WITHSCORES")
