@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .cookie import Cookie
@@ -29,9 +29,8 @@ from .exceptions import (
 )
 
 if TYPE_CHECKING:
-    from . import aio
+    from . import _core, aio
     from .session import Fields, Session
-    from .store import Store
 
 log = logging.getLogger("coatcheck")
 
@@ -49,6 +48,10 @@ _CONFLICTS: dict[type[Error], str] = {
     TooManySessions: "There are too many sessions already; end one elsewhere and try again.",
     SessionGone: "The session ended, or began anew, while this request was under way.",
 }
+_LATER = (UnknownFormat, Busy, LockLost)
+
+#: What a request may end in that is ours to answer.
+REFUSED: tuple[type[Error], ...] = (StoreUnavailable, *_LATER, *_CONFLICTS)
 
 
 class Refusal(NamedTuple):
@@ -65,7 +68,7 @@ class Rules:
 
     def __init__(
         self,
-        store: Store,
+        store: _core.BaseStore,
         cookie: Cookie,
         *,
         on_corrupt: OnCorrupt,
@@ -96,7 +99,7 @@ class Rules:
         if isinstance(exc, StoreUnavailable):
             self.note_unavailable(exc)
             return None if self.on_unavailable == "raise" else _try_again()
-        if isinstance(exc, (UnknownFormat, Busy, LockLost)):
+        if isinstance(exc, _LATER):
             log.error("answered with 503: %s", exc)
             return _try_again()
         for kind, text in _CONFLICTS.items():
@@ -146,16 +149,18 @@ class _Visit:
         self._state: Literal["open", "committed", "over"] = "open"
         self.session = rules.store.session(self._id, on_error=self._load)
 
-    def headers(self, headers: Headers) -> Headers:
-        """The headers of the committed response, with what the session adds to them."""
+    def headers(self, headers: Headers, *, kept: bool = True) -> Headers:
+        """The headers of the committed response, with what the session adds to them: about caches
+        only where one might keep it."""
         failed = self._load.failure is not None
         if not (self._twins or self.session.accessed or failed):
             return headers
         cookies = self._cookies()
         if cookies or self._silent:
             headers = [(k, v) for k, v in headers if not self._is_our_cookie(k, v)]
-        headers = _vary_by_cookie(headers)
-        if self._rules.cache_control == "auto":
+        if kept:
+            headers = _vary_by_cookie(headers)
+        if kept and self._rules.cache_control == "auto":
             personal = bool(cookies) or failed or self.session.principal is not None
             headers = _limit_caching(headers, no_store=personal)
         return headers + [("Set-Cookie", cookie) for cookie in cookies]
@@ -232,9 +237,16 @@ class _Visit:
         elif self._silent:
             pass
         elif session.id is not None:
-            self._set = session.id if session.id != self._id else None
+            self._set = session.id if self._cookie_is_due() else None
         elif session._ended is not None:
             self._clear = True
+
+    def _cookie_is_due(self) -> bool:
+        """Does the browser have to be told of a session that is stored?"""
+        return self.session.id != self._id
+
+    def _cookie_to_set(self) -> Cookie:
+        return self._rules.cookie
 
     def _cookies(self) -> list[str]:
         cookie = self._rules.cookie
@@ -243,7 +255,7 @@ class _Visit:
         cookies = cookie.clear_twins(self._host) if self._twins else []
         if self._set is not None:
             # Last, for browsers that take one of the twins for the cookie itself.
-            cookies.append(cookie.set(self._set))
+            cookies.append(self._cookie_to_set().set(self._set))
             if cookie.secure and not self._https:
                 self._rules.advise_on_plain_http()
         elif self._clear and not self._twins:
@@ -286,6 +298,11 @@ class AsyncVisit(_Visit):
     """One request's session, where the calls of a store are awaited."""
 
     session: aio.Session
+
+    async def load(self) -> None:
+        """Load the session. An `Error` is kept for whoever looks at it."""
+        with suppress(Error):
+            await self.session.load()
 
     async def commit(self, status: int) -> None:
         """As that of `Visit`."""

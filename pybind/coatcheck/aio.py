@@ -36,6 +36,13 @@ class Session(Fields):
     As `coatcheck.Session`, but `save` and `destroy` are awaited. Its fields are at hand without.
     """
 
+    async def load(self) -> None:
+        """Load what `Store.session` made, unless it is loaded already.
+
+        Until then, touching it raises NotLoaded; after a load that failed, what that one raised.
+        """
+        await _result(_driver(self._store).load_into(self))
+
     async def save(self) -> str | None:
         """Write what was changed, all at once; with `login` and `rotate` if asked for.
 
@@ -85,6 +92,12 @@ class Store(_core.BaseStore):
     if TYPE_CHECKING:
 
         def new(self) -> Session: ...
+        def session(
+            self,
+            id: str | None,
+            /,
+            on_error: Callable[[Exception], bool | None] | None = None,
+        ) -> Session: ...
 
     def __init__(self, url: str | None = None, **options: Unpack[AsyncStoreOptions]) -> None:
         _refuse_trio()
@@ -149,11 +162,21 @@ class Store(_core.BaseStore):
     async def close(self) -> None:
         """Close it; its sessions can no longer be used. Any number of times."""
         super().close()
-        own = self._drivers.pop(_running_loop(), None)
+        own = self._leave()
         _drop(self._drivers)
-        self._current = None
-        if own is not None and own.process == os.getpid():
+        if own is not None:
             await own.close()
+
+    async def _leave_loop(self) -> None:
+        """Close what it has in this event loop; in another one, or later, it may be used again."""
+        own = self._leave()
+        if own is not None:
+            await own.close()
+
+    def _leave(self) -> _Driver | None:
+        own = self._drivers.pop(_running_loop(), None)
+        self._current = None
+        return own if own is not None and own.process == os.getpid() else None
 
     async def __aenter__(self) -> Self:
         _running_loop()

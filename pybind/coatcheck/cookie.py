@@ -34,6 +34,8 @@ class Cookie:
     own the cookie is called ``__Secure-session`` where a ``domain`` or another ``path`` is set, and
     ``session`` with ``secure=False``, which is for development over plain http only.
 
+    ``samesite=None`` leaves the attribute out, and what it means then to the browser.
+
     ``max_age`` (seconds or a timedelta, at most 400 days) keeps the cookie when the browser closes.
     How long the session lives is the store's to say, whatever the cookie says.
     """
@@ -41,7 +43,7 @@ class Cookie:
     name: str
     secure: bool
     httponly: bool
-    samesite: str
+    samesite: str | None
     path: str
     domain: str | None
     max_age: int | None
@@ -53,7 +55,7 @@ class Cookie:
         *,
         secure: bool = True,
         httponly: bool = True,
-        samesite: str = "Lax",
+        samesite: str | None = "Lax",
         path: str = "/",
         domain: str | None = None,
         max_age: int | timedelta | None = None,
@@ -179,7 +181,8 @@ class Cookie:
             attributes.append("; Secure")
         if self.httponly:
             attributes.append("; HttpOnly")
-        attributes.append(f"; SameSite={self.samesite}")
+        if self.samesite is not None:
+            attributes.append(f"; SameSite={self.samesite}")
         if partitioned:
             attributes.append("; Partitioned")
         return "".join(attributes)
@@ -191,10 +194,14 @@ def _default_name(secure: bool, path: str, domain: str | None) -> str:
     return "__Host-session" if domain is None and path == "/" else "__Secure-session"
 
 
-def _samesite(samesite: str) -> str:
+def _samesite(samesite: str | None) -> str | None:
+    if samesite is None:
+        return None
     if isinstance(samesite, str) and samesite.lower() in _SAMESITE:
         return _SAMESITE[samesite.lower()]
-    raise ConfigError(f"samesite={samesite!r}: say 'Lax', 'Strict' or, with Secure, 'None'")
+    raise ConfigError(
+        f"samesite={samesite!r}: say 'Lax', 'Strict' or, with Secure, 'None'; None leaves it out"
+    )
 
 
 def _domain(domain: str | None) -> str | None:

@@ -69,7 +69,7 @@ static PyObject *get_deadline_ms(PyObject *object, void *Py_UNUSED(closure))
 
 static PyObject *get_accessed(PyObject *object, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(((struct core_session *)object)->accessed);
+    return PyBool_FromLong(core_session_accessed((struct core_session *)object));
 }
 
 /* Not a look: middleware asks this of every session. */

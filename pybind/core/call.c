@@ -11,6 +11,7 @@ static struct coat_op *operation(struct core_call *call)
 {
     switch (call->kind) {
     case CORE_CALL_LOAD:
+    case CORE_CALL_LOAD_INTO:
         return coat_session_op(call->session, COAT_OP_LOAD);
     case CORE_CALL_LOCK:
         return coat_session_op(call->session, COAT_OP_LOCK);
@@ -142,6 +143,16 @@ static PyObject *loaded(struct core_call *call)
     return core_session_make(store, session, NULL, NULL);
 }
 
+/* The object is loaded, or as its on_error says. On failure with the current exception. */
+static PyObject *loaded_into(struct core_call *call)
+{
+    struct coat_session *session = call->hop.rc > 0 ? call->session : NULL;
+
+    if (session != NULL)
+        call->session = NULL;
+    return core_session_loaded(call->object, session, call->hop.rc) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 static PyObject *destroyed(struct core_call *call)
 {
     struct coat_session *session = call->session;
@@ -163,6 +174,8 @@ static PyObject *result(struct core_call *call)
     case CORE_CALL_LOAD:
     case CORE_CALL_LOCK:
         return call->hop.rc > 0 ? loaded(call) : Py_NewRef(Py_None);
+    case CORE_CALL_LOAD_INTO:
+        return loaded_into(call);
     case CORE_CALL_SAVE:
         return core_session_saved(call->object);
     case CORE_CALL_UPDATE:
@@ -230,6 +243,8 @@ void core_call_finish(struct core_call *call, const struct coat_error *err)
         what = result(call);
     else
         raise_failure(call, err);
+    if (call->hop.rc < 0 && call->kind == CORE_CALL_LOAD_INTO)
+        what = loaded_into(call);
     if (what == NULL || tell(future, "set_result", what) < 0)
         tell_exception(future);
     Py_XDECREF(what);

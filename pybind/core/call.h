@@ -14,6 +14,7 @@ struct core_driver;
 
 enum core_call_kind {
     CORE_CALL_LOAD,
+    CORE_CALL_LOAD_INTO,
     CORE_CALL_LOCK,
     CORE_CALL_UNLOCK,
     CORE_CALL_END,
@@ -30,7 +31,7 @@ struct core_call {
     PyObject_HEAD struct core_driver *driver;
     enum core_call_kind kind;
     struct core_store *store;     /* in use; NULL: the call is over */
-    struct core_session *object;  /* SAVE, UPDATE, UNLOCK, DESTROY: busy; else NULL */
+    struct core_session *object;  /* LOAD_INTO, SAVE, UPDATE, UNLOCK, DESTROY: busy; else NULL */
     struct coat_session *session; /* what the operation is on, or NULL */
     struct coat_index_op *index;  /* LIST, DESTROY_ONE, DESTROY_ALL: the operation; else NULL */
     struct coat_ping ping;
@@ -51,8 +52,8 @@ int core_call_init(PyObject *module, struct core_state *state);
 
 /*
  * A call whose courier is at its start, with a new future. store: one use of it is taken over, also
- * on failure; so is `session`, where `object` is NULL or does not hold it. object: of SAVE, UPDATE,
- * UNLOCK, DESTROY. timeout_ms: 0 for the store's. NULL with an exception.
+ * on failure; so is `session`, where `object` is NULL or does not hold it. object: of LOAD_INTO,
+ * SAVE, UPDATE, UNLOCK, DESTROY. timeout_ms: 0 for the store's. NULL with an exception.
  */
 struct core_call *core_call_new(struct core_driver *driver, enum core_call_kind kind,
                                 struct core_store *store, struct core_session *object,

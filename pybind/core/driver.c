@@ -206,6 +206,24 @@ static struct core_session *session_from(struct core_driver *driver, PyObject *o
     return NULL;
 }
 
+static PyObject *load_into(PyObject *object, PyObject *argument)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    struct core_session *s = session_from(driver, argument);
+    struct coat_session *session = NULL;
+    int rc = s == NULL ? -1 : core_session_before_load(s, &session);
+
+    if (rc < 0)
+        return NULL;
+    if (rc == 0)
+        Py_RETURN_NONE;
+    if (core_store_use(s->store) < 0) {
+        coat_session_close(session);
+        return NULL;
+    }
+    return start(core_call_new(driver, CORE_CALL_LOAD_INTO, s->store, s, session, 0));
+}
+
 static PyObject *save_as(PyObject *object, PyObject *argument, enum core_call_kind kind)
 {
     struct core_driver *driver = (struct core_driver *)object;
@@ -505,6 +523,9 @@ static PyMethodDef methods[] = {
      "id is possible."},
     {"load_locked", CORE_METHOD(load_locked), METH_FASTCALL,
      "load_locked($self, store, id, /)\n--\n\nAs load, with the lock of the session."},
+    {"load_into", load_into, METH_O,
+     "load_into($self, session, /)\n--\n\nA Call that loads a session of Store.session; its result "
+     "is None. Or None: it has one."},
     {"unlock", unlock, METH_O, "unlock($self, session, /)\n--\n\nA Call; its result is None."},
     {"destroy_id", CORE_METHOD(destroy_id), METH_FASTCALL,
      "destroy_id($self, store, id, /)\n--\n\nA Call; its result is a bool. Or None, as load."},

@@ -20,6 +20,7 @@ static const char *const names[CORE_EXCEPTIONS] = {
     [CORE_LOCK_TIMEOUT] = "LockTimeout",
     [CORE_TOO_MANY_SESSIONS] = "TooManySessions",
     [CORE_BUSY] = "Busy",
+    [CORE_NOT_LOADED] = "NotLoaded",
 };
 
 int core_errors_init(struct core_state *state)

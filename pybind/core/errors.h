@@ -30,6 +30,7 @@ enum core_exception {
     CORE_LOCK_TIMEOUT,
     CORE_TOO_MANY_SESSIONS,
     CORE_BUSY,
+    CORE_NOT_LOADED,
     CORE_EXCEPTIONS
 };
 

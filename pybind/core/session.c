@@ -10,6 +10,12 @@
 
 /* ---- Being looked at ----------------------------------------------------------------------- */
 
+/* Its calls block, so that it can load itself. */
+static bool blocks(const struct core_session *s)
+{
+    return PyObject_TypeCheck((PyObject *)s, s->state->session_type);
+}
+
 int core_session_ready(const struct core_session *s)
 {
     if (s->busy) {
@@ -100,25 +106,76 @@ static int load(struct core_session *s)
     int rc = 0;
 
     s->busy = true;
-    if (s->id != NULL && load_presented(s, &session) < 0)
-        rc = ask(s);
-    if (rc == 0 && session == NULL)
-        rc = new_empty(s, &session);
+    if (s->id != NULL)
+        rc = load_presented(s, &session);
+    rc = core_session_loaded(s, session, rc);
     s->busy = false;
+    return rc;
+}
+
+/* Whoever looks at it meets the failure again, which stays the current exception. */
+static void keep_failure(struct core_session *s)
+{
+    PyObject *exception = take_exception();
+
+    if (PyErr_GivenExceptionMatches(exception, s->state->exceptions[CORE_ERROR]))
+        Py_XSETREF(s->failure, Py_NewRef(exception));
+    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_DECREF(exception);
+}
+
+int core_session_loaded(struct core_session *s, struct coat_session *session, int rc)
+{
     if (rc < 0)
+        rc = ask(s);
+    if (rc >= 0 && session == NULL)
+        rc = new_empty(s, &session);
+    if (rc < 0) {
+        if (!blocks(s))
+            keep_failure(s);
         return -1;
+    }
     s->session = session;
     Py_CLEAR(s->id);
     Py_CLEAR(s->on_error);
     return 0;
 }
 
+int core_session_before_load(struct core_session *s, struct coat_session **session)
+{
+    int rc = core_session_ready(s);
+
+    if (rc < 0 || s->session != NULL)
+        return rc;
+    Py_CLEAR(s->failure);
+    if (s->id != NULL)
+        rc = core_store_session_for(s->store, s->id, session);
+    return rc == 0 ? core_session_loaded(s, NULL, 0) : rc;
+}
+
+static int refuse_unloaded(const struct core_session *s)
+{
+    if (s->failure != NULL)
+        return raise_failure(s);
+    PyErr_SetString(s->state->exceptions[CORE_NOT_LOADED],
+                    "the session is not loaded yet: await session.load() before it is used");
+    return -1;
+}
+
 int core_session_look(struct core_session *s)
 {
-    if (core_session_ready(s) < 0 || (s->session == NULL && load(s) < 0))
+    if (core_session_ready(s) < 0)
+        return -1;
+    if (s->session == NULL && (blocks(s) ? load(s) : refuse_unloaded(s)) < 0)
         return -1;
     s->accessed = true;
     return 0;
+}
+
+/* A logout that failed has looked at nothing, where that does not load it. */
+bool core_session_accessed(const struct core_session *s)
+{
+    return s->accessed && (s->session != NULL || blocks(s));
 }
 
 int core_session_look_to_change(struct core_session *s)
@@ -146,10 +203,10 @@ int core_session_before_save(struct core_session *s)
 {
     if (core_session_ready(s) < 0)
         return -1;
-    if (s->failure != NULL)
-        return raise_failure(s);
     if (s->session == NULL)
         return 0;
+    if (s->failure != NULL)
+        return raise_failure(s);
     return core_fields_flush(s) < 0 ? -1 : 1;
 }
 
@@ -222,11 +279,13 @@ struct coat_session *core_session_before_destroy(struct core_session *s)
     if (core_session_ready(s) < 0)
         return NULL;
     s->accessed = true;
+    if (s->session == NULL)
+        return presented(s);
     if (s->failure != NULL) {
         raise_failure(s);
         return NULL;
     }
-    return s->session != NULL ? s->session : presented(s);
+    return s->session;
 }
 
 /*
@@ -244,6 +303,7 @@ PyObject *core_session_destroyed(struct core_session *s, struct coat_session *se
     s->names_version++;
     Py_CLEAR(s->id);
     Py_CLEAR(s->on_error);
+    Py_CLEAR(s->failure);
     PyDict_Clear(s->fields);
     return PyBool_FromLong(rc);
 }

@@ -18,7 +18,8 @@ struct core_session {
     struct coat_session *session; /* NULL: not loaded yet */
     PyObject *id;                 /* not loaded yet: the id that was presented, or NULL */
     PyObject *on_error;           /* not loaded yet: asked if that fails, or NULL */
-    PyObject *failure;            /* it failed: the session is empty and read-only. Or NULL */
+    PyObject *failure;            /* it failed: the session is empty and read-only, or it was
+                                     awaited, and there is none. Or NULL */
     PyObject *fields;             /* dict: what was decoded or assigned, by name */
     uint64_t names_version;       /* counts changes of the set of names */
     bool busy;                    /* in a call that lets other threads run */
@@ -30,7 +31,8 @@ int core_session_init(PyObject *module, struct core_state *state);
 
 /*
  * A session of this store, of its session_type. session: taken over, also on failure; NULL: it is
- * loaded when it is looked at, by `id` (NULL: it is new), with on_error (or NULL). New reference.
+ * loaded by `id` (NULL: it is new), with on_error (or NULL), when it is looked at, or where its
+ * calls are awaited, by one of those. New reference.
  */
 PyObject *core_session_make(struct core_store *store, struct coat_session *session, PyObject *id,
                             PyObject *on_error);
@@ -43,10 +45,22 @@ int core_session_ready(const struct core_session *s);
 int core_session_look(struct core_session *s);
 int core_session_look_to_change(struct core_session *s);
 
+/* Has anybody looked at it? */
+bool core_session_accessed(const struct core_session *s);
+
 /*
- * A save and a destroy, for the drivers, who run COAT_OP_SAVE or COAT_OP_DESTROY between the two
- * halves, with `busy` set.
+ * A load, a save and a destroy, for the drivers, who run COAT_OP_LOAD, COAT_OP_SAVE or
+ * COAT_OP_DESTROY between the two halves, with `busy` set.
  */
+
+/* 1 and *session, to be loaded; 0: there is nothing to load any more; -1 with an exception. */
+int core_session_before_load(struct core_session *s, struct coat_session **session);
+
+/*
+ * What was loaded is taken over; NULL where the id opens none. rc below 0: it failed, with an
+ * exception. 0, or -1 with one.
+ */
+int core_session_loaded(struct core_session *s, struct coat_session *session, int rc);
 
 /* 1 if there is something to be run; 0: there is nothing to store; -1 with an exception. */
 int core_session_before_save(struct core_session *s);

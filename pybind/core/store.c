@@ -432,6 +432,12 @@ static PyObject *repr(PyObject *object)
 
 static PyMethodDef methods[] = {
     {"new", new_session, METH_NOARGS, "new($self)\n--\n\nA new session, not yet stored."},
+    {"session", CORE_METHOD(lazy_session), METH_VARARGS | METH_KEYWORDS,
+     "session($self, id, on_error=None)\n--\n\n"
+     "The session of a request, not loaded yet; a new one where the id opens none. It is loaded when\n"
+     "it is first looked at, or where its calls are awaited, by `await session.load()`.\n"
+     "Where loading fails, on_error(exception) may raise, or return True for an empty session that\n"
+     "cannot be written, or False for a new one."},
     {"stats", stats, METH_NOARGS,
      "stats($self)\n--\n\nFigures for monitoring: names with labels as Prometheus writes them, and values."},
     {"_samples", samples, METH_NOARGS,
@@ -447,11 +453,6 @@ static PyMethodDef blocking_methods[] = {
     {"load", load, METH_O, "load($self, id, /)\n--\n\nThe session that an id opens, or None."},
     {"_load_locked", load_locked, METH_O,
      "_load_locked($self, id, /)\n--\n\nAs load, with the lock of the session."},
-    {"session", CORE_METHOD(lazy_session), METH_VARARGS | METH_KEYWORDS,
-     "session($self, id, on_error=None)\n--\n\n"
-     "The session of a request, loaded when it is first looked at; a new one where the id opens "
-     "none.\nWhere loading fails, on_error(exception) may raise, or return True for an empty "
-     "session that cannot\nbe written, or False for a new one."},
     {"destroy", destroy, METH_O,
      "destroy($self, id, /)\n--\n\nEnd the session that an id opens; False if there was none."},
     {"sessions", sessions, METH_O,

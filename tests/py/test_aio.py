@@ -180,13 +180,13 @@ def test_what_cannot_be_stored_raises_on_its_line(run: Any, redis_server: RedisS
 
 
 def test_nothing_in_it_blocks() -> None:
-    blocking = {"load", "session", "destroy", "ping", "save", "stop_embedded"}
+    blocking = {"load", "destroy", "ping", "save", "stop_embedded"}
     assert blocking.isdisjoint(vars(_core.BaseStore))
     assert blocking.isdisjoint(vars(_core.BaseSession))
     assert not issubclass(aio.Store, _core.Store) and not issubclass(aio.Session, _core.Session)
     for call in (aio.Store.load, aio.Store.destroy, aio.Store.ping, aio.Store.close):
         assert inspect.iscoroutinefunction(call)
-    for call in (aio.Session.save, aio.Session.destroy):
+    for call in (aio.Session.load, aio.Session.save, aio.Session.destroy):
         assert inspect.iscoroutinefunction(call)
 
 

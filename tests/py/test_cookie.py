@@ -51,13 +51,18 @@ def test_every_attribute_is_in_its_place() -> None:
     )
 
 
+def test_samesite_none_the_object_leaves_the_attribute_out() -> None:
+    cookie = Cookie(samesite=None)
+    assert cookie.set(ID) == f"__Host-session={ID}; Path=/; Secure; HttpOnly"
+    assert "SameSite" not in cookie.clear()
+
+
 def test_max_age_may_be_a_timedelta() -> None:
     assert attributes(Cookie(max_age=timedelta(days=400)).set(ID))["Max-Age"] == "34560000"
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"samesite": "None", "secure": False}, "use https"),
-    ({"samesite": None}, "say 'Lax'"),
     ({"samesite": "Sometimes"}, "say 'Lax'"),
     ({"partitioned": True, "secure": False}, "leave out partitioned"),
     ({"name": "__Host-s", "secure": False}, "leave out secure=False"),
