@@ -135,6 +135,9 @@ class _Visit:
 
     session: Fields
 
+    #: What the session is to be, where a framework's has attributes of its own.
+    session_type: type[Fields] | None = None
+
     def __init__(self, rules: Rules, cookies: Iterable[str], host: str, *, https: bool) -> None:
         ids = rules.cookie.read(cookies)
         self._rules = rules
@@ -147,7 +150,7 @@ class _Visit:
         self._clear = False
         self._silent = False
         self._state: Literal["open", "committed", "over"] = "open"
-        self.session = rules.store.session(self._id, on_error=self._load)
+        self.session = rules.store.session(self._id, self._load, self.session_type)
 
     def headers(self, headers: Headers, *, kept: bool = True) -> Headers:
         """The headers of the committed response, with what the session adds to them: about caches

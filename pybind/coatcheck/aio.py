@@ -97,6 +97,7 @@ class Store(_core.BaseStore):
             id: str | None,
             /,
             on_error: Callable[[Exception], bool | None] | None = None,
+            type: type[Session] | None = None,
         ) -> Session: ...
 
     def __init__(self, url: str | None = None, **options: Unpack[AsyncStoreOptions]) -> None:

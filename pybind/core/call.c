@@ -140,7 +140,7 @@ static PyObject *loaded(struct core_call *call)
 
     call->session = NULL;
     store->users++; /* open, for the call uses it */
-    return core_session_make(store, session, NULL, NULL);
+    return core_session_make(store, store->session_type, session, NULL, NULL);
 }
 
 /* The object is loaded, or as its on_error says. On failure with the current exception. */

@@ -320,10 +320,9 @@ static PyObject *destroy(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 /* ---- The types ----------------------------------------------------------------------------- */
 
-PyObject *core_session_make(struct core_store *store, struct coat_session *session, PyObject *id,
-                            PyObject *on_error)
+PyObject *core_session_make(struct core_store *store, PyTypeObject *type,
+                            struct coat_session *session, PyObject *id, PyObject *on_error)
 {
-    PyTypeObject *type = store->session_type;
     PyObject *fields = PyDict_New();
     struct core_session *s = fields == NULL ? NULL : (struct core_session *)type->tp_alloc(type, 0);
 

@@ -30,12 +30,12 @@ struct core_session {
 int core_session_init(PyObject *module, struct core_state *state);
 
 /*
- * A session of this store, of its session_type. session: taken over, also on failure; NULL: it is
- * loaded by `id` (NULL: it is new), with on_error (or NULL), when it is looked at, or where its
- * calls are awaited, by one of those. New reference.
+ * A session of this store, of a type for its sessions. session: taken over, also on failure; NULL:
+ * it is loaded by `id` (NULL: it is new), with on_error (or NULL), when it is looked at, or where
+ * its calls are awaited, by one of those. New reference.
  */
-PyObject *core_session_make(struct core_store *store, struct coat_session *session, PyObject *id,
-                            PyObject *on_error);
+PyObject *core_session_make(struct core_store *store, PyTypeObject *type,
+                            struct coat_session *session, PyObject *id, PyObject *on_error);
 
 /*
  * Is it open, and in nobody's call; also load it, before its fields or what is known about it are

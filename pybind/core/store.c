@@ -187,7 +187,7 @@ static PyObject *new_session(PyObject *object, PyObject *Py_UNUSED(ignored))
         core_store_unuse(self);
         return core_raise(self->state, &err, "");
     }
-    return core_session_make(self, session, NULL, NULL);
+    return core_session_make(self, self->session_type, session, NULL, NULL);
 }
 
 int core_store_session_for(struct core_store *self, PyObject *id, struct coat_session **session)
@@ -235,7 +235,7 @@ static PyObject *load_by(PyObject *object, PyObject *id, enum coat_session_op wh
         return NULL;
     rc = run_on_id(self, id, which, &session);
     if (rc > 0)
-        return core_session_make(self, session, NULL, NULL);
+        return core_session_make(self, self->session_type, session, NULL, NULL);
     coat_session_close(session);
     core_store_unuse(self);
     if (rc < 0)
@@ -269,18 +269,23 @@ static PyObject *destroy(PyObject *object, PyObject *id)
 
 static PyObject *lazy_session(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"id", "on_error", NULL};
+    static char *names[] = {"", "on_error", "type", NULL};
     struct core_store *self = (struct core_store *)object;
-    PyObject *id, *on_error = Py_None;
+    PyObject *id, *on_error = Py_None, *given = Py_None;
+    PyTypeObject *type;
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:session", names, &id, &on_error))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OO:session", names, &id, &on_error, &given))
         return NULL;
     if (id != Py_None && !PyUnicode_Check(id))
         return PyErr_Format(PyExc_TypeError, "a session id is a str or None, not %.80s",
                             Py_TYPE(id)->tp_name);
+    type = given == Py_None ? self->session_type : (PyTypeObject *)given;
+    if (!PyType_Check(type) || !PyType_IsSubtype(type, session_base(self)))
+        return PyErr_Format(PyExc_TypeError, "type must be a subclass of %s",
+                            session_base(self)->tp_name);
     if (core_store_use(self) < 0)
         return NULL;
-    return core_session_make(self, NULL, id == Py_None ? NULL : id,
+    return core_session_make(self, type, NULL, id == Py_None ? NULL : id,
                              on_error == Py_None ? NULL : on_error);
 }
 
@@ -433,11 +438,11 @@ static PyObject *repr(PyObject *object)
 static PyMethodDef methods[] = {
     {"new", new_session, METH_NOARGS, "new($self)\n--\n\nA new session, not yet stored."},
     {"session", CORE_METHOD(lazy_session), METH_VARARGS | METH_KEYWORDS,
-     "session($self, id, on_error=None)\n--\n\n"
+     "session($self, id, /, on_error=None, type=None)\n--\n\n"
      "The session of a request, not loaded yet; a new one where the id opens none. It is loaded when\n"
      "it is first looked at, or where its calls are awaited, by `await session.load()`.\n"
      "Where loading fails, on_error(exception) may raise, or return True for an empty session that\n"
-     "cannot be written, or False for a new one."},
+     "cannot be written, or False for a new one. type: a subclass of Session that it is to be."},
     {"stats", stats, METH_NOARGS,
      "stats($self)\n--\n\nFigures for monitoring: names with labels as Prometheus writes them, and values."},
     {"_samples", samples, METH_NOARGS,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from coatcheck import Conflict, NotStorable, Session, SessionGone, Store, StoreUnavailable
+from coatcheck import Conflict, NotStorable, Session, SessionGone, Store, StoreUnavailable, aio
 from conftest import RedisServer, wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -539,6 +539,17 @@ def test_a_failed_load_may_give_an_empty_session_that_cannot_be_written() -> Non
             with pytest.raises(StoreUnavailable):
                 change()
     assert len(asked) == 1
+
+
+def test_a_session_of_a_request_is_of_the_type_that_is_asked_for(store: Store) -> None:
+    class Own(Session):
+        pass
+
+    assert type(store.session(None, type=Own)) is Own
+    assert type(store.session(None, type=None)) is Session
+    for wrong in (dict, aio.Session, 1):
+        with pytest.raises(TypeError, match="must be a subclass of"):
+            store.session(None, type=wrong)  # type: ignore[arg-type]
 
 
 def test_repr_never_raises() -> None:
