@@ -33,8 +33,8 @@ struct queue {
 
 struct coat_channel {
     enum coat_channel_state state;
-    struct coat_registry *registry; /* NULL: the store outlives it */
-    struct coat_redis *redis;       /* of the registry, which this is a user of */
+    struct coat_registry *registry; /* where redis comes from; NULL: from the store */
+    struct coat_redis *redis;       /* which this is a user of: the store may go before it */
     struct coat_node *node;
     unsigned generation; /* of the node, when it was opened */
     int64_t connect_timeout_ms;
@@ -94,6 +94,8 @@ int coat_channel_new(struct coat_channel **out, struct coat_store *store, struct
     }
     if (store->registry)
         rc = coat_registry_get(store->registry, &store->redis->connect, &c->redis, err);
+    else
+        coat_redis_retain(c->redis = store->redis);
     if (rc < 0) {
         coat_node_connected(node, c->trial, rc, err);
         free(c);
@@ -144,6 +146,8 @@ void coat_channel_free(struct coat_channel *c)
     coat_node_release(c->node);
     if (c->registry)
         coat_registry_give_back(c->registry, c->redis);
+    else
+        coat_redis_release(c->redis);
     free(c);
 }
 

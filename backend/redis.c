@@ -27,17 +27,23 @@ int coat_redis_new(struct coat_redis **out, const struct coat_connect *connect,
         return COAT_ENOMEM;
     }
     coat_lock_init(&redis->lock);
+    redis->users = 1;
     int rc = coat_topology_new(&redis->topology, redis, err);
     if (rc < 0)
-        coat_redis_free(redis);
+        coat_redis_release(redis);
     else
         *out = redis;
     return rc;
 }
 
-void coat_redis_free(struct coat_redis *redis)
+void coat_redis_retain(struct coat_redis *redis)
 {
-    if (!redis)
+    atomic_fetch_add(&redis->users, 1);
+}
+
+void coat_redis_release(struct coat_redis *redis)
+{
+    if (!redis || atomic_fetch_sub(&redis->users, 1) > 1)
         return;
     coat_topology_free(redis->topology);
     while (redis->nodes) { /* a call that was abandoned has left them */

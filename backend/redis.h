@@ -21,6 +21,7 @@ struct coat_redis {
     struct coat_connect connect; /* its own copy */
     struct coat_topology *topology;
     struct coat_histogram waits; /* of blocking calls, each for a connection */
+    atomic_int users;            /* who hold it: a registry, or a store and its channels */
 
     /* Private to redis.c. */
     struct coat_lock lock; /* of all that follows */
@@ -35,10 +36,13 @@ struct coat_redis {
     struct coat_redis *next;
 };
 
-/* Does not connect. 0, or COAT_ENOMEM. */
+/* Does not connect. 0 and *out, to be released; or COAT_ENOMEM. */
 int coat_redis_new(struct coat_redis **out, const struct coat_connect *connect,
                    struct coat_error *err);
-void coat_redis_free(struct coat_redis *redis); /* NULL allowed; nobody may use a node of it */
+void coat_redis_retain(struct coat_redis *redis);
+
+/* With the last release it is freed, when nobody may use a node of it any more. NULL allowed. */
+void coat_redis_release(struct coat_redis *redis);
 
 /* The node at an address, found or made, with a reference for the caller. 0, or COAT_ENOMEM. */
 int coat_redis_node(struct coat_redis *redis, const struct coat_address *address,

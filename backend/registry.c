@@ -65,7 +65,7 @@ static void free_all(struct coat_redis *redis)
 {
     while (redis) {
         struct coat_redis *next = redis->next;
-        coat_redis_free(redis);
+        coat_redis_release(redis);
         redis = next;
     }
 }

@@ -20,7 +20,7 @@ static void free_store(struct coat_store *store)
     if (store->registry)
         coat_registry_give_back(store->registry, store->redis);
     else
-        coat_redis_free(store->redis);
+        coat_redis_release(store->redis);
     coat_options_free(store->options);
     free(store);
 }

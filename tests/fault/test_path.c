@@ -120,7 +120,7 @@ static int nodes_and_their_pools(void)
     struct coat_redis *redis;
     int rc = coat_redis_new(&redis, &connect, NULL);
     if (rc == 0)
-        coat_redis_free(redis);
+        coat_redis_release(redis);
     return rc;
 }
 

@@ -39,7 +39,7 @@ struct coat_store *live_store_new(const char *url, ...)
 
 void live_store_free(struct coat_store *store)
 {
-    coat_redis_free(store->redis);
+    coat_redis_release(store->redis);
     coat_options_free(store->options);
     free(store);
 }

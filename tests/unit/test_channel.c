@@ -290,6 +290,18 @@ static void one_that_was_given_up_while_it_connects_says_nothing_of_its_node(voi
     coat_channel_free(other);
 }
 
+/* As in an event loop, where a store that is closed leaves it to come to its end. */
+static void one_may_outlive_its_store(void **state)
+{
+    struct bench *b = *state;
+    coat_node_release(b->node);
+    coat_store_close(b->store);
+    b->node = NULL;
+    b->store = NULL;
+    coat_channel_free(b->channel); /* a sanitizer looks on */
+    b->channel = NULL;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -306,6 +318,7 @@ int main(void)
         TEST(one_of_a_node_that_was_dropped_accepts_no_more),
         TEST(one_that_was_drained_while_it_connects_brings_its_replies_and_closes),
         TEST(one_that_was_given_up_while_it_connects_says_nothing_of_its_node),
+        TEST(one_may_outlive_its_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static struct fixture begin(const char *url)
 
 static void end(struct fixture *f)
 {
-    coat_redis_free(f->redis);
+    coat_redis_release(f->redis);
 }
 
 static int due(struct fixture *f, int64_t now_ms)
