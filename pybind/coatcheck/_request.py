@@ -9,7 +9,7 @@ With asyncio it is an `AsyncVisit`, and what waits for the store is awaited.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -29,6 +29,8 @@ from .exceptions import (
 )
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from . import _core, aio
     from .session import Fields, Session
 
@@ -274,6 +276,17 @@ class Visit(_Visit):
 
     session: Session
 
+    @classmethod
+    def of_environ(cls, rules: Rules, environ: Mapping[str, Any]) -> Self:
+        """That of a WSGI request."""
+        cookies = environ.get("HTTP_COOKIE")
+        return cls(
+            rules,
+            () if cookies is None else (cookies,),
+            environ.get("HTTP_HOST") or environ.get("SERVER_NAME", ""),
+            https=environ.get("wsgi.url_scheme") == "https",
+        )
+
     def commit(self, status: int) -> None:
         """Save, before the headers of a response with this status leave.
 
@@ -295,6 +308,32 @@ class Visit(_Visit):
         if self._saves_though_abandoned():
             with _logging_failure():
                 self.session.save()
+
+
+class StreamedBody:
+    """A body that is sent piece by piece, by code that may still change the session."""
+
+    def __init__(self, visit: Visit, body: Iterable[bytes]) -> None:
+        self._visit = visit
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._body
+            self._visit.finish()
+        except GeneratorExit:  # nobody asks for the rest: close() saves
+            raise
+        except BaseException:
+            self._visit.abandon()
+            raise
+
+    def close(self) -> None:
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._visit.finish()
 
 
 class AsyncVisit(_Visit):

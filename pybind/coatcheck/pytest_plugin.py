@@ -1,36 +1,89 @@
-"""A pytest fixture for the tests of an application: ``coatcheck_store``."""
+"""Pytest fixtures for the tests of an application: ``coatcheck_store``, ``coatcheck_url`` and
+``coatcheck_client``."""
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .store import Store
 
+if TYPE_CHECKING:
+    import httpx
+
 
 @pytest.fixture
-def coatcheck_store(_coatcheck_open: Callable[[], Store]) -> Iterator[Store]:
-    """A `coatcheck.Store` without sessions, on a private server that runs until the tests end."""
-    with _coatcheck_open() as store:
+def coatcheck_url(_coatcheck_urls: Iterator[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a store without sessions, on a private server that runs until the tests end; with
+    its prefix, so that nothing else is to be configured.
+
+    During the test it is all that the environment says: an application that is configured by
+    ``COATCHECK_...`` has this store, and none can reach a real one by accident.
+    """
+    url = next(_coatcheck_urls)
+    _forget_settings(monkeypatch)
+    monkeypatch.setenv("COATCHECK_URL", url)
+    return url
+
+
+@pytest.fixture
+def coatcheck_store(coatcheck_url: str) -> Iterator[Store]:
+    """A `coatcheck.Store` without sessions, at ``coatcheck_url``."""
+    with Store(coatcheck_url) as store:
         yield store
 
 
+@pytest.fixture
+def coatcheck_client() -> Iterator[Callable[..., httpx.Client | httpx.AsyncClient]]:
+    """Makes a browser for an application: ``client = coatcheck_client(app)``.
+
+    A client of httpx that calls the application without a network, over https, so that a Secure
+    cookie comes back: an ``httpx.Client`` for a WSGI application, for an ASGI application an
+    ``httpx.AsyncClient``, which is for the event loop of one test, and the test closes. Each has
+    cookies of its own. More arguments are httpx's.
+    """
+    with ExitStack() as clients:
+
+        def client(app: Any, **options: Any) -> httpx.Client | httpx.AsyncClient:
+            import httpx
+
+            options.setdefault("base_url", "https://testserver")
+            if _is_asgi(app):
+                return httpx.AsyncClient(transport=httpx.ASGITransport(app), **options)
+            return clients.enter_context(
+                httpx.Client(transport=httpx.WSGITransport(app), **options)
+            )
+
+        yield client
+
+
 @pytest.fixture(scope="session")
-def _coatcheck_open() -> Iterator[Callable[[], Store]]:
-    numbers = itertools.count()
-
-    def open_store() -> Store:
+def _coatcheck_urls() -> Iterator[Iterator[str]]:
+    with tempfile.TemporaryDirectory(prefix="coatcheck-") as directory:
+        server = f"embedded:{directory}?allow_root=1"
         with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith("COATCHECK_")]:
-                patch.delenv(name)
-            return Store(f"embedded:{directory}", prefix=f"test{next(numbers)}:", allow_root=True)
+            _forget_settings(patch)
+            store = Store(server, prefix="test:")
+        with store:
+            try:
+                yield (f"{server}&prefix=test{number}:" for number in itertools.count())
+            finally:
+                store.stop_embedded()
 
-    with tempfile.TemporaryDirectory(prefix="coatcheck-") as directory, open_store() as store:
-        try:
-            yield open_store
-        finally:
-            store.stop_embedded()
+
+def _forget_settings(patch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("COATCHECK_")]:
+        patch.delenv(name)
+
+
+def _is_asgi(app: Any) -> bool:
+    """A coroutine function, or an object that is called as one."""
+    call = app if inspect.isroutine(app) else getattr(app, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(call)

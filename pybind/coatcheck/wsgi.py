@@ -80,13 +80,7 @@ class SessionMiddleware:
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        cookies = environ.get("HTTP_COOKIE")
-        visit = Visit(
-            self._rules,
-            () if cookies is None else (cookies,),
-            environ.get("HTTP_HOST") or environ.get("SERVER_NAME", ""),
-            https=environ.get("wsgi.url_scheme") == "https",
-        )
+        visit = Visit.of_environ(self._rules, environ)
         environ[self.environ_key] = visit.session
         substitute = self._rules.on_unavailable
         return _Response(

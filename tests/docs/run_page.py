@@ -14,6 +14,7 @@ import io
 import re
 import sys
 import traceback
+import types
 from itertools import zip_longest
 from pathlib import Path
 
@@ -56,7 +57,9 @@ def check(block: Block, promised: Block | None, namespace: dict[str, object]) ->
 
 def main() -> int:
     page = blocks(Path(sys.argv[1]).resolve())
-    namespace: dict[str, object] = {"__name__": "page"}
+    # A module like any other: frameworks look their caller up.
+    module = sys.modules["page"] = types.ModuleType("page")
+    namespace = vars(module)
     held = True
     for block, following in zip_longest(page, page[1:]):
         if block.language != "python" or block.is_server or block.is_test:

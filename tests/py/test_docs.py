@@ -21,6 +21,7 @@ from pathlib import Path
 
 import coatcheck
 import pytest
+from coatcheck.pyramid import _RULES
 from coatcheck.wsgi import SessionMiddleware
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -350,6 +351,16 @@ def test_the_wsgi_page_lists_every_argument_with_its_default() -> None:
         for argument in arguments
         if argument.kind is argument.KEYWORD_ONLY
     }
+    assert {row[0].strip("`"): row[1].strip("`") for row in rows} == known
+
+
+def test_the_pyramid_page_lists_every_setting_with_its_default() -> None:
+    defaults = {f"cookie_{name}": value for name, value in vars(coatcheck.Cookie()).items()}
+    known = {
+        f"coatcheck.{name}": "" if value is None else str(value)
+        for name, value in {**defaults, **_RULES}.items()
+    }
+    rows = table(ROOT / "docs" / "pyramid.md", "setting")
     assert {row[0].strip("`"): row[1].strip("`") for row in rows} == known
 
 

@@ -19,8 +19,8 @@ def test_an_application_stores(coatcheck_store):
     session = coatcheck_store.new()
     session["cart"] = [("tea", 1)]
     assert coatcheck_store.load(session.save())["cart"] == [("tea", 1)]
-    with open("server", "w") as file:
-        file.write(os.environ.get("COATCHECK_PASSWORD", ""))
+    with open("seen", "w") as file:
+        print(*[name for name in os.environ if name.startswith("COATCHECK_")], file=file)
 
 ids = []
 
@@ -79,4 +79,59 @@ def test_the_server_and_its_directory_are_gone_afterwards(folder: Path) -> None:
 def test_settings_of_a_real_store_do_not_reach_it(folder: Path) -> None:
     result = run(folder, TESTS, COATCHECK_PASSWORD="sesame", COATCHECK_URL="redis://elsewhere")
     assert "4 passed" in result.stdout, result.stdout + result.stderr
-    assert (folder / "server").read_text() == "sesame"
+    assert (folder / "seen").read_text() == "COATCHECK_URL\n"
+
+
+CLIENTS = """
+import asyncio
+
+from coatcheck import Store
+from coatcheck.asgi import SessionMiddleware as ASGIMiddleware
+from coatcheck.wsgi import SessionMiddleware
+
+def count(session):
+    session["count"] = session.get("count", 0) + 1
+    return str(session["count"]).encode()
+
+def application(environ, start_response):
+    body = count(environ["coatcheck.session"])
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [body]
+
+async def asgi(scope, receive, send):
+    body = count(scope["session"])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+def test_wsgi(coatcheck_store, coatcheck_client):
+    app = SessionMiddleware(application, coatcheck_store)
+    one, two = coatcheck_client(app), coatcheck_client(app)
+    assert [browser.get("/").text for browser in (one, one, two)] == ["1", "2", "1"]
+    assert one.cookies["__Host-session"] != two.cookies["__Host-session"]
+
+def test_configured_by_the_environment(coatcheck_url, coatcheck_client):
+    browser = coatcheck_client(SessionMiddleware(application))
+    assert [browser.get("/").text for _ in range(3)] == ["1", "2", "3"]
+
+def test_options_are_those_of_httpx(coatcheck_store, coatcheck_client):
+    app = SessionMiddleware(application, coatcheck_store)
+    browser = coatcheck_client(app, base_url="http://shop", headers={"X-A": "b"})
+    assert str(browser.base_url) == "http://shop" and browser.headers["X-A"] == "b"
+
+def test_asgi(coatcheck_url, coatcheck_client):
+    async def visits():
+        app = ASGIMiddleware(asgi, coatcheck_url)
+        async with coatcheck_client(app) as one, coatcheck_client(app) as two:
+            seen = [(await browser.get("/")).text for browser in (one, one, two)]
+        await app.store.close()
+        return seen
+    assert asyncio.run(visits()) == ["1", "2", "1"]
+
+def test_an_asgi_function(coatcheck_client):
+    assert type(coatcheck_client(asgi)).__name__ == "AsyncClient"
+"""
+
+
+def test_a_client_keeps_its_cookies_over_https(folder: Path) -> None:
+    result = run(folder, CLIENTS)
+    assert "5 passed" in result.stdout, result.stdout + result.stderr
