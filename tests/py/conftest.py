@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -24,6 +24,9 @@ from coatcheck import Store
 from coatcheck.wsgi import SessionMiddleware
 from faults import Loop
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from topologies import Topology
 
 PATIENCE_S = 10.0
 
@@ -257,6 +260,15 @@ def redis_server(shared_redis_server: RedisServer) -> Iterator[RedisServer]:
         yield server
     finally:
         server.resume()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[Topology]:
+    """Three masters, which tests leave as they find them: up, and empty."""
+    from topologies import cluster  # which needs this module
+
+    with cluster(replicas=False) as topology:
+        yield topology
 
 
 @pytest.fixture(scope="module")

@@ -9,21 +9,27 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import threading
-from collections.abc import Callable, Coroutine
-from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_void_p
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
 import coatcheck
-from coatcheck import Session, Store, aio, dumps, exceptions, loads
+from coatcheck import Session, SessionInfo, Store, aio, dumps, exceptions, loads
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+#: Ids that opened nothing are counted so, by the C library in this order.
+COUNTS = ("unknown", "malformed", "dead")
 
 
 class Held(Protocol):
     """A session that was loaded or made. `note` is its one field."""
 
     id: str | None
+    public_id: str | None
     stale: bool
     note: str
 
@@ -36,8 +42,15 @@ class Held(Protocol):
 class Client(Protocol):
     def new(self) -> Held: ...
     def load(self, session_id: str) -> Held | None: ...
+    def visit(self, session_id: str) -> Held:
+        """What a request with this id works on, if need be a new one."""
+
+    def lock(self, session_id: str) -> AbstractContextManager[Held | None]: ...
     def destroy(self, session_id: str) -> bool: ...
-    def destroy_all(self, principal: str) -> int: ...
+    def destroy_one(self, principal: str, public_id: str) -> bool: ...
+    def destroy_all(self, principal: str, keep: str | None = None) -> int: ...
+    def sessions(self, principal: str) -> list[SessionInfo]: ...
+    def counts(self) -> dict[str, int]: ...
     def ping(self) -> None: ...
     def close(self) -> None: ...
 
@@ -55,6 +68,10 @@ class PythonHeld:
     @property
     def id(self) -> str | None:
         return self._session.id
+
+    @property
+    def public_id(self) -> str | None:
+        return self._session.public_id
 
     @property
     def stale(self) -> bool:
@@ -77,6 +94,8 @@ class PythonClient:
     def __init__(self, url: str, **options: str) -> None:
         self.store = Store(url, **options)  # type: ignore[arg-type]
         self.destroy = self.store.destroy
+        self.destroy_one = self.store.destroy_one
+        self.sessions = self.store.sessions
         self.close = self.store.close
 
     def new(self) -> PythonHeld:
@@ -86,11 +105,27 @@ class PythonClient:
         session = self.store.load(session_id)
         return None if session is None else PythonHeld(session)
 
-    def destroy_all(self, principal: str) -> int:
-        return self.store.destroy_all(principal)[0]
+    def visit(self, session_id: str) -> PythonHeld:
+        return PythonHeld(self.store.session(session_id))
+
+    @contextmanager
+    def lock(self, session_id: str) -> Iterator[PythonHeld | None]:
+        with self.store.lock(session_id) as session:
+            yield None if session is None else PythonHeld(session)
+
+    def destroy_all(self, principal: str, keep: str | None = None) -> int:
+        return self.store.destroy_all(principal, keep=keep)[0]
+
+    def counts(self) -> dict[str, int]:
+        return _counts(self.store)
 
     def ping(self) -> None:
         self.store.ping()
+
+
+def _counts(store: Store | aio.Store) -> dict[str, int]:
+    stats = store.stats()
+    return {name: int(stats[f"coatcheck_{name}_ids_total"]) for name in COUNTS}
 
 
 # ---- Python, asyncio ------------------------------------------------------------------------
@@ -125,13 +160,38 @@ class AioClient:
         session = self._run(self.store.load(session_id))
         return None if session is None else AioHeld(self._run, session)
 
+    def visit(self, session_id: str) -> AioHeld:
+        session = self.store.session(session_id)
+        self._run(session.load())
+        return AioHeld(self._run, session)
+
+    @contextmanager
+    def lock(self, session_id: str) -> Iterator[AioHeld | None]:
+        lock = self.store.lock(session_id)
+        session = self._run(_entered(lock))
+        try:
+            yield None if session is None else AioHeld(self._run, session)
+        finally:
+            self._run(_left(lock))
+
     def destroy(self, session_id: str) -> bool:
         ended: bool = self._run(self.store.destroy(session_id))
         return ended
 
-    def destroy_all(self, principal: str) -> int:
-        ended: int = self._run(self.store.destroy_all(principal))[0]
+    def destroy_one(self, principal: str, public_id: str) -> bool:
+        ended: bool = self._run(self.store.destroy_one(principal, public_id))
         return ended
+
+    def destroy_all(self, principal: str, keep: str | None = None) -> int:
+        ended: int = self._run(self.store.destroy_all(principal, keep=keep))[0]
+        return ended
+
+    def sessions(self, principal: str) -> list[SessionInfo]:
+        listed: list[SessionInfo] = self._run(self.store.sessions(principal))
+        return listed
+
+    def counts(self) -> dict[str, int]:
+        return _counts(self.store)
 
     def ping(self) -> None:
         self._run(self.store.ping())
@@ -144,7 +204,24 @@ class AioClient:
         self._loop.close()
 
 
+async def _entered(lock: AbstractAsyncContextManager[Any]) -> Any:
+    return await lock.__aenter__()
+
+
+async def _left(lock: AbstractAsyncContextManager[Any]) -> None:
+    await lock.__aexit__(None, None, None)
+
+
 # ---- C, blocking ----------------------------------------------------------------------------
+
+
+class _CInfo(ctypes.Structure):
+    _fields_ = (
+        ("public_id", ctypes.c_char * 13),
+        ("created_ms", ctypes.c_int64),
+        ("deadline_ms", ctypes.c_int64),
+        ("shown", c_void_p),
+    )
 
 
 class _CError(ctypes.Structure):
@@ -184,13 +261,17 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "coat_store_open": [POINTER(c_void_p), c_void_p],
     "coat_store_ping": [c_void_p],
     "coat_store_load": [c_void_p, c_char_p, POINTER(c_void_p)],
+    "coat_store_lock": [c_void_p, c_char_p, POINTER(c_void_p)],
+    "coat_store_sessions": [c_void_p, c_char_p, POINTER(c_void_p)],
     "coat_store_destroy": [c_void_p, c_char_p],
+    "coat_store_destroy_one": [c_void_p, c_char_p, c_char_p],
     "coat_store_destroy_all": [c_void_p, c_char_p, c_char_p, POINTER(c_int)],
     "coat_session_new": [c_void_p, POINTER(c_void_p)],
     "coat_session_save": [c_void_p],
     "coat_session_login": [c_void_p, c_char_p, c_void_p, c_size_t],
     "coat_session_rotate": [c_void_p],
     "coat_session_destroy": [c_void_p],
+    "coat_session_unlock": [c_void_p],
     "coat_doc_set": [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t],
 }
 
@@ -202,10 +283,17 @@ class _Library:
         self.c = ctypes.CDLL(str(Path(coatcheck.__file__).parents[2] / "libcoatcheck.so"))
         for name, arguments in _FUNCTIONS.items():
             getattr(self.c, name).argtypes = [*arguments, POINTER(_CError)]
-        for name in ("coat_options_free", "coat_store_close", "coat_session_close"):
+        for name in ("options_free", "store_close", "session_close", "session_list_free"):
+            getattr(self.c, f"coat_{name}").argtypes = [c_void_p]
+        for name in ("coat_session_id", "coat_session_public_id"):
             getattr(self.c, name).argtypes = [c_void_p]
-        self.c.coat_session_id.argtypes = [c_void_p]
-        self.c.coat_session_id.restype = c_char_p
+            getattr(self.c, name).restype = c_char_p
+        self.c.coat_session_list_count.argtypes = [c_void_p]
+        self.c.coat_session_list_count.restype = c_size_t
+        self.c.coat_session_list_get.argtypes = [c_void_p, c_size_t]
+        self.c.coat_session_list_get.restype = POINTER(_CInfo)
+        self.c.coat_store_count.argtypes = [c_void_p, c_int]
+        self.c.coat_store_count.restype = c_uint64
         self.c.coat_session_stale.argtypes = [c_void_p]
         self.c.coat_session_doc.argtypes = [c_void_p]
         self.c.coat_session_doc.restype = c_void_p
@@ -226,6 +314,13 @@ class _Library:
         failure.code = err.reason.decode()  # type: ignore[attr-defined]
         raise failure
 
+    def fields(self, doc: int | None) -> dict[str, Any]:
+        """Of a document that has at most a note."""
+        value, size = c_void_p(), c_size_t()
+        if doc is None or self.c.coat_doc_get(doc, b"note", 4, byref(value), byref(size)) != 1:
+            return {}
+        return {"note": loads(ctypes.string_at(value, size.value))}
+
 
 class CHeld:
     def __init__(self, library: _Library, session: c_void_p) -> None:
@@ -245,16 +340,18 @@ class CHeld:
         return None if text is None else text.decode()
 
     @property
+    def public_id(self) -> str | None:
+        text: bytes | None = self._library.c.coat_session_public_id(self._session)
+        return None if text is None else text.decode()
+
+    @property
     def stale(self) -> bool:
         return bool(self._library.c.coat_session_stale(self._session))
 
     @property
     def note(self) -> str:
-        value, size = c_void_p(), c_size_t()
         doc = self._library.c.coat_session_doc(self._session)
-        if self._library.c.coat_doc_get(doc, b"note", 4, byref(value), byref(size)) != 1:
-            raise KeyError("note")
-        text: str = loads(ctypes.string_at(value, size.value))
+        text: str = self._library.fields(doc)["note"]
         return text
 
     @note.setter
@@ -276,6 +373,9 @@ class CHeld:
 
     def destroy(self) -> bool:
         return bool(self._library("coat_session_destroy", self._session))
+
+    def unlock(self) -> None:
+        self._library("coat_session_unlock", self._session)
 
 
 class CClient:
@@ -301,15 +401,57 @@ class CClient:
         return CHeld(self._library, session)
 
     def load(self, session_id: str) -> CHeld | None:
+        return self._opened("coat_store_load", session_id)
+
+    def _opened(self, call: str, session_id: str) -> CHeld | None:
         session = c_void_p()
-        found = self._library("coat_store_load", self._store, session_id.encode(), byref(session))
+        found = self._library(call, self._store, session_id.encode(), byref(session))
         return CHeld(self._library, session) if found else None
+
+    def visit(self, session_id: str) -> CHeld:
+        return self.load(session_id) or self.new()
+
+    @contextmanager
+    def lock(self, session_id: str) -> Iterator[CHeld | None]:
+        held = self._opened("coat_store_lock", session_id)
+        try:
+            yield held
+        finally:
+            if held is not None:
+                held.unlock()
 
     def destroy(self, session_id: str) -> bool:
         return bool(self._library("coat_store_destroy", self._store, session_id.encode()))
 
-    def destroy_all(self, principal: str) -> int:
-        return self._library("coat_store_destroy_all", self._store, principal.encode(), None, None)
+    def destroy_one(self, principal: str, public_id: str) -> bool:
+        arguments = (principal.encode(), public_id.encode())
+        return bool(self._library("coat_store_destroy_one", self._store, *arguments))
+
+    def destroy_all(self, principal: str, keep: str | None = None) -> int:
+        arguments = (principal.encode(), None if keep is None else keep.encode(), None)
+        return self._library("coat_store_destroy_all", self._store, *arguments)
+
+    def sessions(self, principal: str) -> list[SessionInfo]:
+        found, c = c_void_p(), self._library.c
+        self._library("coat_store_sessions", self._store, principal.encode(), byref(found))
+        try:
+            count = c.coat_session_list_count(found)
+            infos = [c.coat_session_list_get(found, n).contents for n in range(count)]
+            return [
+                SessionInfo(
+                    info.public_id.decode(),
+                    datetime.fromtimestamp(info.created_ms / 1000, timezone.utc),
+                    datetime.fromtimestamp(info.deadline_ms / 1000, timezone.utc),
+                    self._library.fields(info.shown),
+                )
+                for info in infos
+            ]
+        finally:
+            c.coat_session_list_free(found)
+
+    def counts(self) -> dict[str, int]:
+        count = self._library.c.coat_store_count
+        return {name: count(self._store, n) for n, name in enumerate(COUNTS)}
 
     def ping(self) -> None:
         self._library("coat_store_ping", self._store)
