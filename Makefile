@@ -123,7 +123,7 @@ build/tests/unit/test_resolve build/tests/live/test_names: \
 	LDFLAGS_ALL += -Wl,--wrap=getaddrinfo,--wrap=freeaddrinfo,--wrap=pthread_create
 
 # This one sees how secrets are compared.
-build/tests/unit/test_session_load: LDFLAGS_ALL += -Wl,--wrap=CRYPTO_memcmp
+build/tests/unit/test_constant_time: LDFLAGS_ALL += -Wl,--wrap=CRYPTO_memcmp
 
 $(test_programs): build/%: build/obj/%.o $(help_objects) build/libcoatcheck.a
 	@mkdir -p $(@D)

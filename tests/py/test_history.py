@@ -4,6 +4,7 @@ each of which the checker finds."""
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -56,10 +57,10 @@ def test_req_24_a_game_in_turns_shows_no_fault(
     assert not verdict.faults, f"python {RUN} --turns --ops 1 --size 1000 --seed {seed}"
 
 
-def races(*options: str) -> str:
+def races(*options: str, within_s: int = 300) -> str:
     """What the program says of some histories; it starts anew, with a clock that can be shifted."""
     result = subprocess.run(
-        [sys.executable, RUN, *options], capture_output=True, text=True, timeout=300
+        [sys.executable, RUN, *options], capture_output=True, text=True, timeout=within_s
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
@@ -88,6 +89,15 @@ def test_req_24_blocking_and_asyncio_together_show_no_fault() -> None:
 def test_req_24_histories_of_other_deployments_show_no_fault(place: str) -> None:
     out = races("--ops", "1600", "--seed", "6", "--size", "400", "--place", place)
     assert "seeds 6 to 9: no fault" in out
+
+
+def test_req_24_histories_drawn_at_random_show_no_fault() -> None:
+    """In every place and in every way; a million operations, where the tests may take long."""
+    operations = os.environ.get("COAT_TEST_OPERATIONS", "1000")
+    seed = os.environ.get("COAT_TEST_SEED", "1")
+    size = str(min(int(operations), 10_000))
+    out = races("--ops", operations, "--seed", seed, "--size", size, within_s=3600)
+    assert ": no fault" in out
 
 
 def test_a_plan_can_be_played_again() -> None:

@@ -169,81 +169,6 @@ static void req_09_a_known_selector_with_another_verifier_opens_nothing(void **s
     script_release(&l.t);
 }
 
-/* ---- Nothing tells where secrets differ -------------------------------------------------------
- */
-
-#if __has_include(<valgrind/memcheck.h>)
-#    include <valgrind/memcheck.h>
-#else
-#    define VALGRIND_MAKE_MEM_UNDEFINED(at, len) ((void)(at), (void)(len))
-#    define VALGRIND_MAKE_MEM_DEFINED(at, len)   ((void)(at), (void)(len))
-#endif
-
-static int compared;
-
-int __real_CRYPTO_memcmp(const void *a, const void *b, size_t len);
-int __wrap_CRYPTO_memcmp(const void *a, const void *b, size_t len);
-
-/* That secrets differ is no secret; where they do is one. */
-int __wrap_CRYPTO_memcmp(const void *a, const void *b, size_t len)
-{
-    int differ = __real_CRYPTO_memcmp(a, b, len);
-    VALGRIND_MAKE_MEM_DEFINED(&differ, sizeof differ);
-    compared++;
-    return differ;
-}
-
-/* Its bytes are as if they were not initialized: valgrind tells each branch that depends on one. */
-static void load_secretly(struct loading *l, int rc)
-{
-    struct coat_head *head = stored_head(&l->rec);
-    unsigned char *hash = l->t.s->work.hash;
-    compared = 0;
-    VALGRIND_MAKE_MEM_UNDEFINED(hash, COAT_HASH_LEN);
-    VALGRIND_MAKE_MEM_UNDEFINED(head->current, COAT_HASH_LEN);
-    VALGRIND_MAKE_MEM_UNDEFINED(head->other, COAT_HASH_LEN);
-    answer(l, STORED(&l->rec), 1800000);
-    VALGRIND_MAKE_MEM_DEFINED(hash, COAT_HASH_LEN);
-    script_done(&l->t, rc);
-    assert_true(compared >= 2);
-    script_release(&l->t);
-}
-
-static void req_10_no_branch_depends_on_the_bytes_of_a_hash_that_opens(void **state)
-{
-    (void)state;
-    struct loading l;
-    begin(&l);
-    load_secretly(&l, 1);
-}
-
-static void req_10_no_branch_depends_on_the_bytes_of_a_hash_that_opens_nothing(void **state)
-{
-    (void)state;
-    for (int at = 0; at < COAT_HASH_LEN; at++) {
-        struct loading l;
-        begin(&l);
-        l.t.s->work.hash[at] ^= 1;
-        load_secretly(&l, 0);
-    }
-}
-
-static void req_10_no_branch_depends_on_the_bytes_of_an_offered_hash(void **state)
-{
-    (void)state;
-    for (int offered = 0; offered < 2; offered++) {
-        struct loading l;
-        begin(&l);
-        unsigned char hash[COAT_HASH_LEN] = "sixteen bytes of";
-        if (offered) {
-            memcpy(hash, stored_head(&l.rec)->current, sizeof hash);
-            memset(stored_head(&l.rec)->current, 0, sizeof hash);
-        }
-        coat_head_offer(stored_head(&l.rec), hash, NOW_MS);
-        load_secretly(&l, 1);
-    }
-}
-
 /* ---- Stale ids ------------------------------------------------------------------------------ */
 
 /* The id is presented so long after it was replaced. Returns the result. */
@@ -571,9 +496,6 @@ int main(void)
         cmocka_unit_test(req_61_69_no_session_is_never_said_after_one_reply_alone),
         cmocka_unit_test(req_18_a_record_beyond_its_deadline_is_no_session),
         cmocka_unit_test(req_09_a_known_selector_with_another_verifier_opens_nothing),
-        cmocka_unit_test(req_10_no_branch_depends_on_the_bytes_of_a_hash_that_opens),
-        cmocka_unit_test(req_10_no_branch_depends_on_the_bytes_of_a_hash_that_opens_nothing),
-        cmocka_unit_test(req_10_no_branch_depends_on_the_bytes_of_an_offered_hash),
         cmocka_unit_test(an_id_replaced_moments_ago_gives_an_empty_session),
         cmocka_unit_test(an_id_replaced_long_ago_is_no_session),
         cmocka_unit_test(what_a_stale_session_is_given_is_not_stored),

@@ -461,7 +461,7 @@ static void run_schedule(struct world *w)
     }
 }
 
-static void promises_hold_under_every_schedule(void **state)
+static void req_21_24_64_promises_hold_under_every_schedule(void **state)
 {
     (void)state;
     static struct world w;
@@ -501,7 +501,7 @@ static void promises_hold_under_every_schedule(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(promises_hold_under_every_schedule),
+        cmocka_unit_test(req_21_24_64_promises_hold_under_every_schedule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

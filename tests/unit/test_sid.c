@@ -1,10 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "script_driver.h"
 
 #include <errno.h>
 #include <sys/syscall.h>
@@ -257,7 +251,7 @@ static void an_interrupted_or_slow_generator_is_asked_again(void **state)
     assert_memory_not_equal(sid.verifier + 12, zero, sizeof zero);
 }
 
-static void req_01_every_byte_of_an_id_is_the_generators(void **state)
+static void req_01_02_every_byte_of_an_id_is_the_generators(void **state)
 {
     (void)state;
     struct coat_sid sid;
@@ -273,6 +267,31 @@ static void req_01_every_byte_of_an_id_is_the_generators(void **state)
     assert_memory_equal(sid.verifier, sid.selector, COAT_SID_HALF);
     assert_int_equal(how, 0); /* it waits for its seed, and is the one that does not run dry */
     generator = WELL;
+}
+
+/* The same bytes from the generator are the same id, whoever logs in, when, and to what. */
+static void req_02_an_id_tells_nothing_of_its_session(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *principal, *field;
+        int64_t now_ms;
+    } ROW[] = {{"ann", "1", NOW_MS}, {"user:42@example.com", "2", NOW_MS + 86400000}};
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
+        struct script t;
+        generator = COUNTS;
+        script_new(&t);
+        t.now_ms = ROW[i].now_ms;
+        set_field(t.s, "a", ROW[i].field);
+        assert_int_equal(coat_session_login(t.s, ROW[i].principal, NULL, 0, NULL), 0);
+        script_start(&t, COAT_OP_SAVE);
+        script_answer(&t, OK);
+        script_entered(&t);
+        script_done(&t, 0);
+        generator = WELL;
+        assert_string_equal(coat_session_id(t.s), KNOWN);
+        script_release(&t);
+    }
 }
 
 /* How often each bit is set among these; by chance it is beyond 8 standard deviations never. */
@@ -339,7 +358,8 @@ int main(void)
         cmocka_unit_test(a_new_verifier_keeps_the_selector),
         cmocka_unit_test(req_01_a_failing_generator_is_an_error),
         cmocka_unit_test(an_interrupted_or_slow_generator_is_asked_again),
-        cmocka_unit_test(req_01_every_byte_of_an_id_is_the_generators),
+        cmocka_unit_test(req_01_02_every_byte_of_an_id_is_the_generators),
+        cmocka_unit_test(req_02_an_id_tells_nothing_of_its_session),
         cmocka_unit_test(req_01_02_no_bit_of_an_id_is_fixed_or_follows_the_one_before),
         cmocka_unit_test(req_01_forked_processes_draw_different_ids),
     };
