@@ -40,6 +40,10 @@ match job["act"]:
         session.save()
     case "log out":
         session.destroy()
+    case "hold":
+        with store.lock(job["id"]) as held:
+            held["a"] = 2
+            held.save()
     case "end all":
         store.destroy_all("user:1")
 print("done", flush=True)
@@ -158,6 +162,20 @@ def test_req_21_a_save_is_done_or_not(place: Place) -> None:
     for id in each_kill(place, "save", None):
         held = place.truth.load(id)
         assert held is not None and held["a"] in (1, 2)
+
+
+def test_req_21_a_lock_ends_by_itself_whoever_held_it_or_gave_it_back(place: Place) -> None:
+    held_at_the_end = 0
+    for id in each_kill(place, "hold", None):
+        locks = place.server.cli("KEYS", "killed:l:*")
+        held_at_the_end += len(locks)
+        for lock in locks:
+            assert 0 < place.server.cli("PTTL", lock) <= 30000
+            place.server.cli("PEXPIRE", lock, 1)
+        with place.truth.lock(id) as session:
+            assert session is not None and session["a"] in (1, 2)
+        assert place.server.cli("KEYS", "killed:l:*") == []
+    assert held_at_the_end >= 4  # loading under it, saving, giving it back
 
 
 def test_req_11_12_21_of_two_ids_exactly_one_works(place: Place) -> None:

@@ -29,6 +29,9 @@ from coatcheck.wsgi import SessionMiddleware
 from conftest import Browser, RedisServer, wait_for
 
 
+BUSY_MS = 20_000  # a busy machine may take its time
+
+
 class Face:
     """One of the two: `call` makes of a call its result, awaited or not."""
 
@@ -373,6 +376,47 @@ def test_the_function_of_an_asynchronous_update_may_be_a_coroutine(
             assert again["list"] == list(range(20))
 
     asyncio.run(main())
+
+
+# ---- The idle clock -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("touch_below", [0.1, 0.5, 0.9, 1])
+def test_req_20_a_touch_may_shorten_an_idle_timeout_and_never_lengthen_it(
+    face: Face, redis_server: RedisServer, touch_below: float
+) -> None:
+    idle = 1_800_000
+    store = face.open(touch_below=touch_below)
+    session_id = face.stored(store, n=1)
+    (key,) = redis_server.records()
+    for passed in (0, 1000, 150_000, 200_000, 850_000, 950_000, 1_500_000, 1_700_000):
+        redis_server.cli("PEXPIRE", key, idle - passed)  # so long nobody has come
+        session = face.load(store, session_id)
+        face.call(session.save())
+        left = redis_server.cli("PTTL", key)
+        assert left <= idle
+        if passed < (1 - touch_below) * idle - BUSY_MS:
+            assert left <= idle - passed  # nothing was sent, so it ends before its time
+        if passed > (1 - touch_below) * idle:
+            assert left > idle - BUSY_MS
+
+
+def test_req_20_a_touch_does_not_lengthen_the_life_of_a_session(
+    face: Face, redis_server: RedisServer
+) -> None:
+    store = face.open(idle=1800, lifetime=1000, touch_below=1)
+    session_id = face.stored(store, n=1)
+    (key,) = redis_server.records()
+    session = face.load(store, session_id)
+    end_ms = session.deadline_ms
+    for _ in range(3):
+        redis_server.cli("PEXPIRE", key, 500_000)
+        face.call(face.load(store, session_id).save())
+        seconds, us = redis_server.cli("TIME")
+        now_ms = int(seconds) * 1000 + int(us) // 1000
+        left = redis_server.cli("PTTL", key)
+        assert 500_000 < left and now_ms + left <= end_ms + BUSY_MS
+        assert face.load(store, session_id).deadline_ms == end_ms
 
 
 # ---- Locks ----------------------------------------------------------------------------------
