@@ -203,7 +203,7 @@ demo:
 
 run-demo: all
 	@[ -n '$(PYTHON)' ] || { echo 'make: the demo needs Python, and this was configured without' >&2; exit 1; }
-	@PYTHONPATH=build/python $(PYTHON) $(srcdir)/tests/demo/demo.py
+	@PYTHONPATH=build/python $(PYTHON) $(srcdir)/tests/demo/demo.py $(if $(filter-out 0,$(SERVE)),--serve)
 
 # What it is compared with is in an environment of its own.
 bench-codec bench-redis:
@@ -271,6 +271,7 @@ help:
 	@echo 'make python       the Python package only'
 	@echo 'make install      both, below DESTDIR; also install-lib, install-python, uninstall'
 	@echo 'make demo         shows a session going from a web request into Redis and back'
+	@echo '                  SERVE=1: and then serves a page to be tried with a browser'
 	@echo 'make check        all tests, with nothing left out; installs what they need'
 	@echo 'make test         those tests that can run here; installs nothing'
 	@echo 'make check-long   make check, and what takes longer'

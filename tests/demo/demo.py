@@ -1,10 +1,12 @@
 """coatcheck at work: real requests to a real application, and what Redis then holds.
 
     make demo
+    make demo SERVE=1
 
 A private redis-server, the shop of app.py as a process of its own, and this script as the
 browser. Every step says what was sent, what came back and what Redis holds, and checks its facts.
-Ends with 0 only if every step held.
+Ends with 0 only if every step held. With SERVE=1 (--serve) it then serves a page, to be tried with
+a browser, until it is interrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import ast
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -233,6 +236,31 @@ def leave(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def serve(url: str) -> None:
+    """The page of page_wsgi.py, until somebody ends it."""
+    print("\nThe page, until Ctrl-C:", flush=True)
+    env = dict(os.environ, COATCHECK_URL=url, COATCHECK_PREFIX="page:")
+    command = [sys.executable, str(Path(__file__).with_name("page_wsgi.py"))]
+    page = subprocess.Popen(command, env=env, start_new_session=True)  # Ctrl-C is for us
+    try:
+        on_signals(end_wait)
+        page.wait()
+    except Ended:
+        pass
+    finally:
+        page.terminate()
+        page.wait()
+
+
+class Ended(Exception):
+    """Somebody does not want to see the page any more."""
+
+
+def end_wait(number: int, frame: FrameType | None) -> None:
+    on_signals(signal.SIG_IGN)
+    raise Ended
+
+
 def main() -> int:
     on_signals(leave)
     with (
@@ -244,6 +272,8 @@ def main() -> int:
         page = Page()
         page.introduce(redis, shop)
         status = Demo(shop, redis, page).run()
+        if "--serve" in sys.argv[1:]:
+            serve(f"unix:{socket}")
         on_signals(signal.SIG_IGN)
         return status
 

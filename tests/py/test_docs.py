@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import coatcheck
+import httpx
 import pytest
 from coatcheck.pyramid import _RULES
 from coatcheck.wsgi import SessionMiddleware
@@ -176,6 +178,31 @@ def test_every_step_of_the_demo_holds_and_it_leaves_nothing_behind(
         lines = run(command, env=dict(environment, TMPDIR=directory)).splitlines()
         assert os.listdir(directory) == []
     assert re.fullmatch(r"(\d+) of \1 steps held", lines[-1])
+
+
+def test_the_demo_serves_a_page_until_it_is_interrupted(environment: dict[str, str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="coat-") as directory:
+        command = [sys.executable, str(ROOT / "tests" / "demo" / "demo.py"), "--serve"]
+        demo = subprocess.Popen(
+            command, env=dict(environment, TMPDIR=directory), stdout=subprocess.PIPE, text=True
+        )
+        with demo:
+            try:
+                assert demo.stdout is not None
+                url = next(line for line in demo.stdout if re.match(r"http://.*/$", line)).strip()
+                with httpx.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as browser:
+                    browser.post("/cart", data={"sku": "tea"})
+                    assert browser.post("/login", data={"name": "<Ada>"}).status_code == 303
+                    page = browser.get("/").text
+                    assert "&lt;Ada&gt;" in page and "<li>tea" in page
+                    refused = browser.post("/object")
+                    assert refused.status_code == 400
+                    assert "Customer is not storable" in refused.text
+                demo.send_signal(signal.SIGINT)
+                assert demo.wait(PATIENCE_S) == 0
+            finally:
+                demo.kill()
+        assert os.listdir(directory) == []
 
 
 # ---- C ------------------------------------------------------------------------------------------

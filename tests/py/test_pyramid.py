@@ -209,7 +209,7 @@ def test_the_store_is_at_hand(serve: Serve, store: Store) -> None:
 # ---- Requests and responses ----------------------------------------------------------------
 
 
-def test_req_41_a_request_that_looks_at_no_session_gets_no_header(store: Store) -> None:
+def test_req_43_a_request_that_looks_at_no_session_gets_no_header(store: Store) -> None:
     config = configured({"store": store})
     config.add_route("plain", "/")
     config.add_view(lambda request: Response("hello"), route_name="plain")
@@ -218,14 +218,14 @@ def test_req_41_a_request_that_looks_at_no_session_gets_no_header(store: Store) 
     assert not answer.cookies and answer["Vary"] is None and answer["Cache-Control"] is None
 
 
-def test_req_40_caches_are_told(serve: Serve) -> None:
+def test_req_43_caches_are_told(serve: Serve) -> None:
     browser = serve(put)
     assert browser.get()["Cache-Control"] == "private"
     answer = browser.get("/color/red")
     assert answer["Cache-Control"] == "no-store" and answer["Vary"] == "Cookie"
 
 
-def test_req_38_of_two_cookies_neither_is_trusted(serve: Serve) -> None:
+def test_req_37_of_two_cookies_neither_is_trusted(serve: Serve) -> None:
     browser = serve(put)
     browser.get("/color/red")
     twins = f"{NAME}={browser.jar[NAME]}; {NAME}={'A' * 43}"
@@ -286,7 +286,7 @@ def test_an_exception_view_may_use_the_session(serve: Serve) -> None:
     assert browser.get().body == b"""{'failed': "'sku'"}"""
 
 
-def test_what_a_stream_changes_is_saved_when_it_ends(serve: Serve) -> None:
+def test_req_44_what_a_stream_changes_is_saved_when_it_ends(serve: Serve) -> None:
     def view(session: Session, path: str) -> Any:
         def chunks() -> Iterator[bytes]:
             yield b"a"
@@ -381,7 +381,7 @@ def test_unavailable_is_a_503_and_the_cookie_stays(serve: Serve, tmp_path: Path)
     assert answer["Cache-Control"] == "no-store"
 
 
-def test_unavailable_at_the_commit_is_a_503_too(serve: Serve, tmp_path: Path) -> None:
+def test_req_44_unavailable_at_the_commit_is_a_503_too(serve: Serve, tmp_path: Path) -> None:
     answer = serve(put, store=nowhere(tmp_path)).get("/color/red")
     assert answer.status == 503 and not answer.cookies
 
