@@ -294,20 +294,23 @@ class Visit(_Visit):
         """
         if self._saves_at_commit(status):
             with self._saving():
-                self.session.save()
+                self._save()
         self._committed()
 
     def finish(self) -> None:
         """The body has ended: save what was changed while it was sent."""
         if self._saves_late():
             with self._saving():
-                self.session.save()
+                self._save()
 
     def abandon(self) -> None:
         """The application raised: nothing is saved, unless the rules say so."""
         if self._saves_though_abandoned():
             with _logging_failure():
-                self.session.save()
+                self._save()
+
+    def _save(self) -> None:
+        self.session.save()
 
 
 class StreamedBody:
@@ -350,20 +353,23 @@ class AsyncVisit(_Visit):
         """As that of `Visit`."""
         if self._saves_at_commit(status):
             with self._saving():
-                await self.session.save()
+                await self._asave()
         self._committed()
 
     async def finish(self) -> None:
         """As that of `Visit`."""
         if self._saves_late():
             with self._saving():
-                await self.session.save()
+                await self._asave()
 
     async def abandon(self) -> None:
         """As that of `Visit`."""
         if self._saves_though_abandoned():
             with _logging_failure():
-                await self.session.save()
+                await self._asave()
+
+    async def _asave(self) -> None:
+        await self.session.save()
 
 
 @contextmanager

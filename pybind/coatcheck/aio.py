@@ -89,6 +89,9 @@ class Store(_core.BaseStore):
     #: What its sessions are; a subclass of the store may name a subclass of Session.
     session_type: ClassVar[type[Session]] = Session
 
+    _current: _Driver | None
+    _drivers: _Drivers
+
     if TYPE_CHECKING:
 
         def new(self) -> Session: ...
@@ -104,9 +107,7 @@ class Store(_core.BaseStore):
         _refuse_trio()
         pairs, callables = core_arguments(url, cast("dict[str, Any]", options))
         super().__init__(pairs, True, self.session_type, *callables)
-        self._current: _Driver | None = None
-        self._drivers: _Drivers = {}
-        weakref.finalize(self, _drop, self._drivers).atexit = False
+        _prepare(self)
 
     async def load(self, id: str) -> Session | None:
         """The session that an id opens, or None."""
@@ -225,6 +226,14 @@ def _refuse_trio() -> None:
             "coatcheck.aio needs asyncio or uvloop, and this is trio; run coatcheck.Store in"
             " threads there: await trio.to_thread.run_sync(store.load, id)"
         )
+
+
+def _prepare(store: _core.BaseStore) -> None:
+    """Before a store's first call that is awaited."""
+    own = cast(Store, store)
+    own._current = None
+    own._drivers = {}
+    weakref.finalize(own, _drop, own._drivers).atexit = False
 
 
 def _driver(store: Store) -> _Driver:

@@ -13,6 +13,16 @@ static PyObject *get_id(PyObject *object, void *Py_UNUSED(closure))
     return core_session_look(s) < 0 ? NULL : core_text_or_none(coat_session_id(s->session));
 }
 
+/* Not a look: asked of sessions that nobody has looked at. */
+static PyObject *get_presented(PyObject *object, void *Py_UNUSED(closure))
+{
+    struct core_session *s = (struct core_session *)object;
+
+    if (core_session_ready(s) < 0)
+        return NULL;
+    return Py_NewRef(s->id != NULL ? s->id : Py_None);
+}
+
 static PyObject *get_store(PyObject *object, void *Py_UNUSED(closure))
 {
     struct core_session *s = (struct core_session *)object;
@@ -154,6 +164,7 @@ int core_session_set_attribute(PyObject *object, PyObject *name, PyObject *value
 
 PyGetSetDef core_session_attributes[] = {
     {"id", get_id, NULL, "For the cookie. A secret. None while it is not stored.", NULL},
+    {"_presented", get_presented, NULL, "The id that it will be loaded by, or None.", NULL},
     {"_store", get_store, NULL, "What made it.", NULL},
     {"public_id", get_public_id, NULL, "For logs. None while it is not stored.", NULL},
     {"principal", get_principal, NULL, "Who is logged in, or None.", NULL},

@@ -100,6 +100,15 @@ static int load_presented(struct core_session *s, struct coat_session **session)
     return rc;
 }
 
+/* A subclass may refuse, where to wait would hurt. */
+static int may_load(struct core_session *s)
+{
+    PyObject *done = PyObject_CallMethod((PyObject *)s, "_may_load", NULL);
+
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
 static int load(struct core_session *s)
 {
     struct coat_session *session = NULL;
@@ -107,7 +116,7 @@ static int load(struct core_session *s)
 
     s->busy = true;
     if (s->id != NULL)
-        rc = load_presented(s, &session);
+        rc = may_load(s) < 0 ? -1 : load_presented(s, &session);
     rc = core_session_loaded(s, session, rc);
     s->busy = false;
     return rc;
@@ -390,7 +399,14 @@ static void dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+static PyObject *allow_load(PyObject *Py_UNUSED(object), PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef blocking_methods[] = {
+    {"_may_load", allow_load, METH_NOARGS,
+     "_may_load($self)\n--\n\nAsked before it loads itself. What a subclass raises is raised."},
     {"save", save, METH_NOARGS,
      "save($self)\n--\n\nWrite what was changed. The id, or None while there is nothing to store."},
     {"_try_save", try_save, METH_NOARGS,

@@ -355,6 +355,7 @@ class Browser:
         finally:
             chunks.close()
         status, headers = started[-1]
+        headers = [(name, value.strip()) for name, value in headers]  # as clients read them
         for name, value in headers:
             if name == "Set-Cookie":
                 self._keep(value)

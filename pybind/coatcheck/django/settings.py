@@ -1,0 +1,198 @@
+"""What the settings of a Django project say of its sessions, and the store that they name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import parse_qs
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from .. import aio
+from .._request import Rules
+from ..cookie import Cookie
+from ..exceptions import ConfigError
+from ..session import Session, SessionInfo
+from ..store import Store as _Store
+from ..store import StoreOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .engine import SessionStore
+
+PREFIX: Final = "COATCHECK_"
+
+#: The longest that browsers keep a cookie: the store's own 12 hours would end sessions long before
+#: SESSION_COOKIE_AGE does.
+LIFETIME: Final = timedelta(days=400)
+
+#: The settings that are not options of the store, with their defaults.
+DEFAULTS: Final[dict[str, Any]] = {
+    "carry": "all",
+    "on_corrupt": "new",
+    "on_unavailable": "503",
+    "on_gone": "drop",
+    "save_on_error": False,
+    "cache_control": "auto",
+}
+
+# Django's login() writes these before its signal is sent, and its CSRF protection the third.
+_DJANGOS: Final = (
+    "_auth_user_id",
+    "_auth_user_backend",
+    "_auth_user_hash",
+    "_csrftoken",
+    "_session_expiry",
+)
+
+
+class Store(_Store):
+    """The store of the sessions. Methods that begin with an a are awaited, the others block."""
+
+    def __init__(self, url: str | None = None, **options: Unpack[StoreOptions]) -> None:
+        super().__init__(url, **options)
+        aio._prepare(self)
+
+    async def asessions(self, principal: str) -> list[SessionInfo]:
+        return await aio.Store.sessions(_awaited(self), principal)
+
+    async def adestroy_one(self, principal: str, public_id: str) -> bool:
+        return await aio.Store.destroy_one(_awaited(self), principal, public_id)
+
+    async def adestroy_all(
+        self, principal: str, keep: Session | str | None = None
+    ) -> tuple[int, bool]:
+        return await aio.Store.destroy_all(_awaited(self), principal, cast(Any, keep))
+
+
+def _awaited(store: _Store) -> aio.Store:
+    """What the calls of an aio.Store use of it, this one has as well."""
+    return cast(aio.Store, store)
+
+
+@lru_cache(maxsize=1)
+def store() -> Store:
+    """The store that the settings name."""
+    options = store_options()
+    return Store(options.pop("url", None), **options)
+
+
+@lru_cache(maxsize=1)
+def cookie() -> Cookie:
+    """The cookie that the settings SESSION_COOKIE_... describe."""
+    return Cookie(
+        settings.SESSION_COOKIE_NAME,
+        secure=bool(settings.SESSION_COOKIE_SECURE),
+        httponly=bool(settings.SESSION_COOKIE_HTTPONLY),
+        samesite=settings.SESSION_COOKIE_SAMESITE or None,
+        path=settings.SESSION_COOKIE_PATH,
+        domain=settings.SESSION_COOKIE_DOMAIN or None,
+    )
+
+
+@lru_cache(maxsize=1)
+def rules() -> Rules:
+    """How sessions behave under our own middleware."""
+    given = _given()
+    chosen = {name: given.get(name, default) for name, default in DEFAULTS.items()}
+    del chosen["carry"]
+    if "." in str(chosen["on_unavailable"]) and isinstance(chosen["on_unavailable"], str):
+        chosen["on_unavailable"] = import_string(chosen["on_unavailable"])
+    return Rules(store(), cookie(), **chosen)
+
+
+@lru_cache(maxsize=1)
+def carry() -> list[str] | str:
+    """What of a session goes through a login: "all", or names of fields, and Django's own."""
+    named = _given().get("carry", DEFAULTS["carry"])
+    if named == "all":
+        return "all"
+    if isinstance(named, str) or not all(isinstance(name, str) for name in named):
+        raise ConfigError(f"{PREFIX}CARRY={named!r}: must be 'all', or a list of names of fields")
+    return [*named, *_DJANGOS]
+
+
+def engine() -> type[SessionStore]:
+    """The class of the sessions: that of the module which SESSION_ENGINE names."""
+    from .engine import SessionStore
+
+    found = getattr(import_module(settings.SESSION_ENGINE), "SessionStore", None)
+    if isinstance(found, type) and issubclass(found, SessionStore):
+        return found
+    raise ConfigError(
+        f"coatcheck.django.SessionMiddleware with SESSION_ENGINE={settings.SESSION_ENGINE!r}: say"
+        " 'coatcheck.django', or name a module whose SessionStore is a subclass of it"
+    )
+
+
+def principal(user: Any) -> str:
+    """The principal of a user's sessions, as in ``store().destroy_all(principal(user))``."""
+    return f"user:{user._meta.pk.value_to_string(user)}"
+
+
+def names() -> dict[str, str]:
+    """Each name that a setting may have after COATCHECK_, by the name of its option."""
+    known = {"url", *StoreOptions.__annotations__, *DEFAULTS} - {"idle"}
+    return {name: PREFIX + name.upper() for name in sorted(known)}
+
+
+def unknown() -> list[str]:
+    """Settings that begin like ours and are none."""
+    return sorted({PREFIX + name.upper() for name in _all_given()} - set(names().values()))
+
+
+def is_said(name: str) -> bool:
+    """Is an option of the store given by a setting, in the URL, or by the environment?"""
+    return name in _given() or PREFIX + name.upper() in os.environ or name in _in_url()
+
+
+def store_options() -> dict[str, Any]:
+    """What the settings say of the store."""
+    given = _given()
+    options = {name: value for name, value in given.items() if name not in DEFAULTS}
+    if not is_said("preset"):
+        options["idle"] = settings.SESSION_COOKIE_AGE
+        if not is_said("lifetime"):
+            options["lifetime"] = LIFETIME
+    elif settings.is_overridden("SESSION_COOKIE_AGE"):
+        options["idle"] = settings.SESSION_COOKIE_AGE
+    return options
+
+
+def _in_url() -> dict[str, list[str]]:
+    url = _given().get("url") or os.environ.get(PREFIX + "URL", "")
+    return parse_qs(str(url).partition("?")[2], keep_blank_values=True)
+
+
+def _given() -> dict[str, Any]:
+    """Our settings, by the names of their options; those that are none are for the checks."""
+    known = names()
+    return {name: value for name, value in _all_given().items() if name in known}
+
+
+def _all_given() -> dict[str, Any]:
+    return {
+        name.removeprefix(PREFIX).lower(): getattr(settings, name)
+        for name in dir(settings)
+        if name.startswith(PREFIX) and name.isupper()
+    }
+
+
+_CACHED: tuple[Callable[[], object], ...] = (store, cookie, rules, carry)
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    """In tests settings change."""
+    if setting.startswith((PREFIX, "SESSION_")):
+        for cached in _CACHED:
+            cast(Any, cached).cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="coatcheck.django.settings")
