@@ -136,7 +136,7 @@ class Store(_core.BaseStore):
 
     async def destroy(self, id: str) -> bool:
         """End the session that an id opens; False if there was none."""
-        return cast(bool, await _result(_driver(self).destroy_id(self, id)))
+        return bool(await _result(_driver(self).destroy_id(self, id)))
 
     async def sessions(self, principal: str) -> list[SessionInfo]:
         """The sessions that a principal is logged in with, the first to end first."""

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from conftest import RedisServer
+from conftest import RedisServer, wait_for
 from drivers import DRIVERS, Client, Held
 from topologies import Topology
 
@@ -48,12 +48,12 @@ class Site:
 
     # What the servers hold.
 
-    def keys(self) -> list[bytes]:
+    def all_keys(self) -> list[bytes]:
         return sorted(chain.from_iterable(server.keys() for server in self.servers))
 
     def record(self) -> bytes:
         """The key of the one session that there is."""
-        (key,) = (key for key in self.keys() if key.startswith(b"site:s:{"))
+        (key,) = (key for key in self.all_keys() if key.startswith(b"site:s:{"))
         return key
 
     def cli(self, command: str, key: bytes, *arguments: str | bytes | int) -> Any:
@@ -84,6 +84,23 @@ class Site:
             yield commands
         commands += [[unescaped(word) for word in words] for each in seen for words in each]
 
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """They stand still meanwhile."""
+        try:
+            for server in self.servers:
+                server.pause()
+            yield
+        finally:
+            for server in self.servers:
+                server.resume()
+            wait_for(lambda: all(map(_is_well, self.servers)), "the servers to go on")
+
+
+def _is_well(server: RedisServer) -> bool:
+    clustered = b"cluster_enabled:1" in server.cli("INFO", "cluster")
+    return not clustered or b"cluster_state:ok" in server.cli("CLUSTER", "INFO")
+
 
 def unescaped(word: str) -> bytes:
     """A word of a command, as MONITOR shows it."""
@@ -113,6 +130,12 @@ def saved(held: Held) -> str:
     session_id = held.save()
     assert session_id is not None
     return session_id
+
+
+def loaded(client: Client, session_id: str) -> Held:
+    held = client.load(session_id)
+    assert held is not None and not held.stale
+    return held
 
 
 def opens(client: Client, session_id: str) -> bool:

@@ -17,6 +17,7 @@ from sites import (
     UNTIL,
     Site,
     halves,
+    loaded,
     now_ms,
     opens,
     saved,
@@ -41,12 +42,6 @@ def rotate(held: Held) -> None:
 
 
 CHANGES = [log_in, rotate]
-
-
-def loaded(client: Client, session_id: str) -> Held:
-    held = client.load(session_id)
-    assert held is not None and not held.stale
-    return held
 
 
 # ---- At once ------------------------------------------------------------------------------------
@@ -135,7 +130,7 @@ def test_req_14_25_a_logout_ends_both_ids_of_a_renewal(
         held = loaded(client, ids[by])
         assert held.destroy() if whole else client.destroy(ids[by])
         assert not any(opens(client, session_id) for session_id in ids)
-        assert site.keys() == []
+        assert site.all_keys() == []
 
 
 # ---- Renewal ------------------------------------------------------------------------------------
