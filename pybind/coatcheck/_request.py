@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .cookie import Cookie
 from .exceptions import (
@@ -54,6 +54,15 @@ _LATER = (UnknownFormat, Busy, LockLost)
 
 #: What a request may end in that is ours to answer.
 REFUSED: tuple[type[Error], ...] = (StoreUnavailable, *_LATER, *_CONFLICTS)
+
+#: The settings of `Rules` where nobody says otherwise.
+RULES: Final[Mapping[str, Any]] = {
+    "on_corrupt": "new",
+    "on_unavailable": "503",
+    "on_gone": "drop",
+    "save_on_error": False,
+    "cache_control": "auto",
+}
 
 
 class Refusal(NamedTuple):
@@ -148,6 +157,7 @@ class _Visit:
         self._twins = len(ids) > 1
         self._id = ids[0] if len(ids) == 1 else None
         self._load = _Load(rules)
+        self.refused = False
         self._set: str | None = None
         self._clear = False
         self._silent = False
@@ -175,7 +185,13 @@ class _Visit:
         refusal = self._rules.refusal(exc)
         if refusal is not None:
             self._state = "over"
+            self.refused = True
         return refusal
+
+    def answered(self) -> None:
+        """The application has made its response. A session that could not be loaded is empty from
+        now on, and cannot be changed: what looks at it later must not fail for that once more."""
+        self._load.answered = self._load.failure is not None
 
     def _saves_at_commit(self, status: int) -> bool:
         """Does a response with this status save? Raises what must not be answered by it."""
@@ -387,9 +403,12 @@ class _Load:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.failure: Exception | None = None
+        self.answered = False
 
     def __call__(self, exc: Exception) -> bool:
         """True: an empty, read-only session; False: a new one."""
+        if self.answered:
+            return True
         unusable = isinstance(exc, (Corrupt, LimitExceeded)) and not isinstance(exc, UnknownFormat)
         if unusable and self.rules.on_corrupt == "new":
             log.error("a new session for a record that cannot be used, and is left alone: %s", exc)

@@ -1,0 +1,311 @@
+"""Sessions for Flask: ``Coatcheck(app)``, and ``flask.session`` is one of coatcheck's."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final, Literal, cast
+
+import flask
+from flask.sessions import SessionInterface, SessionMixin
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import default_exceptions
+
+from ._request import REFUSED, RULES, Rules, StreamedBody, Visit
+from .cookie import MAX_AGE_LIMIT, Cookie
+from .exceptions import ConfigError, Error, StoreUnavailable
+from .session import Session as _Session
+from .store import Store
+
+_KEY: Final = "coatcheck"
+_SETTING: Final = "COATCHECK_"
+_PERMANENT: Final = "_permanent"
+
+# The absolute lifetime where nobody says one: the longest that a cookie may live, since the
+# default of a store would end sessions long before Flask's 31 days.
+_LIFETIME: Final = timedelta(seconds=MAX_AGE_LIMIT)
+
+
+class Session(_Session, SessionMixin):  # type: ignore[override]  # `new` is not to be set
+    """A coatcheck session with what Flask's sessions have."""
+
+    # What _Visit has to know.
+    _written = False
+    _permanence_changed = False
+
+    @property
+    def accessed(self) -> bool:
+        """True once it was looked at."""
+        return super().accessed
+
+    @accessed.setter
+    def accessed(self, value: bool) -> None:
+        """Set by Flask where somebody asks for the session, who need not look at it."""
+
+    @property
+    def modified(self) -> bool:
+        """True if a save would write."""
+        return super().modified
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        """Nothing is to be said: what is changed inside a stored list or dict is seen."""
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the browser keeps the cookie when it is closed."""
+        return bool(self.get(_PERMANENT, False))
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        if self.permanent != bool(value):
+            self[_PERMANENT] = bool(value)
+            self._permanence_changed = True
+
+    def login(self, principal: str, *, carry: Iterable[str] | Literal["all"]) -> None:
+        # `permanent` says something about the cookie, not about who was here before.
+        super().login(principal, carry=carry if isinstance(carry, str) else [*carry, _PERMANENT])
+
+    def clear(self) -> None:
+        """`destroy` it, which is what those mean who clear a session in Flask: at a logout, or
+        before a login. What is stored afterwards is another session."""
+        self.destroy()
+
+    def save(self) -> str | None:
+        if self.new and list(self) == [_PERMANENT]:
+            return None  # set for every visitor; a session begins when something else is stored
+        written = self.modified
+        session_id = super().save()
+        self._written |= written
+        return session_id
+
+
+#: ``flask.session``, for type checkers: with `login`, `rotate`, `destroy` and the others.
+session: Session = cast(Session, flask.session)
+
+
+class Coatcheck:
+    """Makes the sessions of an application coatcheck's.
+
+        app = Flask(__name__)
+        app.config["COATCHECK_URL"] = "redis://localhost:6379/0"
+        app.config["COATCHECK_PREFIX"] = "shop:"
+        Coatcheck(app)
+
+    or ``Coatcheck().init_app(app)``. The settings are read then from ``app.config``: Flask's own,
+    each option of a `Store` as ``COATCHECK_<OPTION>``, and those of
+    `coatcheck.wsgi.SessionMiddleware` as ``COATCHECK_ON_GONE`` and so on. A ``store`` that exists
+    takes the place of its options.
+    """
+
+    def __init__(self, app: flask.Flask | None = None, store: Store | None = None) -> None:
+        if app is not None:
+            self.init_app(app, store)
+
+    def init_app(self, app: flask.Flask, store: Store | None = None) -> None:
+        """Give an application its sessions. Where it had some already, perhaps from a factory that
+        knows no store for tests, this one counts."""
+        rules = _rules(app, store)
+        app.session_interface = _Interface(rules)
+        app.extensions[_KEY] = rules.store
+        handlers = app.error_handler_spec[None][None]
+        for kind in REFUSED:
+            raised = kind is StoreUnavailable and rules.on_unavailable == "raise"
+            if kind not in handlers and not raised:
+                app.register_error_handler(kind, _answer)
+        _follow_flask_login(app)
+
+    @property
+    def store(self) -> Store:
+        """That of the current application."""
+        return cast(Store, flask.current_app.extensions[_KEY])
+
+
+# ---- Settings ------------------------------------------------------------------------------------
+
+
+def _rules(app: flask.Flask, store: Store | None) -> Rules:
+    ours = app.config.get_namespace(_SETTING)
+    rules = {name: ours.pop(name, default) for name, default in RULES.items()}
+    if callable(rules["on_unavailable"]):
+        raise ConfigError(
+            "COATCHECK_ON_UNAVAILABLE: must be '503', 'raise' or 'anonymous'; a page of your own is"
+            " an @app.errorhandler(coatcheck.StoreUnavailable)"
+        )
+    if store is None:
+        store = _make_store(app, ours)
+    elif not isinstance(store, Store):
+        raise ConfigError(f"Coatcheck(app, {store!r}): give a coatcheck.Store")
+    return Rules(store, _cookie(app), **rules)
+
+
+def _make_store(app: flask.Flask, options: dict[str, Any]) -> Store:
+    url = options.pop("url", None)
+    # Flask's setting has a default; whatever else somebody says of lifetimes, he means.
+    said = {*options, *(name.removeprefix(_SETTING).lower() for name in os.environ)}
+    said.update(re.findall(r"[?&](\w+)=", url or os.environ.get("COATCHECK_URL", "")))
+    if "preset" not in said:
+        defaults = {"idle": app.permanent_session_lifetime, "lifetime": _LIFETIME}
+        options = {name: v for name, v in defaults.items() if name not in said} | options
+    return Store(url, **options)
+
+
+def _cookie(app: flask.Flask) -> Cookie:
+    flasks = SessionInterface()
+    try:
+        return Cookie(
+            flasks.get_cookie_name(app),
+            secure=flasks.get_cookie_secure(app),
+            httponly=flasks.get_cookie_httponly(app),
+            samesite=flasks.get_cookie_samesite(app),
+            path=flasks.get_cookie_path(app),
+            domain=flasks.get_cookie_domain(app) or None,
+            partitioned=app.config.get("SESSION_COOKIE_PARTITIONED", False),
+        )
+    except ConfigError as exc:
+        raise ConfigError(f"app.config, SESSION_COOKIE_...: {exc}") from None
+
+
+# ---- A request -----------------------------------------------------------------------------------
+
+
+class _Visit(Visit):
+    """A visit whose cookie may outlive the browser."""
+
+    session: Session
+    session_type = Session
+
+    def _cookie_is_due(self) -> bool:
+        # Where SESSION_REFRESH_EACH_REQUEST is set, Flask sends the cookie of a permanent session
+        # each time. A slow request would overwrite that of a login meanwhile, so ours simply lasts.
+        again = self.session._written and not flask.current_app.config[_REFRESH]
+        return super()._cookie_is_due() or self.session._permanence_changed or again
+
+    def _cookie_to_set(self) -> Cookie:
+        cookie = super()._cookie_to_set()
+        if not self.session.permanent:
+            return cookie
+        app = flask.current_app
+        ends = self.session.deadline
+        age = app.permanent_session_lifetime
+        if app.config[_REFRESH] and ends is not None:
+            age = ends - datetime.now(timezone.utc)
+        seconds = min(max(age // timedelta(seconds=1), 1), MAX_AGE_LIMIT)
+        return dataclasses.replace(cookie, max_age=seconds)
+
+    def after_request(self, response: flask.Response) -> flask.Response:
+        """Before such functions of the application: those of Flask-Login look at each session."""
+        self.answered()
+        return response
+
+
+_REFRESH: Final = "SESSION_REFRESH_EACH_REQUEST"
+
+
+class _Interface(SessionInterface):
+    """What Flask asks for sessions."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._warned = False
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> Session:
+        if not self._warned:
+            self._warned = True
+            _warn_of_plain_http(app, self._rules.cookie)
+        visit = _Visit.of_environ(self._rules, request.environ)
+        request.__dict__[_KEY] = visit
+        flask.after_this_request(visit.after_request)
+        return visit.session
+
+    def save_session(
+        self, app: flask.Flask, session: SessionMixin, response: flask.Response
+    ) -> None:
+        visit = _visit()
+        if visit.refused:
+            return
+        try:
+            visit.commit(response.status_code)
+        except Exception as exc:
+            # Flask asks nobody's errorhandler about what fails here.
+            visit.refused = True
+            page = app.make_response(app.handle_user_exception(exc))
+            _become(response, app.process_response(page))
+            return
+        response.headers = Headers(visit.headers(list(response.headers)))
+        if response.is_streamed and not response.direct_passthrough:
+            response.response = StreamedBody(visit, cast("Iterable[bytes]", response.response))
+
+
+def _visit() -> _Visit:
+    """That of the current request."""
+    return cast(_Visit, flask.request.__dict__[_KEY])
+
+
+def _warn_of_plain_http(app: flask.Flask, cookie: Cookie) -> None:
+    if not (cookie.secure or app.debug or app.testing):
+        app.logger.warning(
+            "the session cookie %s is sent over plain http, too, where others can read it: set"
+            " SESSION_COOKIE_SECURE = True, or, while developing, debug",
+            cookie.name,
+        )
+
+
+def _become(response: flask.Response, other: flask.Response) -> None:
+    """Flask goes on with the response that it has, so that one has to be the other."""
+    response.close()
+    vars(response).clear()
+    vars(response).update(vars(other))
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+def _answer(exc: Error) -> flask.Response:
+    """What is ours to answer, where the application has no errorhandler for it: by one that it has
+    for the status, or for each HTTPException."""
+    refusal = _visit().refusal(exc)
+    if refusal is None:
+        raise exc
+    app = flask.current_app
+    plain = app.response_class(refusal.text, refusal.status, refusal.headers)
+    error = default_exceptions[refusal.status](refusal.text.decode(), plain)
+    response = app.make_response(app.handle_http_exception(error))
+    for name, value in refusal.headers:
+        if name in ("Cache-Control", "Retry-After"):
+            response.headers.setdefault(name, value)
+    return response
+
+
+# ---- Flask-Login ---------------------------------------------------------------------------------
+
+
+def _follow_flask_login(app: flask.Flask) -> None:
+    try:
+        flask_login = importlib.import_module("flask_login")
+    except ImportError:
+        return
+    flask_login.user_logged_in.connect(_logged_in, app)
+    flask_login.user_loaded_from_cookie.connect(_logged_in, app)
+    flask_login.user_login_confirmed.connect(_confirmed, app)
+    flask_login.user_logged_out.connect(_logged_out, app)
+    flask_login.session_protected.connect(_logged_out, app)
+
+
+def _logged_in(app: flask.Flask, **_: object) -> None:
+    # Flask-Login keeps what the session held, and views count on that.
+    session.login(str(session["_user_id"]), carry="all")
+
+
+def _confirmed(app: flask.Flask, **_: object) -> None:
+    session.rotate()
+
+
+def _logged_out(app: flask.Flask, **_: object) -> None:
+    """What is not the user's stays, in a session of its own."""
+    if session.principal is not None and "_user_id" not in session:
+        kept = session.copy()
+        session.destroy()
+        session.update(kept)
