@@ -149,7 +149,9 @@ class _Visit:
     #: What the session is to be, where a framework's has attributes of its own.
     session_type: type[Fields] | None = None
 
-    def __init__(self, rules: Rules, cookies: Iterable[str], host: str, *, https: bool) -> None:
+    def __init__(
+        self, rules: Rules, cookies: Iterable[str | bytes], host: str, *, https: bool
+    ) -> None:
         ids = rules.cookie.read(cookies)
         self._rules = rules
         self._host = host

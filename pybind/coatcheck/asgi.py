@@ -124,12 +124,11 @@ class SessionMiddleware:
     def _visit(self, scope: Scope) -> AsyncVisit:
         server = scope.get("server")
         host = server[0] if server else ""
-        cookies = []
         for name, value in scope["headers"]:
-            if name == b"cookie":  # HTTP/2 splits it
-                cookies.append(value.decode("latin-1"))
-            elif name == b"host":
+            if name == b"host":
                 host = value.decode("latin-1")
+        # HTTP/2 splits it.
+        cookies = (value for name, value in scope["headers"] if name == b"cookie")
         return AsyncVisit(self._rules, cookies, host, https=scope.get("scheme") in ("https", "wss"))
 
     def _until_shutdown(self, send: Send) -> Send:

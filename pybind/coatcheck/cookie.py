@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from itertools import chain, islice
+from typing import TYPE_CHECKING, AnyStr, Generic
 
 from .exceptions import ConfigError
 
@@ -124,27 +126,24 @@ class Cookie:
         # Browsers compare the prefix, unlike the name, without regard to case.
         return self.name.lower().startswith("__host-")
 
-    def read(self, headers: Iterable[str]) -> list[str]:
+    def read(self, headers: Iterable[str | bytes]) -> list[str]:
         """The values that a request's Cookie headers have for this cookie, at most two of them.
 
         Two mean that somebody else, a sibling domain perhaps, set a cookie of the same name, and
-        that neither can be trusted. The headers are hostile input, and so are the values.
+        that neither can be trusted. The headers are hostile input, and so are the values: however
+        long and many the headers are, this needs no more memory, and a value that is longer than a
+        browser's can be is cut.
 
         Cookies are separated by ``;``. Servers join split headers with a comma, but a comma also
         stands in the values of others' cookies: a name after it is ours only if it follows our own
         value, or any sibling domain could write a cookie of our name into a value of its own.
         """
-        found: list[str] = []
-        for header in headers:
-            if self.name not in header:
-                continue
-            for part in header.split(";"):
-                if _name_of(part) == self.name:
-                    ours = (pair for pair in part.split(",") if _name_of(pair) == self.name)
-                    found += (pair.partition("=")[2].strip(" \t") for pair in ours)
-                if len(found) > 1:
-                    return found[:2]
-        return found
+        in_text, in_bytes = _readers(self.name)
+        found = (
+            in_text.values(header) if isinstance(header, str) else in_bytes.values(header)
+            for header in headers
+        )
+        return list(islice(chain.from_iterable(found), 2))
 
     def set(self, value: str) -> str:
         """The value of a ``Set-Cookie`` header that gives the browser this cookie."""
@@ -186,6 +185,42 @@ class Cookie:
         if partitioned:
             attributes.append("; Partitioned")
         return "".join(attributes)
+
+
+class _Reader(Generic[AnyStr]):
+    """Finds the cookies of one name in a header that is text, or bytes as ASGI has them."""
+
+    def __init__(self, name: str, convert: Callable[[str], AnyStr]) -> None:
+        begin = rf"(?:\A|;|(?P<comma>,))[ \t]*{re.escape(name)}[ \t]*=[ \t]*"
+        self._begin: re.Pattern[AnyStr] = re.compile(convert(begin))
+        self._end: re.Pattern[AnyStr] = re.compile(convert("[;,]"))
+        self._end_of_part: re.Pattern[AnyStr] = re.compile(convert(";"))
+
+    def values(self, header: AnyStr) -> Iterator[str]:
+        part_end = -1  # of the last part that begins with our name
+        for begin in self._begin.finditer(header):
+            if begin.start("comma") < 0:
+                part_end = _find(self._end_of_part, header, begin.end())
+            if begin.start() < part_end:
+                yield self._value(header, begin.end())
+
+    def _value(self, header: AnyStr, start: int) -> str:
+        end = _find(self._end, header, start)
+        value = header[start : min(end, start + MAX_NAME_AND_VALUE)]
+        text = value if isinstance(value, str) else value.decode("latin-1")
+        # What was cut is no session id, and must not become one by having blanks at its end.
+        return text.rstrip(" \t") if start + len(text) == end else text
+
+
+def _find(pattern: re.Pattern[AnyStr], header: AnyStr, start: int) -> int:
+    """Where it is, or else the end of the header."""
+    found = pattern.search(header, start)
+    return found.start() if found else len(header)
+
+
+@lru_cache(maxsize=32)
+def _readers(name: str) -> tuple[_Reader[str], _Reader[bytes]]:
+    return _Reader(name, str), _Reader(name, str.encode)
 
 
 def _default_name(secure: bool, path: str, domain: str | None) -> str:
@@ -237,11 +272,6 @@ def _whole_seconds(age: object) -> object:
 
 def _matches(pattern: re.Pattern[str], text: object) -> bool:
     return isinstance(text, str) and pattern.match(text) is not None
-
-
-def _name_of(pair: str) -> str | None:
-    name, equals, _ = pair.partition("=")
-    return name.strip(" \t") if equals else None
 
 
 def _domains_of(domain: str, host: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ import pytest
 from coatcheck import ConfigError, Cookie
 from hypothesis import example, given
 from hypothesis import strategies as st
+from memory import peak
 
 ID = "A" * 42 + "E"
 OTHER = "B" * 42 + "E"
@@ -259,10 +260,55 @@ def test_req_03_a_thousand_twins_cost_no_more_than_two() -> None:
     assert Cookie("s").read(["s=1; " * 1000]) == ["1", "1"]
 
 
+@pytest.mark.parametrize("as_bytes", [False, True], ids=["text", "bytes"])
+def test_req_03_a_value_too_long_for_an_id_does_not_become_one(as_bytes: bool) -> None:
+    for blanks in (1, 4000, 5000, 1_000_000):
+        headers = [f"s={ID}{' ' * blanks}{end}" for end in ("", "x")]
+        good, bad = (Cookie("s").read([h.encode() if as_bytes else h]) for h in headers)
+        assert good in ([ID], [ID + 4053 * " "])
+        assert bad != [ID] and len(bad[0]) <= 4096
+
+
+# Each is said over and over.
+HOSTILE = [
+    "a=1; ",
+    ";",
+    ",",
+    " ",
+    "=",
+    "s",
+    "s=",
+    "x=s=1, ",
+    "as=1,s=1; ",
+    "é",
+    "s ;",
+    "s=1,",
+    "\t",
+]
+
+
+@pytest.mark.parametrize("as_bytes", [False, True], ids=["text", "bytes"])
+@pytest.mark.parametrize("begin", ["", "s=", "s", "a=1,"])
+def test_req_03_memory_does_not_grow_with_the_header(begin: str, as_bytes: bool) -> None:
+    cookie = Cookie("s")
+    cookie.read(["s=1"])
+    for piece in HOSTILE:
+        header: str | bytes = begin + piece * (100_000 // len(piece))
+        if isinstance(header, str) and as_bytes:
+            header = header.encode("latin-1")
+        with peak() as one:
+            cookie.read([header])
+        with peak() as many:
+            cookie.read(begin + piece for _ in range(1000))
+        assert max(one.bytes, many.bytes) < 16_000, piece
+
+
 @given(st.lists(st.text(st.sampled_from('s=;, \t"\\\r\nA\0é\ud800'), max_size=80), max_size=3))
 @example(["s=s=;s=,s="])
 def test_req_03_any_header_is_read_without_failure(headers: list[str]) -> None:
     values = Cookie("s").read(headers)
+    in_bytes = [header.encode("latin-1", "replace") for header in headers]
+    assert Cookie("s").read(in_bytes) == [v.replace("\ud800", "?") for v in values]
     assert len(values) <= 2
     assert all(";" not in value and "," not in value for value in values)
 
