@@ -178,6 +178,65 @@ static void req_29_the_cap_is_exact_under_logins_at_once(void **state)
     }
 }
 
+/* ---- Events --------------------------------------------------------------------------------- */
+
+struct listener {
+    char heard[256]; /* each event as "kind reason; " */
+    char public_id[13];
+};
+
+static void hear(void *context, const struct coat_life_event *event)
+{
+    struct listener *listener = context;
+    size_t len = strlen(listener->heard);
+    snprintf(listener->heard + len, sizeof listener->heard - len, "%s %s; ",
+             coat_life_name(event->kind), event->reason ? event->reason : "-");
+    snprintf(listener->public_id, sizeof listener->public_id, "%s", event->public_id);
+}
+
+/* The last thing heard is of this session, and all of it is this. */
+static void assert_heard(struct listener *listener, const char *public_id, const char *events)
+{
+    assert_string_equal(listener->heard, events);
+    assert_string_equal(listener->public_id, public_id);
+    memset(listener, 0, sizeof *listener);
+}
+
+static void a_life_is_told(struct coat_store *store, struct listener *listener)
+{
+    struct held held, other;
+    struct coat_session *s;
+    assert_int_equal(log_in(store, "user:42", &held), 0);
+    assert_heard(listener, held.public_id, "created -; logged_in -; ");
+    assert_int_equal(coat_store_load(store, held.id, &s, NULL), 1);
+    assert_int_equal(coat_session_rotate(s, NULL), 0);
+    assert_int_equal(coat_session_save(s, NULL), 0);
+    assert_heard(listener, held.public_id, "rotated -; ");
+    assert_int_equal(coat_store_destroy(store, held.id, NULL), 0);
+    assert_heard(listener, held.public_id, "refused dead; ");
+    assert_int_equal(coat_session_destroy(s, NULL), 1);
+    assert_heard(listener, held.public_id, "destroyed logout; ");
+    coat_session_close(s);
+    assert_int_equal(works(store, &held), 0);
+    assert_heard(listener, held.public_id, "refused unknown; ");
+    assert_int_equal(log_in(store, "user:42", &other), 0);
+    memset(listener, 0, sizeof *listener);
+    assert_int_equal(coat_store_destroy_all(store, "user:42", NULL, NULL, NULL), 1);
+    assert_heard(listener, other.public_id, "destroyed destroy_all; ");
+}
+
+static void req_73_the_life_of_a_session_is_told_to_a_program(void **state)
+{
+    (void)state;
+    for (const char *const *url = urls(); *url; url++) {
+        struct listener listener = {.heard = ""};
+        struct coat_store *store = live_open_store(*url, NULL);
+        coat_store_on_event(store, hear, &listener);
+        a_life_is_told(store, &listener);
+        coat_store_close(store);
+    }
+}
+
 static int start(void **state)
 {
     live_cluster_start(&cluster);
@@ -195,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(req_26_sessions_are_listed_and_ended_one_by_one_and_all),
         cmocka_unit_test(req_29_the_cap_is_exact_under_logins_at_once),
+        cmocka_unit_test(req_73_the_life_of_a_session_is_told_to_a_program),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -96,6 +96,39 @@ def test_req_73_a_session_before_not_before_has_expired(face: Face) -> None:
     assert said(events) == [("expired", "user:42", "not_before")]
 
 
+def test_req_73_a_session_past_its_deadline_has_expired(
+    face: Face, redis_server: RedisServer
+) -> None:
+    events: list[Event] = []
+    store = face.open(on_event=events.append)
+    session = log_in(face, store)
+    events.clear()
+    (key,) = redis_server.records()
+    redis_server.cli("SETRANGE", key, 96, (1).to_bytes(8, "big"))  # see record.h
+    assert face.load(store, session.id) is None
+    assert events == [Event("expired", session.public_id, "user:42", "deadline")]
+
+
+@pytest.mark.parametrize("refused", ["unknown", "replaced", "dead"])
+def test_req_05_73_an_id_that_opens_nothing_is_reported_by_its_public_id(
+    face: Face, refused: str
+) -> None:
+    events: list[Event] = []
+    store = face.open(on_event=events.append, stale=0 if refused == "dead" else 60)
+    session = log_in(face, store)
+    old_id, public_id = session.id, session.public_id
+    if refused == "unknown":
+        face.call(session.destroy())
+    else:
+        session.rotate()
+        face.call(session.save())
+    events.clear()
+    face.load(store, old_id)
+    assert events == [Event("refused", public_id, None, refused)]
+    assert len(public_id) == 12
+    assert not any(public_id[i : i + 6] in old_id for i in range(7))
+
+
 def test_each_session_that_others_end_is_told_with_what_ended_it(face: Face) -> None:
     events: list[Event] = []
     store = face.open(on_event=events.append)

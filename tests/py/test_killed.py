@@ -59,6 +59,7 @@ class Place:
     server: RedisServer
     proxy: Proxy
     truth: Store
+    face: str
     options: dict[str, Any] = field(default_factory=dict)  # of the client
 
     def stored(self, principal: str | None = None) -> str:
@@ -74,7 +75,8 @@ class Place:
     def play(self, act: str, id: str | None, fault: Fault | None) -> bool:
         """Do it until it is done (True), or meets the fault and is killed."""
         url = self.proxy.url() + "/0"
-        job = json.dumps({"url": url, "id": id, "act": act, "options": self.options})
+        what = {"url": url, "face": self.face, "id": id, "act": act, "options": self.options}
+        job = json.dumps(what)
         with subprocess.Popen(
             [sys.executable, "-c", CLIENT, job], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as client:
@@ -116,12 +118,12 @@ class Place:
             assert self.server.cli("PTTL", key) > 0, key
 
 
-@pytest.fixture
-def place(redis_server: RedisServer, loop: Loop) -> Iterator[Place]:
+@pytest.fixture(params=["blocking", "asyncio"])
+def place(redis_server: RedisServer, loop: Loop, request: pytest.FixtureRequest) -> Iterator[Place]:
     proxy = Proxy(loop, redis_server.path)
     with Store(redis_server.url, prefix="killed:", timeout=30) as truth:
         truth.ping()
-        yield Place(redis_server, proxy, truth)
+        yield Place(redis_server, proxy, truth, request.param)
     proxy.close()
 
 
