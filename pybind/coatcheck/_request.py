@@ -158,7 +158,7 @@ class _Visit:
         self._https = https
         self._twins = len(ids) > 1
         self._id = ids[0] if len(ids) == 1 else None
-        self._load = _Load(rules)
+        self._load = Load(rules)
         self.refused = False
         self._set: str | None = None
         self._clear = False
@@ -398,7 +398,7 @@ def _logging_failure() -> Iterator[None]:
         log.exception("session not saved after an error of the application")
 
 
-class _Load:
+class Load:
     """Answers a session that could not be loaded, and remembers it. Knows no session, so that the
     two make no cycle."""
 

@@ -12,7 +12,8 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.utils.asyncio import async_unsafe
 
 from .. import aio, dumps, loads
-from ..exceptions import SessionGone
+from .._request import Load
+from ..exceptions import SessionGone, StoreUnavailable
 from ..session import Session
 from . import settings
 
@@ -59,7 +60,7 @@ class SessionStore(Session, SessionBase):
     _modified = False
 
     def __new__(cls, session_key: str | None = None) -> Self:
-        return cast("Self", settings.store().session(session_key or None, None, cls))
+        return cast("Self", settings.store().session(session_key or None, _on_error, cls))
 
     def __init__(self, session_key: str | None = None) -> None:
         """Everything was done by the store."""
@@ -229,14 +230,21 @@ class SessionStore(Session, SessionBase):
         self.cycle_key()
 
     @_blocking
+    def destroy(self) -> bool:
+        with _in_djangos_words():
+            return super().destroy()
+
+    async def adestroy(self) -> bool:
+        """As `destroy`."""
+        with _in_djangos_words():
+            return await aio.Session.destroy(_awaited(self))
+
     def flush(self) -> None:
         """`destroy`: end it at once; what is stored afterwards is another session."""
-        with _in_djangos_words():
-            self.destroy()
+        self.destroy()
 
     async def aflush(self) -> None:
-        with _in_djangos_words():
-            await aio.Session.destroy(_awaited(self))
+        await self.adestroy()
 
     @_blocking
     def delete(self, session_key: str | None = None) -> None:
@@ -271,6 +279,14 @@ class SessionStore(Session, SessionBase):
     @classmethod
     async def aclear_expired(cls) -> None:
         """Nothing is to be done: Redis drops them."""
+
+
+def _on_error(exc: Exception) -> bool:
+    """As the settings have it, but that Django's own middleware would take the cookie away for a
+    session that is empty because the store is down."""
+    if isinstance(exc, StoreUnavailable):
+        raise exc
+    return Load(settings.rules())(exc)
 
 
 def _awaited(session: SessionStore) -> aio.Session:

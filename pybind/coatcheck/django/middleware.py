@@ -35,6 +35,7 @@ class SessionMiddleware:
         if self._awaits:
             markcoroutinefunction(self)
         settings.engine()
+        settings.rules()  # what is wrong with them is an error at the start
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         if self._awaits:
