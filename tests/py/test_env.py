@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
 import pytest
-from coatcheck import ConfigError, LimitExceeded, Store
+from coatcheck import ConfigError, LimitExceeded, Store, aio
+from coatcheck.wsgi import SessionMiddleware
 from conftest import RedisServer
 
 
@@ -123,3 +129,87 @@ def test_one_that_says_nothing_and_one_of_others_are_not(
     monkeypatch.setenv("COATCHECK_PORT", "tcp://10.0.0.1:6379")
     monkeypatch.setenv("COATCHECK_PORT_6379_TCP_ADDR", "10.0.0.1")
     Store().close()
+
+
+# ---- Lifetimes that are none ----------------------------------------------------------------
+
+LIFETIMES = ["idle", "lifetime", "anonymous_idle", "renew", "grace", "stale", "lock_ttl"]
+MAY_BE_ZERO = ["grace", "stale"]
+NO_LIFETIMES = [
+    *(-0.001, -1, -1.5, -1800, -(2**31), -(2**31) - 1, -(2**32) + 1, -(2**63), -(2**63) - 1),
+    *(2**31, 2**32, 2**32 + 1800, 2**63 - 1, 2**63, 2**64, 2**64 + 1800, 10**30, 1e300),
+]
+
+
+def in_the_url(url: str, name: str, value: float) -> Store:
+    return Store(f"{url}?{name}={value}", prefix="env:")
+
+
+def in_the_environment(url: str, name: str, value: float) -> Store:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("COATCHECK_" + name.upper(), str(value))
+        return Store(url, prefix="env:")
+
+
+def as_an_argument(url: str, name: str, value: Any) -> Store:
+    return Store(url, prefix="env:", **{name: value})
+
+
+def as_a_timedelta(url: str, name: str, value: float) -> Store:
+    try:
+        duration = timedelta(seconds=value)
+    except OverflowError:
+        raise ConfigError(f"{name} cannot even be said") from None
+    return Store(url, prefix="env:", **{name: duration})  # type: ignore[arg-type]
+
+
+def of_a_middleware(url: str, name: str, value: Any) -> Store:
+    return SessionMiddleware(print, url, prefix="env:", **{name: value}).store
+
+
+def with_asyncio(url: str, name: str, value: Any) -> aio.Store:
+    return aio.Store(url, prefix="env:", **{name: value})
+
+
+WAYS: list[Callable[[str, str, Any], Any]] = [
+    in_the_url,
+    in_the_environment,
+    as_an_argument,
+    as_a_timedelta,
+    of_a_middleware,
+    with_asyncio,
+]
+
+
+@pytest.mark.parametrize("name", LIFETIMES)
+@pytest.mark.parametrize("way", WAYS)
+def test_req_23_what_is_no_lifetime_is_refused_whoever_says_it(
+    url: str, name: str, way: Callable[..., Any]
+) -> None:
+    zero = [] if name in MAY_BE_ZERO else [0, 0.0]
+    for value in [*zero, *NO_LIFETIMES]:
+        with pytest.raises(ConfigError, match=name):
+            way(url, name, value)
+            pytest.fail(f"{name}={value} is taken")
+
+
+@pytest.mark.parametrize("way", [w for w in WAYS if w is not with_asyncio])
+def test_req_23_the_shortest_and_the_longest_lifetimes_are_right(
+    url: str, redis_server: RedisServer, way: Callable[..., Store]
+) -> None:
+    for name, value, right in [
+        ("idle", 1, 1),
+        ("idle", 2**31 - 1, 12 * 3600),  # then the other one counts
+        ("lifetime", 1, 1),
+        ("lifetime", 34_560_000, 1800),
+        ("anonymous_idle", 2**31 - 1, 12 * 3600),
+    ]:
+        redis_server.cli("FLUSHALL")
+        with way(url, name, value) as store:
+            session = store.new()
+            session["a"] = 1
+            session.save()
+        with suppress(ValueError):  # one of a second may be over already
+            (key,) = redis_server.records()
+            left = redis_server.cli("PTTL", key) / 1000
+            assert right - 5 < left <= right, name

@@ -279,7 +279,14 @@ def test_idle_can_be_set_for_one_session(store: Store, redis_server: RedisServer
     assert redis_server.cli("TTL", key) > 43000
 
 
-@pytest.mark.parametrize("idle", [0, -1, 2**31, 2**63, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "idle",
+    [
+        *(0, -1, -1800, -(2**31), -(2**63), 2**31, 2**32 + 1800, 2**63, 2**64 + 1800, 10**30),
+        *(0.0, -0.5, 1e300, float("nan"), float("inf"), float("-inf")),
+    ],
+    ids=repr,
+)
 def test_req_23_idle_has_bounds(session: Session, idle: Any) -> None:
     with pytest.raises(ValueError, match="idle"):
         session.idle = idle
