@@ -250,6 +250,24 @@ def _driver(store: Store) -> _Driver:
     return driver
 
 
+async def _stay(store: Store) -> None:
+    """Before a call of a store that nobody closes: what it has in this event loop is closed when
+    the loop ends, be it one that a framework runs for a single call."""
+    driver = _driver(store)
+    if driver.leaving is None:
+        driver.leaving = _leave_at_the_end(store._drivers, driver)
+        await anext(driver.leaving)
+
+
+async def _leave_at_the_end(drivers: _Drivers, driver: _Driver) -> AsyncIterator[None]:
+    """Event loops close the generators that are left when they end."""
+    try:
+        yield
+    finally:
+        drivers.pop(driver.loop, None)
+        await driver.close()
+
+
 def _drop(drivers: _Drivers) -> None:
     """Close what a store has in loops that may run in other threads, once their calls are over."""
     for loop, driver in list(drivers.items()):
@@ -269,6 +287,7 @@ class _Driver(_core.Driver):
         self._timer: asyncio.TimerHandle | None = None
         self._connections: set[_Connection] = set()
         self._names = _Names(loop)
+        self.leaving: AsyncIterator[None] | None = None
 
     def open(self, channel: _core.Channel) -> None:
         connection = _Connection(self.loop, self._names, channel)

@@ -126,7 +126,7 @@ class SessionStore(Session, SessionBase):
     async def _aget_session(self, no_load: bool = False) -> Self:
         """What all the inherited methods that begin with an a await."""
         if self._presented is not None:
-            await aio.Session.load(_awaited(self))
+            await aio.Session.load(await _awaited(self))
         _ = self.new  # a look
         return self
 
@@ -187,7 +187,7 @@ class SessionStore(Session, SessionBase):
 
     async def _asave_changes(self) -> str | None:
         self._note_changes()
-        return await aio.Session.save(_awaited(self))
+        return await aio.Session.save(await _awaited(self))
 
     def _before_save(self, must_create: bool) -> None:
         if must_create and not self.new:
@@ -237,7 +237,7 @@ class SessionStore(Session, SessionBase):
     async def adestroy(self) -> bool:
         """As `destroy`."""
         with _in_djangos_words():
-            return await aio.Session.destroy(_awaited(self))
+            return await aio.Session.destroy(await _awaited(self))
 
     def flush(self) -> None:
         """`destroy`: end it at once; what is stored afterwards is another session."""
@@ -258,7 +258,7 @@ class SessionStore(Session, SessionBase):
         if self._is_own(session_key):
             await self.aflush()
         else:
-            await aio.Store.destroy(self._store, cast(str, session_key))
+            await self._store.adestroy(session_key)
 
     def _is_own(self, session_key: str | None) -> bool:
         return session_key is None or session_key == (self._presented or self.id)
@@ -269,7 +269,7 @@ class SessionStore(Session, SessionBase):
         return found is not None and not found.stale
 
     async def aexists(self, session_key: str | None) -> bool:
-        found = await aio.Store.load(self._store, session_key) if session_key else None
+        found = await self._store.aload(session_key) if session_key else None
         return found is not None and not found.stale
 
     @classmethod
@@ -289,8 +289,9 @@ def _on_error(exc: Exception) -> bool:
     return Load(settings.rules())(exc)
 
 
-def _awaited(session: SessionStore) -> aio.Session:
+async def _awaited(session: SessionStore) -> aio.Session:
     """What the calls of an aio.Session use of it, this one has as well."""
+    await aio._stay(session._store)
     return cast(aio.Session, session)
 
 

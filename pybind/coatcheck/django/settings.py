@@ -60,21 +60,32 @@ class Store(_Store):
         super().__init__(url, **options)
         aio._prepare(self)
 
+    async def aload(self, id: str) -> Session | None:
+        return cast("Session | None", await aio.Store.load(await _awaited(self), id))
+
+    async def adestroy(self, id: str) -> bool:
+        return await aio.Store.destroy(await _awaited(self), id)
+
     async def asessions(self, principal: str) -> list[SessionInfo]:
-        return await aio.Store.sessions(_awaited(self), principal)
+        return await aio.Store.sessions(await _awaited(self), principal)
 
     async def adestroy_one(self, principal: str, public_id: str) -> bool:
-        return await aio.Store.destroy_one(_awaited(self), principal, public_id)
+        return await aio.Store.destroy_one(await _awaited(self), principal, public_id)
 
     async def adestroy_all(
         self, principal: str, keep: Session | str | None = None
     ) -> tuple[int, bool]:
-        return await aio.Store.destroy_all(_awaited(self), principal, cast(Any, keep))
+        return await aio.Store.destroy_all(await _awaited(self), principal, cast(Any, keep))
+
+    async def aping(self, timeout: float | None = None) -> None:
+        await aio.Store.ping(await _awaited(self), timeout)
 
 
-def _awaited(store: _Store) -> aio.Store:
+async def _awaited(store: _Store) -> aio.Store:
     """What the calls of an aio.Store use of it, this one has as well."""
-    return cast(aio.Store, store)
+    own = cast(aio.Store, store)
+    await aio._stay(own)
+    return own
 
 
 @lru_cache(maxsize=1)
