@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final, Literal, cast
 
@@ -24,6 +24,8 @@ from .store import Store
 _KEY: Final = "coatcheck"
 _SETTING: Final = "COATCHECK_"
 _PERMANENT: Final = "_permanent"
+
+_REFRESH: Final = "SESSION_REFRESH_EACH_REQUEST"
 
 # The absolute lifetime where nobody says one: the longest that a cookie may live, since the
 # default of a store would end sessions long before Flask's 31 days.
@@ -63,8 +65,9 @@ class Session(_Session, SessionMixin):  # type: ignore[override]  # `new` is not
     @permanent.setter
     def permanent(self, value: bool) -> None:
         if self.permanent != bool(value):
-            self[_PERMANENT] = bool(value)
-            self._permanence_changed = True
+            with suppress(StoreUnavailable):  # COATCHECK_ON_UNAVAILABLE = "anonymous", read-only
+                self[_PERMANENT] = bool(value)
+                self._permanence_changed = True
 
     def login(self, principal: str, *, carry: Iterable[str] | Literal["all"]) -> None:
         # `permanent` says something about the cookie, not about who was here before.
@@ -149,9 +152,13 @@ def _make_store(app: flask.Flask, options: dict[str, Any]) -> Store:
     said = {*options, *(name.removeprefix(_SETTING).lower() for name in os.environ)}
     said.update(re.findall(r"[?&](\w+)=", url or os.environ.get("COATCHECK_URL", "")))
     if "preset" not in said:
-        defaults = {"idle": app.permanent_session_lifetime, "lifetime": _LIFETIME}
+        defaults = {"idle": _idle(app), "lifetime": _LIFETIME}
         options = {name: v for name, v in defaults.items() if name not in said} | options
     return Store(url, **options)
+
+
+def _idle(app: flask.Flask) -> timedelta:
+    return min(app.permanent_session_lifetime, _LIFETIME)
 
 
 def _cookie(app: flask.Flask) -> Cookie:
@@ -189,21 +196,16 @@ class _Visit(Visit):
         cookie = super()._cookie_to_set()
         if not self.session.permanent:
             return cookie
-        app = flask.current_app
         ends = self.session.deadline
-        age = app.permanent_session_lifetime
-        if app.config[_REFRESH] and ends is not None:
+        age = _idle(flask.current_app)
+        if flask.current_app.config[_REFRESH] and ends is not None:
             age = ends - datetime.now(timezone.utc)
-        seconds = min(max(age // timedelta(seconds=1), 1), MAX_AGE_LIMIT)
-        return dataclasses.replace(cookie, max_age=seconds)
+        return dataclasses.replace(cookie, max_age=max(age // timedelta(seconds=1), 1))
 
     def after_request(self, response: flask.Response) -> flask.Response:
         """Before such functions of the application: those of Flask-Login look at each session."""
         self.answered()
         return response
-
-
-_REFRESH: Final = "SESSION_REFRESH_EACH_REQUEST"
 
 
 class _Interface(SessionInterface):
@@ -273,6 +275,7 @@ def _answer(exc: Error) -> flask.Response:
     plain = app.response_class(refusal.text, refusal.status, refusal.headers)
     error = default_exceptions[refusal.status](refusal.text.decode(), plain)
     response = app.make_response(app.handle_http_exception(error))
+    response.status_code = refusal.status  # though one for all errors may call each a 500
     for name, value in refusal.headers:
         if name in ("Cache-Control", "Retry-After"):
             response.headers.setdefault(name, value)
@@ -284,7 +287,7 @@ def _answer(exc: Error) -> flask.Response:
 
 def _follow_flask_login(app: flask.Flask) -> None:
     try:
-        flask_login = importlib.import_module("flask_login")
+        import flask_login
     except ImportError:
         return
     flask_login.user_logged_in.connect(_logged_in, app)
@@ -296,7 +299,10 @@ def _follow_flask_login(app: flask.Flask) -> None:
 
 def _logged_in(app: flask.Flask, **_: object) -> None:
     # Flask-Login keeps what the session held, and views count on that.
-    session.login(str(session["_user_id"]), carry="all")
+    user = str(session["_user_id"])
+    if session.principal not in (None, user):
+        _begin_anew()
+    session.login(user, carry="all")
 
 
 def _confirmed(app: flask.Flask, **_: object) -> None:
@@ -304,8 +310,12 @@ def _confirmed(app: flask.Flask, **_: object) -> None:
 
 
 def _logged_out(app: flask.Flask, **_: object) -> None:
-    """What is not the user's stays, in a session of its own."""
     if session.principal is not None and "_user_id" not in session:
-        kept = session.copy()
-        session.destroy()
-        session.update(kept)
+        _begin_anew()
+
+
+def _begin_anew() -> None:
+    """End the user's session; what Flask-Login leaves in it stays, in another one."""
+    kept = session.copy()
+    session.destroy()
+    session.update(kept)

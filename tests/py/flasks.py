@@ -22,7 +22,9 @@ def an_app(store: Store | None, **settings: Any) -> flask.Flask:
     return app
 
 
-def at(view: View, store: Store, *setups: Callable[[flask.Flask], Any], **settings: Any) -> Browser:
+def at(
+    view: View, store: Store | None, *setups: Callable[[flask.Flask], Any], **settings: Any
+) -> Browser:
     """A browser at an application of one view, of the session and the path."""
     app = an_app(store, **settings)
 
