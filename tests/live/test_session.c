@@ -14,69 +14,12 @@
 #include "api/error.h"
 #include "clock.h"
 #include "coatcheck.h"
+#include "live/ask.h"
 #include "live/open_store.h"
 #include "live/server.h"
 #include "record.h"
 #include "script.h"
 #include "session.h"
-
-/* ---- Commands of the test's own ------------------------------------------------------------- */
-
-enum { ARGS_MAX = 32 };
-
-struct question {
-    struct coat_op op;
-    struct coat_arg args[ARGS_MAX];
-    struct coat_command command;
-    enum coat_reply_kind kind;
-    long long integer; /* of an array: its length */
-    char bytes[1024];
-    size_t len;
-};
-
-static void question_step(struct coat_op *op, const struct coat_event *event,
-                          struct coat_step *step, struct coat_error *err)
-{
-    struct question *q = (struct question *)op;
-    const struct coat_reply *reply = event->replies;
-    (void)err;
-    if (event->kind == COAT_EVENT_START) {
-        *step = (struct coat_step){.kind = COAT_STEP_SEND, .commands = &q->command, .count = 1};
-        return;
-    }
-    assert_int_equal(event->kind, COAT_EVENT_REPLIES);
-    q->kind = reply->kind;
-    q->integer = reply->kind == COAT_REPLY_ARRAY ? (long long)reply->count : reply->integer;
-    q->len = reply->len < sizeof q->bytes ? reply->len : sizeof q->bytes - 1;
-    if (q->len > 0)
-        memcpy(q->bytes, reply->bytes, q->len);
-    q->bytes[q->len] = 0;
-    *step = (struct coat_step){.kind = COAT_STEP_DONE};
-}
-
-static struct question ask_args(struct coat_store *store, const struct coat_arg *args, size_t count)
-{
-    struct question q = {.op = {.step = question_step}};
-    assert_true(count <= ARGS_MAX);
-    memcpy(q.args, args, count * sizeof *args);
-    q.command = (struct coat_command){.args = q.args, .count = count};
-    assert_int_equal(coat_store_run(store, &q.op, NULL), 0);
-    return q;
-}
-
-/* A command in words, up to NULL. */
-static struct question ask(struct coat_store *store, ...)
-{
-    struct coat_arg args[ARGS_MAX];
-    const char *word;
-    size_t count = 0;
-    va_list words;
-    va_start(words, store);
-    while ((word = va_arg(words, const char *)) != NULL)
-        args[count++] = (struct coat_arg){word, strlen(word)};
-    va_end(words);
-    return ask_args(store, args, count);
-}
 
 /* The key of a session's record. */
 struct name {
@@ -293,7 +236,7 @@ static void req_45_nothing_that_is_stored_opens_a_session(void **state)
     struct coat_store *store = live_open_store(server.url, NULL);
     struct coat_session *s = make(store);
     struct name key = key_of(s);
-    struct question q = ask(store, "GET", key.text, NULL);
+    struct answer q = ask(store, "GET", key.text, NULL);
     unsigned char bytes[COAT_SID_HALF * 2];
     assert_null(memmem(q.bytes, q.len, &s->sid, COAT_SID_HALF));
     assert_null(memmem(q.bytes, q.len, s->sid.verifier, COAT_SID_HALF));
@@ -426,151 +369,6 @@ static void req_67_a_user_with_few_permissions_is_enough(void **state)
     coat_store_close(store);
     ask(admin, "ACL", "DELUSER", "app", NULL);
     coat_store_close(admin);
-}
-
-/* ---- The scripts, each on its own ----------------------------------------------------------- */
-
-static struct question eval(struct coat_store *store, const struct coat_script *script,
-                            const char *keys, ...)
-{
-    struct coat_arg args[ARGS_MAX] = {{"EVAL", 4}, {script->text, script->len}, {keys, 1}};
-    const char *word;
-    size_t count = 3;
-    va_list words;
-    va_start(words, keys);
-    while ((word = va_arg(words, const char *)) != NULL)
-        args[count++] = (struct coat_arg){word, strlen(word)};
-    va_end(words);
-    return ask_args(store, args, count);
-}
-
-/* A whole record for somebody. */
-static void put_record(struct coat_store *store, const char *key, const char *principal)
-{
-    unsigned char record[512];
-    struct coat_head head;
-    const unsigned char tag[] = "tagtagta", hash[] = "sixteen bytes of";
-    coat_head_init(&head, tag, hash, 1, 2, 3);
-    coat_head_revise(&head, (const unsigned char *)"revision");
-    unsigned char *end = coat_record_write(record, &head, principal);
-    *end++ = 0x80;
-    struct coat_arg args[] = {{"SET", 3}, {key, strlen(key)}, {record, (size_t)(end - record)}};
-    ask_args(store, args, 3);
-}
-
-static void req_64_save_does_nothing_without_its_lock(void **state)
-{
-    (void)state;
-    struct coat_store *store = live_open_store(server.url, NULL);
-    put_record(store, "s:{h}", "");
-    assert_int_equal(eval(store, &coat_script_save, "2", "s:{h}", "l:{h}", "revision", "new",
-                          "1000", "token", NULL)
-                         .integer,
-                     -1);
-    ask(store, "SET", "l:{h}", "token", NULL);
-    assert_int_equal(eval(store, &coat_script_save, "2", "s:{h}", "l:{h}", "revision", "new",
-                          "1000", "token", NULL)
-                         .integer,
-                     1);
-    assert_string_equal(ask(store, "GET", "s:{h}", NULL).bytes, "new");
-    coat_store_close(store);
-}
-
-static void logout_spares_what_is_no_record(void **state)
-{
-    (void)state;
-    struct coat_store *store = live_open_store(server.url, NULL);
-    ask(store, "SET", "s:{h}", "something that is shorter than the head of a record, much shorter",
-        NULL);
-    assert_int_equal(
-        eval(store, &coat_script_logout, "2", "s:{h}", "l:{h}", "sixteen bytes of", "1", NULL)
-            .integer,
-        -1);
-    assert_int_equal(ask(store, "EXISTS", "s:{h}", NULL).integer, 1);
-    coat_store_close(store);
-}
-
-/* until as the script sees it, at the time 1000: does the other id log out? */
-static void logout_knows_ids_offered_and_in_their_grace(void **state)
-{
-    (void)state;
-    static const struct {
-        unsigned char first;
-        unsigned time;
-        int opens;
-    } ROW[] = {{0xc0, 1, 1}, {0x00, 1001, 1}, {0x00, 1000, 0}, {0x80, 1001, 0}, {0x00, 0, 0}};
-    struct coat_store *store = live_open_store(server.url, NULL);
-    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
-        unsigned char ids[24] = "sixteen-bytes-ot";
-        ids[16] = ROW[i].first;
-        ids[22] = (unsigned char)(ROW[i].time >> 8);
-        ids[23] = (unsigned char)(ROW[i].time & 255);
-        put_record(store, "s:{h}", "");
-        ask_args(store,
-                 (struct coat_arg[]){{"SETRANGE", 8}, {"s:{h}", 5}, {"62", 2}, {ids, sizeof ids}},
-                 4);
-        struct question q = eval(store, &coat_script_logout, "2", "s:{h}", "l:{h}",
-                                 "sixteen-bytes-ot", "1000", NULL);
-        assert_int_equal(q.kind, ROW[i].opens ? COAT_REPLY_BULK : COAT_REPLY_INTEGER);
-        assert_int_equal(ask(store, "EXISTS", "s:{h}", NULL).integer, !ROW[i].opens);
-    }
-    coat_store_close(store);
-}
-
-static void end_spares_another_principal(void **state)
-{
-    (void)state;
-    struct coat_store *store = live_open_store(server.url, NULL);
-    static const struct {
-        const char *principal;
-        int expected;
-    } ROW[] = {{"user", 1}, {"", 1}, {"userx", -1}, {"use", -1}};
-    ask(store, "DEL", "s:{h}", "l:{h}", NULL);
-    assert_int_equal(eval(store, &coat_script_end, "2", "s:{h}", "l:{h}", "\xa4user", NULL).integer,
-                     0);
-    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++) {
-        put_record(store, "s:{h}", ROW[i].principal);
-        assert_int_equal(
-            eval(store, &coat_script_end, "2", "s:{h}", "l:{h}", "\xa4user", NULL).integer,
-            ROW[i].expected);
-    }
-    coat_store_close(store);
-}
-
-static void req_29_64_enter_keeps_the_cap_and_the_highest_score(void **state)
-{
-    (void)state;
-    struct coat_store *store = live_open_store(server.url, NULL);
-    char soon[24], later[24], past[24];
-    snprintf(soon, sizeof soon, "%lld", (long long)coat_wall_ms() + 50000);
-    snprintf(later, sizeof later, "%lld", (long long)coat_wall_ms() + 90000);
-    snprintf(past, sizeof past, "%lld", (long long)coat_wall_ms() - 5);
-    const struct coat_script *enter = &coat_script_enter;
-    assert_string_equal(eval(store, enter, "1", "p:{P}", "a", soon, "2", NULL).bytes, "ENTERED");
-    assert_string_equal(eval(store, enter, "1", "p:{P}", "b", later, "2", NULL).bytes, "ENTERED");
-    assert_in_range(ask(store, "PTTL", "p:{P}", NULL).integer, 60000, 90000);
-    struct question full = eval(store, enter, "1", "p:{P}", "c", soon, "2", NULL);
-    assert_int_equal(full.kind, COAT_REPLY_ARRAY);
-    assert_int_equal(full.integer, 2);
-    assert_string_equal(eval(store, enter, "1", "p:{P}", "c", soon, "2", "a", NULL).bytes,
-                        "ENTERED");
-    assert_in_range(ask(store, "PTTL", "p:{P}", NULL).integer, 60000, 90000);
-    ask(store, "ZADD", "p:{P}", past, "dead", NULL);
-    assert_string_equal(eval(store, enter, "1", "p:{P}", "c", soon, "2", NULL).bytes, "ENTERED");
-    assert_int_equal(ask(store, "ZCARD", "p:{P}", NULL).integer, 2);
-    assert_string_equal(eval(store, enter, "1", "p:{P}", "d", soon, "0", NULL).bytes, "ENTERED");
-    coat_store_close(store);
-}
-
-static void req_65_unlock_wants_the_token(void **state)
-{
-    (void)state;
-    struct coat_store *store = live_open_store(server.url, NULL);
-    ask(store, "SET", "l:{h}", "mine", NULL);
-    assert_int_equal(eval(store, &coat_script_unlock, "1", "l:{h}", "yours", NULL).integer, 0);
-    assert_int_equal(eval(store, &coat_script_unlock, "1", "l:{h}", "mine", NULL).integer, 1);
-    assert_int_equal(eval(store, &coat_script_unlock, "1", "l:{h}", "mine", NULL).integer, 0);
-    coat_store_close(store);
 }
 
 /* ---- Many at once --------------------------------------------------------------------------- */
@@ -814,12 +612,6 @@ int main(void)
         cmocka_unit_test(when_memory_is_full_only_writing_fails),
         cmocka_unit_test(a_missing_permission_is_denied_also_within_a_script),
         cmocka_unit_test(req_67_a_user_with_few_permissions_is_enough),
-        cmocka_unit_test(req_64_save_does_nothing_without_its_lock),
-        cmocka_unit_test(logout_spares_what_is_no_record),
-        cmocka_unit_test(logout_knows_ids_offered_and_in_their_grace),
-        cmocka_unit_test(end_spares_another_principal),
-        cmocka_unit_test(req_29_64_enter_keeps_the_cap_and_the_highest_score),
-        cmocka_unit_test(req_65_unlock_wants_the_token),
         cmocka_unit_test(req_64_no_save_is_lost_among_many),
         cmocka_unit_test(an_update_starts_over_until_it_lands),
         cmocka_unit_test(an_update_of_no_session_calls_nothing),

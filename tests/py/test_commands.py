@@ -229,6 +229,60 @@ def test_what_a_request_costs(
         assert proxy.round_trips == row.round_trips
 
 
+# ---- What is checked and then acted on ------------------------------------------------------
+
+READS = {"GET", "PTTL", "GETRANGE", "ZRANGE"}
+SCRIPTS = {"EVALSHA", "EVAL"}
+# A TTL that is set by mistake ends a session early at most, and a member is taken out of an index
+# only when its record can never be a session again.
+HARMLESS = {"PEXPIRE", "ZREM"}
+
+
+def under_lock(store: Store, id: str) -> None:
+    with store.lock(id) as held:
+        assert held is not None
+        held["a"] = 2
+        held.save()
+
+
+def in_requests(store: Store, id: str) -> None:
+    for row in ROWS:
+        session = store.new()
+        log_in_afresh(store)
+        session["a"] = 1
+        session.save()
+        through_store(store, session.id, row.work)
+    through_store(store, id, change)
+
+
+@pytest.mark.parametrize("before", [log_in, idle_user, take_ttl_away, forget_scripts])
+@pytest.mark.parametrize(
+    "act",
+    [
+        in_requests,
+        under_lock,
+        lambda store, id: store.update(id, change),
+        lambda store, id: [call.call(store) for call in CALLS],
+    ],
+    ids=["requests", "lock", "update", "calls"],
+)
+def test_req_64_what_depends_on_a_check_is_in_a_script_or_one_command_with_it(
+    redis_server: RedisServer, act: Callable[[Store, str], object], before: Any
+) -> None:
+    with Store(redis_server.url, prefix="test:", max_sessions=2, renew=3600) as store:
+        session = store.new()
+        session["a"] = 1
+        session.save()
+        before(store, redis_server, session)
+        log_in_afresh(store)
+        with redis_server.monitor() as seen:
+            act(store, session.id or "")
+    writes = [command for command in seen if command[0].upper() not in READS | HARMLESS]
+    assert writes
+    alone = [command for command in writes if command[0].upper() not in SCRIPTS]
+    assert not [command for command in alone if command[0] != "SET" or "NX" not in command[3:]]
+
+
 def teach_scripts(store: Store) -> None:
     session = store.new()
     session["a"] = 1
