@@ -50,13 +50,16 @@ def _unused() -> Iterator[CheckMessage]:
 
 
 def _where() -> Iterator[CheckMessage]:
-    for name, example, number in (("url", "redis://localhost:6379/0", 2), ("prefix", "shop:", 3)):
+    for name, example, number in (
+        ("url", "redis://localhost:6379/0", "coatcheck.E002"),
+        ("prefix", "shop:", "coatcheck.E003"),
+    ):
         if not ours.is_said(name) and not (name == "prefix" and _is_embedded()):
             setting = ours.PREFIX + name.upper()
             yield Error(
                 f"{setting} is not set.",
                 hint=f"Set {setting}, as in {setting} = '{example}', here or in the environment.",
-                id=f"coatcheck.E00{number}",
+                id=number,
             )
 
 
@@ -69,8 +72,8 @@ def _names() -> Iterator[CheckMessage]:
         if setting == "COATCHECK_IDLE":
             hint = "The idle timeout is SESSION_COOKIE_AGE."
         else:
-            close = get_close_matches(setting, ours.names().values(), 1)
-            hint = f"Is {close[0]} meant?" if close else "Leave it out."
+            close = get_close_matches(setting.removeprefix(ours.PREFIX).lower(), ours.names(), 1)
+            hint = f"Is {ours.names()[close[0]]} meant?" if close else "Leave it out."
         yield Error(f"There is no setting {setting}.", hint=hint, id="coatcheck.E004")
 
 

@@ -161,7 +161,8 @@ def unknown() -> list[str]:
 
 def is_said(name: str) -> bool:
     """Is an option of the store given by a setting, in the URL, or by the environment?"""
-    return name in _given() or PREFIX + name.upper() in os.environ or name in _in_url()
+    given = _given().get(name) is not None
+    return given or PREFIX + name.upper() in os.environ or name in _in_url()
 
 
 def store_options() -> dict[str, Any]:
