@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final, Literal, cast
+from urllib.parse import parse_qs
 
 import flask
 from flask.sessions import SessionInterface, SessionMixin
@@ -24,7 +24,6 @@ from .store import Store
 _KEY: Final = "coatcheck"
 _SETTING: Final = "COATCHECK_"
 _PERMANENT: Final = "_permanent"
-
 _REFRESH: Final = "SESSION_REFRESH_EACH_REQUEST"
 
 # The absolute lifetime where nobody says one: the longest that a cookie may live, since the
@@ -79,7 +78,7 @@ class Session(_Session, SessionMixin):  # type: ignore[override]  # `new` is not
         self.destroy()
 
     def save(self) -> str | None:
-        if self.new and list(self) == [_PERMANENT]:
+        if self.new and not self._new_id and list(self) == [_PERMANENT]:
             return None  # set for every visitor; a session begins when something else is stored
         written = self.modified
         session_id = super().save()
@@ -148,12 +147,18 @@ def _rules(app: flask.Flask, store: Store | None) -> Rules:
 
 def _make_store(app: flask.Flask, options: dict[str, Any]) -> Store:
     url = options.pop("url", None)
-    # Flask's setting has a default; whatever else somebody says of lifetimes, he means.
-    said = {*options, *(name.removeprefix(_SETTING).lower() for name in os.environ)}
-    said.update(re.findall(r"[?&](\w+)=", url or os.environ.get("COATCHECK_URL", "")))
-    if "preset" not in said:
-        defaults = {"idle": _idle(app), "lifetime": _LIFETIME}
-        options = {name: v for name, v in defaults.items() if name not in said} | options
+    query = str(url or os.environ.get(_SETTING + "URL")).partition("?")[2]
+
+    def is_said(name: str) -> bool:
+        """Wherever a store looks for it."""
+        setting = os.environ.get(_SETTING + name.upper()) or parse_qs(query).get(name)
+        return options.get(name) is not None or bool(setting)
+
+    if not is_said("preset"):
+        if not is_said("idle"):
+            options.setdefault("idle", _idle(app))  # None is a setting of its own
+        if not is_said("lifetime"):
+            options["lifetime"] = _LIFETIME
     return Store(url, **options)
 
 

@@ -226,6 +226,18 @@ def test_req_72_permanent_for_every_visitor_begins_no_session(
     assert "Max-Age" in browser.get("/color/red").cookies[0]
 
 
+def test_a_login_of_a_permanent_visitor_is_one(store: Store) -> None:
+    def view(session: Session, path: str) -> Any:
+        session.permanent = True
+        if path == "/login":
+            session.login("user:1", carry=())
+        return [session.principal, session.permanent]
+
+    browser = at(view, store)
+    assert "Max-Age" in browser.get("/login").cookies[0]
+    assert browser.get().body == b"['user:1', True]"
+
+
 # ---- Requests and responses ----------------------------------------------------------------
 
 

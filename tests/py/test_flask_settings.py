@@ -78,6 +78,27 @@ def test_and_a_preset(redis_server: RedisServer, url: str) -> None:
     assert (ttl / 1000, lifetime) == (about(15 * 60), about(12 * 3600))
 
 
+@pytest.mark.parametrize(
+    ("settings", "idle_s"),
+    [
+        ({"COATCHECK_IDLE": None}, 400 * 86400),  # not before the deadline
+        ({"COATCHECK_LIFETIME": None, "COATCHECK_PRESET": None}, 31 * 86400),  # as if not given
+    ],
+)
+def test_none_is_as_in_a_store(
+    redis_server: RedisServer,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    idle_s: int,
+) -> None:
+    monkeypatch.setenv("IDLE", "60")
+    monkeypatch.setenv("PRESET", "aal3")
+    app = an_app(None, COATCHECK_URL=url, COATCHECK_PREFIX="test:", **settings)
+    ttl, lifetime = idle_ms(redis_server, app)
+    assert (ttl / 1000, lifetime) == (about(idle_s), about(400 * 86400))
+
+
 def test_a_store_that_exists_keeps_its_options(store: Store, redis_server: RedisServer) -> None:
     ttl, lifetime = idle_ms(redis_server, an_app(store, PERMANENT_SESSION_LIFETIME=60))
     assert (ttl / 1000, lifetime) == (about(1800), about(43200))
