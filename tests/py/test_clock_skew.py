@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,10 @@ class Client:
         answer = self.process.stdout.readline()
         assert answer, f"the client ended in {job}"
         return json.loads(answer)
+
+    def is_wrong_by(self, seconds: int) -> None:
+        self.wrong_by = seconds
+        self.after(0)
 
     def after(self, seconds: int) -> Client:
         """The same, when so much time has passed since it was started."""
@@ -235,3 +240,62 @@ def test_req_22_a_grace_is_longer_by_twice_the_bound_at_most(clients: Clients) -
             assert client("load", new) == {"n": 2}
         one.after(0)
         other.after(0)
+
+
+# ---- Any two clocks within the bound ----------------------------------------------------------
+
+SOME = (-BOUND_S, -59, -31, -1, 0, 7, 30, BOUND_S)
+
+
+def any_two(two: tuple[Client, Client]) -> Iterator[tuple[Client, Client, int]]:
+    """Who makes, who comes then, and by how much their clocks differ: from the right time to one
+    side or to both, by the same or not; who is behind comes first, and comes later."""
+    for wrong in product(SOME, repeat=2):
+        for client, by in zip(two, wrong, strict=True):
+            client.is_wrong_by(by)
+        yield *two, abs(wrong[0] - wrong[1])
+
+
+def test_req_22_any_two_clocks_see_the_same_session(
+    clients: Clients, redis_server: RedisServer
+) -> None:
+    idle = 1800
+    for one, other, _ in any_two(clients(idle=idle)):
+        old = one("create", "ann")
+        assert other("count", old) == one("count", old) == old
+        (key,) = redis_server.records()
+        assert idle - NEAR_S < redis_server.cli("PTTL", key) / 1000 <= idle
+        new = other("rotate", old)
+        assert one("load", old) is other("load", old) is None
+        assert one("load", new) == other("load", new) == {"n": 2}
+        assert len(one("sessions", "ann")) == len(other("sessions", "ann")) == 1
+        assert one("destroy", new) is True
+        assert one("load", new) is other("load", new) is None
+        assert redis_server.keys() == []
+
+
+def test_req_22_any_two_clocks_end_a_session_as_much_apart_as_they_are(clients: Clients) -> None:
+    lifetime = 600
+    for one, other, apart in any_two(clients(lifetime=lifetime, idle=None)):
+        id = one("create")
+        for seconds, found in (
+            (lifetime - apart - NEAR_S, {"n": 0}),
+            (lifetime + apart + NEAR_S, None),
+        ):
+            assert one.after(seconds)("load", id) == other.after(seconds)("load", id) == found
+
+
+def test_req_22_any_two_clocks_end_a_grace_as_much_apart_as_they_are(clients: Clients) -> None:
+    renew, grace = 3600, 600
+    for one, other, apart in any_two(clients(renew=renew, grace=grace, stale=0)):
+        old = one("create")
+        later = renew + apart + NEAR_S
+        new = other.after(later)("count", old)
+        assert new != old
+        assert one.after(later)("count", new) == new  # the first use: the grace begins
+        for seconds, found in (
+            (later + grace - apart - NEAR_S, {"n": 2}),
+            (later + grace + apart + NEAR_S, None),
+        ):
+            assert one.after(seconds)("load", old) == other.after(seconds)("load", old) == found
+            assert one("load", new) == other("load", new) == {"n": 2}
