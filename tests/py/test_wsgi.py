@@ -156,7 +156,8 @@ FORM = "application/x-www-form-urlencoded"
 @pytest.mark.parametrize(
     "request_with",
     [
-        lambda name, value: {"QUERY_STRING": f"{name}={value}&session={value}"},
+        lambda name, value: {"QUERY_STRING": f"{name}={value}"},
+        lambda name, value: {"QUERY_STRING": f"session={value}&{name}={value}&sid={value}"},
         lambda name, value: {"PATH_INFO": f"/;{name}={value}", "REQUEST_URI": f"/;{name}={value}"},
         lambda name, value: {"PATH_INFO": f"/{value}", "SCRIPT_NAME": f"/{value}"},
         lambda name, value: {"HTTP_AUTHORIZATION": f"Bearer {value}", "HTTP_X_SESSION_ID": value},
