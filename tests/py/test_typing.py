@@ -10,7 +10,7 @@ from pathlib import Path
 import coatcheck
 import pytest
 
-SAMPLE = Path(__file__).with_name("typing_sample.py")
+SAMPLES = [str(sample) for sample in Path(__file__).parent.glob("typing_*.py")]
 
 
 def mypy(*arguments: str, cwd: Path) -> str:
@@ -32,7 +32,7 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert Path(coatcheck.__file__).with_name("_core.pyi").exists()
 
 
-def test_a_users_module_is_right_and_wrong_ones_are_seen(tmp_path: Path) -> None:
+def test_modules_of_users_are_right_and_wrong_ones_are_seen(tmp_path: Path) -> None:
     wrong = {
         "Store('redis://x', prefx='a:')": "Unexpected keyword argument",
         "Store('redis://x', on_conflict='ours')": "incompatible type",
@@ -41,11 +41,15 @@ def test_a_users_module_is_right_and_wrong_ones_are_seen(tmp_path: Path) -> None
         "Store('redis://x').new()[5]": "Invalid index type",
         "Cookie('s', 'Lax')": "Too many positional arguments",
         "SessionMiddleware(None)": "incompatible type",
+        "Coatcheck('shop')": "incompatible type",
+        "session.login('user:1')": "Missing named argument",
+        "session.permanent = 'yes'": "Incompatible types in assignment",
     }
-    head = "from coatcheck import Cookie, Store\nfrom coatcheck.wsgi import SessionMiddleware\n"
+    head = "from coatcheck import Cookie, Store; from coatcheck.flask import Coatcheck, session\n"
+    head += "from coatcheck.wsgi import SessionMiddleware\n"
     (tmp_path / "wrong.py").write_text(head + "\n".join(wrong) + "\n")
-    said = mypy(str(SAMPLE), "wrong.py", cwd=tmp_path)
-    assert "typing_sample" not in said
+    said = mypy(*SAMPLES, "wrong.py", cwd=tmp_path)
+    assert "typing_" not in said
     for number, (code, reason) in enumerate(wrong.items(), 3):
         assert re.search(rf"^wrong\.py:{number}: error: .*{reason}", said, re.MULTILINE), code
 
