@@ -405,6 +405,37 @@ def test_req_27_all_sessions_of_a_principal_are_destroyed_or_all_but_one(
     tool("sessions", "show", other)
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("sessions", "list", "user:1", "--show", "a"),
+        ("sessions", "show", "ID", "--values"),
+        ("sessions", "destroy", "ID"),
+        ("sessions", "destroy-all", "user:1"),
+        ("stats",),
+        ("doctor",),
+    ],
+)
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_req_08_28_what_it_says_shows_no_id_and_opens_nothing(
+    tool: Tool, store: Store, args: tuple[str, ...], form: tuple[str, ...]
+) -> None:
+    session, other = store.new(), store.new()
+    for one in (session, other):
+        one["a"] = 1
+        one.login("user:1", carry="all")
+        one.save()
+    words = [session.public_id if word == "ID" else word for word in args]
+    done = run(*(word or "" for word in words), *form, **tool.environment)
+    said = done.stdout + done.stderr
+    assert said
+    for session_id in (session.id or "", other.id or ""):
+        assert not any(session_id[i : i + 8] in said for i in range(36))
+    for word in set(re.findall(r"[\w-]+", said)):
+        for guess in (word, word.ljust(43, "A"), (word * 43)[:43]):
+            assert store.load(guess) is None
+
+
 # ---- Topologies ---------------------------------------------------------------------------------
 
 
