@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from coatcheck import Store
 from conftest import RedisServer
@@ -33,15 +33,29 @@ def texts(raw: bytes) -> Iterator[str]:
         yield shown.decode("latin-1").rstrip("=")
 
 
+def decoded(raw: bytes) -> Iterator[bytes]:
+    """What these bytes may be the base64 or the hexadecimal text of, wherever that begins."""
+    for word in re.findall(rb"[A-Za-z0-9_+/-]{22,}", raw):
+        for start in range(4):
+            usable = word[start : start + (len(word) - start) // 4 * 4]
+            yield base64.b64decode(usable.translate(bytes.maketrans(b"-_", b"+/")))
+    for word in re.findall(rb"(?:[0-9A-Fa-f]{2}){16,}", raw):
+        yield bytes.fromhex(word.decode())
+
+
+def windows(found: Iterable[bytes]) -> set[bytes]:
+    """All that is as long as a half of an id, at every place."""
+    return {raw[i : i + PIECE] for raw in found for i in range(len(raw) - PIECE + 1)}
+
+
 def pieces(found: list[bytes]) -> set[bytes]:
-    """All that is as long as a half of an id, at every place, also where it is base64."""
-    windows = {raw[i : i + PIECE] for raw in found for i in range(len(raw) - PIECE + 1)}
-    for raw in found:
-        for word in re.findall(rb"[A-Za-z0-9_-]{22,}", raw):
-            usable = word[: len(word) // 4 * 4]
-            decoded = base64.urlsafe_b64decode(usable)
-            windows |= {decoded[i : i + PIECE] for i in range(len(decoded) - PIECE + 1)}
-    return windows
+    """The same, also where it is text of bytes."""
+    return windows(found) | windows(bytes_ for raw in found for bytes_ in decoded(raw))
+
+
+def as_sent(word: str) -> bytes:
+    """What MONITOR shows of a word, in bytes again."""
+    return word.encode("latin-1").decode("unicode_escape").encode("latin-1")
 
 
 def test_req_45_nothing_that_redis_holds_or_hears_opens_a_session(
@@ -52,29 +66,47 @@ def test_req_45_nothing_that_redis_holds_or_hears_opens_a_session(
             session = store.new()
             session["cart"] = ["tea"]
             session.login("user:42", carry="all")
+            former_id = session.save() or ""
+            session.rotate()
             session_id = session.save() or ""
+            ended = store.new()
+            ended["a"] = 1
+            ended_id = ended.save() or ""
+            ended.destroy()
             with store.lock(session_id) as locked:
                 assert locked is not None
                 locked["cart"].append("cup")
                 locked.save()
                 found = everything(redis_server)
+                records = [redis_server.cli("GET", key) for key in redis_server.records()]
             assert store.load(session_id) is not None
-        words = [word.encode("latin-1") for command in heard for word in command]
-        found += words
+        found += [as_sent(word) for command in heard for word in command]
         assert len(found) > 20
-        assert not any(session_id.encode() in raw for raw in found)
+        halves = pieces(found)
+        for id in (former_id, session_id, ended_id):
+            assert not any(id.encode() in raw for raw in found)
+            secret = base64.urlsafe_b64decode(id + "=")
+            assert not halves & {secret[:PIECE], secret[PIECE:]}
 
         tried = set()
         for raw in found:
             for text in texts(raw):
                 tried.add(text)
                 tried |= {text[i : i + ID_LEN] for i in range(len(text) - ID_LEN + 1)}
-        halves = sorted(pieces(found))
-        likely = halves[:: max(1, len(halves) // 60)]
+        likely = sorted(halves)[:: max(1, len(halves) // 60)]
         for one in likely:
             tried |= {
                 base64.urlsafe_b64encode(one + other).decode().rstrip("=") for other in likely
             }
+        # What finds a record must be in its key, or else made of that; what opens it in itself.
+        finds = pieces([key for key in found if re.fullmatch(rb"shop:\w:\{.*\}", key)])
+        opens = windows(records)
+        assert len(finds) > 10 and len(opens) > 100
+        tried |= {
+            base64.urlsafe_b64encode(one + other).decode().rstrip("=")
+            for one in finds
+            for other in opens
+        }
         well_formed = {text for text in tried if ID.fullmatch(text)}
         assert len(well_formed) > 1000
         for text in tried:
