@@ -21,10 +21,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import coatcheck
+import coatcheck.flask
 import httpx
 import pytest
+from coatcheck._request import RULES
 from coatcheck.pyramid import _RULES
 from coatcheck.wsgi import SessionMiddleware
+from flask import Flask
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "docs"))
@@ -389,6 +392,19 @@ def test_the_pyramid_page_lists_every_setting_with_its_default() -> None:
     }
     rows = table(ROOT / "docs" / "pyramid.md", "setting")
     assert {row[0].strip("`"): row[1].strip("`") for row in rows} == known
+
+
+def test_the_flask_page_lists_every_setting_with_its_default() -> None:
+    app = Flask("page")
+    cookie = vars(coatcheck.flask._cookie(app))
+    known = {name: app.config[name] for name in app.config if name.startswith("SESSION_")}
+    known |= {f"SESSION_COOKIE_{name.upper()}": cookie[name] for name in {*cookie} - {"max_age"}}
+    known |= {f"COATCHECK_{name.upper()}": default for name, default in RULES.items()}
+    known["PERMANENT_SESSION_LIFETIME"] = known["COATCHECK_IDLE"] = app.permanent_session_lifetime
+    known["COATCHECK_LIFETIME"] = coatcheck.flask._LIFETIME
+    rows = table(ROOT / "docs" / "flask.md", "setting")
+    said = {row[0].strip("`"): row[1].strip("`") for row in rows}
+    assert said == {name: repr(value).replace("datetime.", "") for name, value in known.items()}
 
 
 def test_the_guide_lists_every_option() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import flask
+import markupsafe
 import pytest
-from coatcheck import Cookie, Store
+from coatcheck import Cookie, NotStorable, Store
 from coatcheck.flask import Coatcheck, Session
 from conftest import Browser, RedisServer
 from flask.sessions import SessionMixin
@@ -82,6 +83,15 @@ def test_flash(store: Store) -> None:
     browser.get("/say")
     assert browser.get().body == b"[('message', 'saved'), ('error', 'failed')]"
     assert browser.get().body == b"[]"
+
+
+def test_a_flashed_message_must_be_plain_text(store: Store) -> None:
+    def view(session: Session, path: str) -> Any:
+        with pytest.raises(NotStorable, match="Markup is not storable"):
+            flask.flash(markupsafe.Markup("<b>saved</b>"))
+        return ""
+
+    assert at(view, store).get().status == 200
 
 
 def test_clear_ends_it_and_what_follows_is_another(store: Store) -> None:

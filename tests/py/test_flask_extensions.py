@@ -150,6 +150,29 @@ def test_a_logout_takes_the_remember_cookie(store: Store) -> None:
     assert REMEMBER not in browser.jar and home(browser) == "False None None"
 
 
+@pytest.mark.parametrize("way", ["login", "logout"])
+def test_who_clears_it_first_keeps_nothing(
+    store: Store, redis_server: RedisServer, way: str
+) -> None:
+    app = with_logins(store)
+
+    @app.get("/clear/<name>")
+    def clear(name: str) -> str:
+        session.clear()
+        if way == "login":
+            return str(flask_login.login_user(User(name)))
+        return str(flask_login.logout_user())
+
+    browser = Browser(app)
+    browser.get("/cart")
+    browser.get("/login/ada", QUERY_STRING="remember=1")
+    browser.get("/clear/bob")
+    assert home(browser) == ("bob bob None" if way == "login" else "False None None")
+    assert (REMEMBER in browser.jar) is (way == "login")
+    assert store.sessions("ada") == []
+    assert len(redis_server.records()) == (1 if way == "login" else 0)
+
+
 def test_a_remembered_user_who_is_gone_is_nobody(store: Store) -> None:
     browser = Browser(with_logins(store))
     browser.get("/login/gone", QUERY_STRING="remember=1")
