@@ -7,8 +7,8 @@
  *     idle             seconds without a request after which a session ends; "none": not before
  *                      its deadline. 1800
  *     lifetime         seconds after creation or login at which a session ends. 43200
- *     anonymous_idle   the same until somebody logs in, so that visitors who do not come back take
- *                      little room. "none": as idle
+ *     anonymous_idle   idle, until somebody logs in, so that visitors who do not come back take
+ *                      little room. "none": no difference
  *     preset           idle and lifetime as in NIST SP 800-63, where these are not given: "aal1"
  *                      (none and 30 days), "aal2" (1 hour and 24 hours), "aal3" (15 minutes and
  *                      12 hours)
@@ -58,11 +58,12 @@
  *                      that short, and not under a quota of processor time. 0: never. 50
  *     allow_root       "1": embedded: may start a server as root. 0
  *
- * Times are decimal seconds: idle from 1 to 2147483647 and lifetime from 1 to 34560000 (400 days),
- * both whole; timeout and connect_timeout from 0.001 to 3600, stale from 0 to 3600.
- * max_connections goes to 4096, max_sessions to 10000, confirm to 100, touch_below from 0.001 to 1,
- * max_bytes to 512 MiB, max_depth to 1024. A connect_timeout longer than timeout is cut down to it,
- * unless both were set: then the store is not opened.
+ * Times are decimal seconds: idle and anonymous_idle from 1 to 2147483647, lifetime and renew from
+ * 1 to 34560000 (400 days), all four whole; timeout, connect_timeout and lock_ttl from 0.001 to
+ * 3600, stale and grace from 0 to 3600, max_idle and max_age from 0.001 to 86400. max_connections
+ * goes to 4096, max_sessions to 10000, confirm to 100, touch_below from 0.001 to 1, max_bytes to
+ * 512 MiB, max_depth to 1024. A connect_timeout longer than timeout is cut down to it, unless both
+ * were set: then the store is not opened.
  *
  * The same names are URL parameters (?idle=600), and with the prefix COATCHECK_ and in capitals
  * environment variables (an empty one counts as not set; one that is no option's is an error). An

@@ -34,7 +34,11 @@ COAT_API struct coat_doc *coat_session_doc(struct coat_session *s);
  *   COAT_ECONFLICT    on_conflict is "raise", and both changed one field (`path`); or what was to
  *                     be added to (coat_doc_add) is not a number any more
  *   COAT_EUNCERTAIN   the reply was lost, and whether the save landed cannot be told. To repeat it
- *                     is safe, and where something was added, refused: load the session again
+ *                     is safe, and where something was added, refused: load the session again. With
+ *                     the reason "confirm" too few replicas had a login or a rotation in time:
+ *                     where that has landed, the id that it gave is lost
+ *   COAT_ETOOMANY     a login: the principal has max_sessions sessions, and on_max is "refuse"
+ *   COAT_EBUSY        a login: others of the same principal took each place that was made for it
  *   COAT_ELIMIT       with the other side's fields it would be over a limit
  *   COAT_ELOCKLOST    the lock of coat_store_lock ran out before; nothing was written
  *   COAT_ECORRUPT, COAT_EFORMAT    the record was overwritten meanwhile with something else
@@ -63,7 +67,8 @@ COAT_API int coat_session_rotate(struct coat_session *s, struct coat_error *err)
  * it is a new, empty session, which gets another id if something is stored. Otherwise it is as it
  * was:
  *   COAT_EREPLACED    its id was replaced meanwhile: it lives on under the new one
- *   COAT_EUNCERTAIN   the reply was lost, and whether it was ended cannot be told
+ *   COAT_EUNCERTAIN   the reply was lost, and whether it was ended cannot be told; or (`reason`
+ *                     "confirm") it was, but too few replicas know of it: repeat it
  * or a failure of coat_store.h.
  */
 COAT_API int coat_session_destroy(struct coat_session *s, struct coat_error *err);

@@ -12,6 +12,10 @@
  *     COAT_EDENIED        wrong password, or the user lacks a permission
  *     COAT_EFOREIGN       a reply belongs to another request
  *     COAT_ENOMEM
+ *
+ * Those that end sessions share another one, COAT_EUNCERTAIN: no reply came, and whether they were
+ * ended cannot be told; or (`reason` "confirm") they were, but too few replicas know of it. To do
+ * it again is right in both cases.
  */
 #ifndef COAT_STORE_H
 #define COAT_STORE_H
@@ -90,8 +94,7 @@ COAT_API int coat_store_lock(struct coat_store *store, const char *id, struct co
 
 /*
  * End the session that an id opens: 1; 0 if it opens none. Where a reply was lost and the repeat
- * finds none, 1, here and below: the send before has most likely ended it. COAT_EUNCERTAIN: no
- * reply came, and whether it was ended cannot be told. Or a shared failure.
+ * finds none, 1, here and below: the send before has most likely ended it. Or a shared failure.
  */
 COAT_API int coat_store_destroy(struct coat_store *store, const char *id, struct coat_error *err);
 
@@ -118,8 +121,8 @@ COAT_API const struct coat_session_info *coat_session_list_get(const struct coat
 COAT_API void coat_session_list_free(struct coat_session_list *list); /* NULL allowed */
 
 /*
- * End one of them: 1; 0: there is none (hostile input is welcome). COAT_EUNCERTAIN: the reply was
- * lost, and whether it was ended cannot be told; do it again. Or COAT_EUSAGE, or a shared failure.
+ * End one of them: 1; 0: there is none (hostile input is welcome). COAT_EUSAGE: no principal can be
+ * named so. Or a shared failure.
  */
 COAT_API int coat_store_destroy_one(struct coat_store *store, const char *principal,
                                     const char *public_id, struct coat_error *err);
@@ -127,8 +130,9 @@ COAT_API int coat_store_destroy_one(struct coat_store *store, const char *princi
 /*
  * End all of them, or all but the one with the public id `keep` (NULL: none): how many were ended.
  * Those of a login that has not yet been answered may be among them, or survive. *index_lost (NULL
- * allowed): 1 if `keep` was not in the index, so that others may be missing from it, too. After a
- * failure, COAT_EUNCERTAIN included, some may have been ended: do it again.
+ * allowed): 1 if `keep` was not in the index, so that others may be missing from it, too.
+ * COAT_EUSAGE: no principal can be named so, or no session. After any other failure some may have
+ * been ended: do it again.
  */
 COAT_API int coat_store_destroy_all(struct coat_store *store, const char *principal,
                                     const char *keep, int *index_lost, struct coat_error *err);

@@ -35,7 +35,8 @@ enum coat_code {
     COAT_EUNAVAILABLE = -9, /* the store cannot be reached or used; `reason` is one word why */
     COAT_ETIMEOUT = -10,    /* as COAT_EUNAVAILABLE: the deadline of the call has passed */
     COAT_EFOREIGN = -11,    /* a reply that belongs to another request; its connection is closed */
-    COAT_EUNCERTAIN = -12,  /* the reply was lost: the write may or may not have landed */
+    COAT_EUNCERTAIN = -12,  /* the reply was lost: the write may or may not have landed; or
+                               (`reason` "confirm") too few replicas have it */
     COAT_EGONE = -13,       /* the session has ended meanwhile, and its fields with it */
     COAT_EREPLACED = -14,   /* its id was replaced meanwhile; nothing was written */
     COAT_ECONFLICT = -15,   /* both sides changed one field, and the policy is to raise */

@@ -47,8 +47,10 @@ class Session(Fields):
         """Write what was changed, all at once; with `login` and `rotate` if asked for.
 
         Returns the id, None while there is nothing to store. Raises SessionGone if the session was
-        ended meanwhile, and what Store says of a store that cannot be reached; the session is then
-        as it was. Where the task is cancelled meanwhile, the save may have been carried out.
+        ended, or its id replaced, meanwhile; Conflict where ``on_conflict`` says so; for a login
+        TooManySessions and Busy; under a lock LockLost; Uncertain where the reply was lost; and
+        what Store says of a store that cannot be reached. The session is then as it was. Where the
+        task is cancelled meanwhile, the save may have been carried out.
         """
         self._may_save()
         driver = _driver(self._store)

@@ -58,7 +58,10 @@ class ForeignReply(StoreUnavailable):
 
 
 class Uncertain(StoreUnavailable):
-    """The reply was lost, and whether the write landed cannot be told."""
+    """The reply was lost, and whether the write landed cannot be told; load the session to see.
+
+    With the code ``confirm`` it landed, but too few replicas had it in time.
+    """
 
 
 class Busy(Error):

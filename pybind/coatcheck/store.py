@@ -129,7 +129,7 @@ class Store(_core.Store):
     idle                time without a request after which a session ends; None: not before its
                         deadline (1800)
     lifetime            time after creation or login at which a session ends (43200)
-    anonymous_idle      the same until somebody logs in (None: no difference)
+    anonymous_idle      idle, until somebody logs in (None: no difference)
     preset              idle and lifetime where they are not given, by NIST's assurance levels:
                         ``"aal1"`` (None, 30 days), ``"aal2"`` (1 h, 24 h) or ``"aal3"`` (15 min,
                         12 h)
