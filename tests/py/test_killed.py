@@ -228,8 +228,11 @@ def test_req_21_29_a_login_that_evicts_never_exceeds_the_cap_and_the_next_heals(
             assert place.listed() == 1
 
 
-def test_req_21_25_a_logout_leaves_at_most_what_the_next_list_takes_away(place: Place) -> None:
-    for id in each_kill(place, "log out", PRINCIPAL):
+@pytest.mark.parametrize("act", ["log out", "log out by its id"])
+def test_req_21_25_a_logout_leaves_at_most_what_the_next_list_takes_away(
+    place: Place, act: str
+) -> None:
+    for id in each_kill(place, act, PRINCIPAL):
         alive = place.loads(id)
         assert place.listed() == alive
         assert len(place.server.cli("KEYS", "killed:*")) == 2 * alive

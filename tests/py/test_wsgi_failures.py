@@ -278,13 +278,17 @@ def test_a_page_that_does_without_the_store_goes_out(
     assert (response["Vary"], response["Cache-Control"]) == ("Cookie", "no-store")
 
 
+@pytest.mark.parametrize("on_unavailable", ["503", "anonymous"])
+@pytest.mark.parametrize("looks_first", [False, True])
 def test_req_70_a_logout_that_could_not_reach_redis_says_so(
-    serve: Serve, redis_server: RedisServer
+    serve: Serve, redis_server: RedisServer, on_unavailable: Any, looks_first: bool
 ) -> None:
     def view(session: Session, path: str) -> Any:
+        if looks_first:
+            len(session)
         return session.destroy() if path == "/logout" else put(session, path)
 
-    browser = serve(view)
+    browser = serve(view, on_unavailable=on_unavailable)
     browser.get("/color/red")
     redis_server.stop()
     response = browser.get("/logout")
