@@ -466,6 +466,45 @@ def test_req_65_who_does_not_get_the_lock_in_time_is_told(face: Face) -> None:
             assert session == {"n": 1}
 
 
+@pytest.mark.parametrize("failure", [LookupError, KeyboardInterrupt, asyncio.CancelledError])
+def test_req_65_the_lock_is_given_back_by_work_that_fails(
+    face: Face, redis_server: RedisServer, failure: type[BaseException]
+) -> None:
+    def work(_: Any) -> None:
+        assert redis_server.cli("KEYS", "test:l:*") != []
+        raise failure
+
+    store = face.open()
+    session_id = face.stored(store, n=1)
+    with pytest.raises(failure):
+        locked(face, store, session_id, work)
+    assert redis_server.cli("KEYS", "test:l:*") == []
+
+
+def test_req_65_the_lock_is_given_back_by_a_task_that_is_cancelled(
+    redis_server: RedisServer,
+) -> None:
+    async def main() -> None:
+        async def work() -> None:
+            async with store.lock(session_id):
+                inside.set()
+                await asyncio.Event().wait()
+
+        async with aio.Store(redis_server.url, prefix="test:", timeout=20) as store:
+            session = store.new()
+            session["n"] = 1
+            session_id = await session.save() or ""
+            inside = asyncio.Event()
+            task = asyncio.ensure_future(work())
+            await inside.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert redis_server.cli("KEYS", "test:l:*") == []
+
+    asyncio.run(main())
+
+
 def test_the_lock_is_given_back_where_there_is_no_session(
     face: Face, redis_server: RedisServer
 ) -> None:
