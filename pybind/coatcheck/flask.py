@@ -265,7 +265,6 @@ def _warn_of_plain_http(app: flask.Flask, cookie: Cookie) -> None:
 def _become(response: flask.Response, other: flask.Response) -> None:
     """Flask goes on with the response that it has, so that one has to be the other."""
     response.close()
-    vars(response).clear()
     vars(response).update(vars(other))
     response.headers.setdefault("Cache-Control", "no-store")
 

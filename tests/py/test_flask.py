@@ -210,6 +210,22 @@ def test_without_refresh_it_lasts_as_long_as_flask_says_from_the_last_change(sto
     assert "Max-Age=3600" in browser.get("/color/blue").cookies[0]
 
 
+def test_so_it_does_if_the_view_saved_itself(store: Store) -> None:
+    def view(session: Session, path: str) -> Any:
+        said = permanent(session, path)
+        session.save()
+        return said
+
+    browser = at(view, store, SESSION_REFRESH_EACH_REQUEST=False)
+    assert "Max-Age" in browser.get("/color/red").cookies[0]
+    assert "Max-Age" in browser.get("/color/blue").cookies[0]
+
+
+def test_it_lasts_a_second_at_least(redis_server: RedisServer) -> None:
+    with Store(redis_server.url, prefix="test:", idle=1, lifetime=1) as store:
+        assert "Max-Age=1;" in at(permanent, store).get("/color/red").cookies[0]
+
+
 def test_it_is_not_sent_with_each_response(store: Store) -> None:
     browser = at(permanent, store)
     browser.get("/color/red")

@@ -123,6 +123,28 @@ def test_raise_leaves_it_to_flask(tmp_path: Path, path: str) -> None:
         ask(at(put, store, COATCHECK_ON_UNAVAILABLE="raise", TESTING=True), path)
 
 
+@EACH
+def test_raise_makes_it_an_exception_like_others(tmp_path: Path, path: str) -> None:
+    browser = at(
+        put,
+        nowhere(tmp_path),
+        lambda app: app.register_error_handler(Exception, closed),
+        COATCHECK_ON_UNAVAILABLE="raise",
+    )
+    assert ask(browser, path).body == b"closed: StoreUnavailable"
+
+
+def test_raise_may_be_said_later(tmp_path: Path) -> None:
+    store = nowhere(tmp_path)
+
+    def say(app: flask.Flask) -> None:
+        app.config["COATCHECK_ON_UNAVAILABLE"] = "raise"
+        Coatcheck(app, store)
+
+    with pytest.raises(StoreUnavailable):
+        ask(at(put, store, say, TESTING=True), "/")
+
+
 def test_anonymous_is_empty_and_read_only(tmp_path: Path) -> None:
     browser = at(put, nowhere(tmp_path), COATCHECK_ON_UNAVAILABLE="anonymous")
     answer = ask(browser, "/")
