@@ -20,12 +20,18 @@ static int replaced(struct coat_session *s, struct coat_error *err)
                           s->keys.public_id);
 }
 
-/* Gone, by us or before: now it is a new session, without fields. */
-static void ended(struct coat_session *s, struct coat_step *step, int rc)
+/* It has no id any more, and no fields. */
+static void become(struct coat_session *s, enum coat_session_state state)
 {
     struct coat_doc *empty = s->work.doc;
     s->work.doc = NULL;
-    coat_session_reset(s, COAT_SESSION_NEW, empty);
+    coat_session_reset(s, state, empty);
+}
+
+/* Gone, by us or before. */
+static void ended(struct coat_session *s, struct coat_step *step, int rc)
+{
+    become(s, COAT_SESSION_NEW);
     coat_session_done(s, step, rc);
 }
 
@@ -36,11 +42,9 @@ static void not_opened(struct coat_session *s, struct coat_step *step, struct co
         coat_session_done(s, step, replaced(s, err));
         return;
     }
-    struct coat_doc *empty = s->work.doc;
-    s->work.doc = NULL;
     coat_store_note(s->store, COAT_COUNT_DEAD_ID);
     coat_session_note(s, COAT_LIFE_REFUSED, "dead");
-    coat_session_reset(s, COAT_SESSION_STALE, empty);
+    become(s, COAT_SESSION_STALE);
     coat_session_done(s, step, 0);
 }
 
@@ -72,6 +76,10 @@ static void start(struct coat_session *s, int64_t now_ms, struct coat_step *step
                   struct coat_error *err)
 {
     struct coat_work *work = &s->work;
+    if (s->state == COAT_SESSION_STALE) {
+        coat_session_done(s, step, replaced(s, err));
+        return;
+    }
     int stored = s->state != COAT_SESSION_NEW;
     int rc = stored ? coat_sid_hash(&s->sid, work->hash, err) : 0;
     if (rc == 0)
@@ -122,13 +130,10 @@ static void left(struct coat_session *s, const struct coat_event *event, struct 
 /* Whose the record was, by its first bytes; "": nobody's, or not a record. */
 static void read_principal(const struct coat_reply *head, char principal[COAT_PRINCIPAL_MAX + 1])
 {
-    struct coat_record record = {0};
-    size_t len = 0;
-    if (coat_record_parse(&record, head->bytes, head->len, NULL) == 0 && record.principal) {
-        len = record.principal_len;
-        memcpy(principal, record.principal, len);
-    }
-    principal[len] = 0;
+    struct coat_record record;
+    if (coat_record_parse(&record, head->bytes, head->len, NULL) < 0)
+        record = (struct coat_record){0};
+    coat_record_principal(&record, principal);
 }
 
 static int is_foreign(const struct coat_session *s, const struct coat_reply *head)
@@ -213,26 +218,32 @@ static int is_cluster(const struct coat_session *s, const struct coat_event *eve
            coat_refusal_is(event->replies, "CROSSSLOT");
 }
 
-void coat_destroy_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
-                       struct coat_error *err)
+static void take(struct coat_session *s, const struct coat_event *event, int64_t now_ms,
+                 struct coat_step *step, struct coat_error *err)
 {
-    struct coat_session *s = coat_session_of(op);
-    if (event->kind != COAT_EVENT_START && s->work.phase == LEAVING) {
+    if (s->work.phase == LEAVING) {
         left(s, event, step);
-    } else if (event->kind != COAT_EVENT_START && s->work.phase == MARKING) {
+    } else if (s->work.phase == MARKING) {
         marked(s, event, step, err);
-    } else if (event->kind != COAT_EVENT_START && is_cluster(s, event)) {
+    } else if (is_cluster(s, event)) {
         s->work.joins = 0;
-        send_logout(s, coat_ms_add(event->now_ms, 0), step);
-    } else if (event->kind != COAT_EVENT_START) {
+        send_logout(s, now_ms, step);
+    } else {
         int rc = coat_attempt_take(&s->work.attempt, event, step, err);
         if (rc < 0)
             coat_session_done(s, step, rc);
         else if (rc > 0)
             answered(s, event, step, err);
-    } else if (s->state == COAT_SESSION_STALE) {
-        coat_session_done(s, step, replaced(s, err));
-    } else {
-        start(s, coat_ms_add(event->now_ms, 0), step, err);
     }
+}
+
+void coat_destroy_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                       struct coat_error *err)
+{
+    struct coat_session *s = coat_session_of(op);
+    int64_t now_ms = coat_ms_add(event->now_ms, 0);
+    if (event->kind == COAT_EVENT_START)
+        start(s, now_ms, step, err);
+    else
+        take(s, event, now_ms, step, err);
 }

@@ -277,8 +277,7 @@ static int show_fields(struct coat_index_op *x, size_t i, const struct coat_reco
 static int is_theirs(const struct coat_index_op *x, const struct coat_record *record,
                      int64_t now_ms)
 {
-    return record->principal && record->principal_len == strlen(x->principal) &&
-           memcmp(record->principal, x->principal, record->principal_len) == 0 &&
+    return coat_record_is_of(record, x->principal) &&
            !coat_session_over(x->store, &record->head, now_ms);
 }
 

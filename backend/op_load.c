@@ -37,12 +37,13 @@ static void repair(struct coat_session *s, const struct coat_head *head, int64_t
 static int open_session(struct coat_session *s, const struct coat_record *record,
                         struct coat_error *err)
 {
+    char principal[COAT_PRINCIPAL_MAX + 1];
     struct coat_doc *doc;
     int rc = coat_session_read_fields(s, record, &doc, err);
     if (rc < 0)
         return rc;
-    coat_session_adopt(s, &record->head, record->principal ? record->principal : "",
-                       record->principal_len, doc);
+    coat_record_principal(record, principal);
+    coat_session_adopt(s, &record->head, principal, doc);
     s->uses_offer = coat_head_offers(&record->head, s->work.hash);
     return 1;
 }
@@ -59,22 +60,21 @@ static int open_stale(struct coat_session *s, struct coat_error *err)
 }
 
 /* Its record is there, and its time is over. */
-static void note_expired(struct coat_session *s, const struct coat_record *record, int64_t now_ms)
+static void note_expired(struct coat_session *s, const struct coat_record *record, const char *why)
 {
-    char principal[COAT_PRINCIPAL_MAX + 1] = "";
-    if (record->principal)
-        memcpy(principal, record->principal, record->principal_len);
-    coat_life_note(&s->op.life, s->store, COAT_LIFE_EXPIRED, s->keys.public_id, principal,
-                   coat_head_deadline_ms(&record->head) <= now_ms ? "deadline" : "not_before");
+    char principal[COAT_PRINCIPAL_MAX + 1];
+    coat_record_principal(record, principal);
+    coat_life_note(&s->op.life, s->store, COAT_LIFE_EXPIRED, s->keys.public_id, principal, why);
 }
 
 /* What the id is to this record: the result of the load. */
 static int look(struct coat_session *s, const struct coat_record *record, int64_t now_ms,
                 struct coat_error *err)
 {
-    if (coat_session_over(s->store, &record->head, now_ms)) {
+    const char *over = coat_session_over(s->store, &record->head, now_ms);
+    if (over) {
         coat_store_note(s->store, COAT_COUNT_UNKNOWN_ID);
-        note_expired(s, record, now_ms);
+        note_expired(s, record, over);
         return 0;
     }
     switch (coat_head_opening(&record->head, s->work.hash, now_ms, s->store->options->stale_ms)) {

@@ -23,23 +23,30 @@ static void send_unlock(struct coat_session *s, struct coat_step *step)
     coat_attempt_send(a, step);
 }
 
-void coat_unlock_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
-                      struct coat_error *err)
+/* On a failure the lock ends by itself, so it counts as given back. */
+static void unlocked(struct coat_session *s, const struct coat_event *event, struct coat_step *step,
+                     struct coat_error *err)
 {
-    struct coat_session *s = coat_session_of(op);
-    if (event->kind == COAT_EVENT_START && s->lock.held) {
-        send_unlock(s, step);
-        return;
-    }
-    int rc =
-        event->kind == COAT_EVENT_START ? 0 : coat_attempt_take(&s->work.attempt, event, step, err);
-    if (rc == 0 && event->kind != COAT_EVENT_START)
+    int rc = coat_attempt_take(&s->work.attempt, event, step, err);
+    if (rc == 0)
         return;
     if (rc > 0)
         rc = event->replies->kind == COAT_REPLY_INTEGER ? event->replies->integer > 0
                                                         : coat_attempt_foreign(err);
     s->lock.held = 0;
     coat_session_done(s, step, rc);
+}
+
+void coat_unlock_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
+                      struct coat_error *err)
+{
+    struct coat_session *s = coat_session_of(op);
+    if (event->kind != COAT_EVENT_START)
+        unlocked(s, event, step, err);
+    else if (s->lock.held)
+        send_unlock(s, step);
+    else
+        coat_session_done(s, step, 0);
 }
 
 /* ---- Lock ----------------------------------------------------------------------------------- */

@@ -89,7 +89,7 @@ static void landed(struct coat_session *s, struct coat_step *step)
     work->doc = NULL;
     coat_save_note_conflicts(s);
     coat_stats_record(&s->store->stats, COAT_KIND_SAVE, work->record.len);
-    coat_session_adopt(s, &work->next, principal, strlen(principal), doc);
+    coat_session_adopt(s, &work->next, principal, doc);
     coat_session_note_ttl(s, work->ttl_ms, work->asked_ms);
     note_life(s, logs_in, rotates);
     /*

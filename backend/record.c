@@ -287,6 +287,20 @@ int coat_record_parse(struct coat_record *record, const void *bytes, size_t len,
     return parse_principal(record, bytes, len, err);
 }
 
+void coat_record_principal(const struct coat_record *record, char to[COAT_PRINCIPAL_MAX + 1])
+{
+    if (record->principal)
+        memcpy(to, record->principal, record->principal_len);
+    to[record->principal_len] = 0;
+}
+
+int coat_record_is_of(const struct coat_record *record, const char *principal)
+{
+    char text[COAT_PRINCIPAL_MAX + 1];
+    coat_record_principal(record, text);
+    return strcmp(text, principal) == 0;
+}
+
 /* The msgpack head of a principal: 1 or 2 bytes, returns how many. */
 static size_t principal_item(unsigned char item[2], size_t len)
 {

@@ -28,6 +28,9 @@ enum {
 /* All times, in records and out, stay below this: a double and a script hold them exactly. */
 #define COAT_MS_MAX ((int64_t)1 << 53)
 
+/* All hosts' clocks are assumed within this of true time. */
+#define COAT_CLOCK_BOUND_MS ((int64_t)60000)
+
 #define COAT_IDLE_MAX_S ((int64_t)INT32_MAX)
 
 /* A time, or a sum of times, forced into 0 <= ms < COAT_MS_MAX. Both at most 2^62 in size. */
@@ -74,6 +77,12 @@ struct coat_record {
  */
 int coat_record_parse(struct coat_record *record, const void *bytes, size_t len,
                       struct coat_error *err);
+
+/* Its principal as text; "": nobody is logged in. */
+void coat_record_principal(const struct coat_record *record, char to[COAT_PRINCIPAL_MAX + 1]);
+
+/* 1 if it is this principal's ("": nobody's). */
+int coat_record_is_of(const struct coat_record *record, const char *principal);
 
 /* How long a record with this principal ("": none) and so many bytes of fields is. No overflow:
  * fields lie in memory. */

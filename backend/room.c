@@ -83,7 +83,7 @@ static int go_on(struct coat_room *room, struct coat_step *step, struct coat_err
 {
     struct coat_index *x = &room->index;
     int rc = room->phase == PROBING ? coat_index_probe(x, err) : coat_index_end(x, COAT_READS, err);
-    if (rc == 0 && room->phase == PROBING && room->dead > 0) {
+    if (rc == 0 && room->phase == PROBING && room->too_old > 0) {
         room->phase = CLEARING;
         x->at = 0;
         rc = coat_index_end(x, COAT_READS, err);
@@ -125,13 +125,14 @@ static int full_came(struct coat_room *room, const struct coat_event *event, str
     if (is_late(room, event))
         return busy(err);
     room->phase = PROBING;
-    room->dead = 0;
+    room->too_old = 0;
     return go_on(room, step, err);
 }
 
 /* ---- What comes back ----------------------------------------------------------------------- */
 
-/* A reply to a probe, or to END: is the member's record gone for this principal? -1: no such. */
+/* A reply to a probe, or to END: is the member's record gone for this principal? -1: it is neither.
+ */
 static int is_outdated(const struct coat_room *room, size_t i, const struct coat_reply *reply)
 {
     if (room->phase != PROBING && coat_index_is_end(reply)) {
@@ -153,12 +154,12 @@ static int is_outdated(const struct coat_room *room, size_t i, const struct coat
  * Created before `not_before`: nobody can load it here, so it must not take the place of a session
  * that somebody can. But a process with another `not_before` can, so it is ended before it leaves.
  */
-static int is_dead(const struct coat_room *room, const struct coat_reply *reply)
+static int is_too_old(const struct coat_room *room, const struct coat_reply *reply)
 {
     struct coat_record record;
     return room->phase == PROBING &&
            coat_record_parse(&record, reply->bytes, reply->len, NULL) == 0 &&
-           coat_head_created_ms(&record.head) < room->index.store->options->not_before_ms;
+           coat_session_too_old(room->index.store, &record.head);
 }
 
 static int pieces_came(struct coat_room *room, const struct coat_event *event,
@@ -170,8 +171,8 @@ static int pieces_came(struct coat_room *room, const struct coat_event *event,
             return coat_attempt_foreign(err);
         struct coat_member *member = coat_index_member(&room->index, i);
         member->outdated |= outdated;
-        member->asked = !outdated && is_dead(room, &event->replies[i]);
-        room->dead += (size_t)member->asked;
+        member->asked = !outdated && is_too_old(room, &event->replies[i]);
+        room->too_old += (size_t)member->asked;
     }
     return go_on(room, step, err);
 }

@@ -18,7 +18,7 @@ struct coat_room {
     int64_t cap;     /* 0: none */
     int64_t confirm; /* by so many replicas */
     int phase;
-    size_t dead;      /* members to be ended before anything else */
+    size_t too_old;   /* members to be ended before anything else */
     int rounds;       /* that found it full */
     int64_t round_ms; /* when the last of these began, on the clock of deadlines */
 

@@ -70,13 +70,6 @@ static int is_mine(const struct coat_work *work, const struct coat_head *theirs)
     return 0;
 }
 
-static int same_principal(const struct coat_session *s, const struct coat_record *theirs)
-{
-    return theirs->principal_len == strlen(s->principal) &&
-           memcmp(theirs->principal ? theirs->principal : "", s->principal,
-                  theirs->principal_len) == 0;
-}
-
 /* work->doc from their fields and my changes, always the same ones, against what I first read. */
 static int merge(struct coat_session *s, const struct coat_record *theirs, struct coat_error *err)
 {
@@ -103,8 +96,7 @@ static int start_over(struct coat_session *s, const struct coat_record *theirs,
     int rc = coat_session_read_fields(s, theirs, &doc, err);
     if (rc < 0)
         return rc;
-    coat_session_adopt(s, &theirs->head, theirs->principal ? theirs->principal : "",
-                       theirs->principal_len, doc);
+    coat_session_adopt(s, &theirs->head, s->principal, doc); /* the same, as theirs_came has seen */
     coat_session_note_ttl(s, coat_head_ttl_ms(&s->head, now_ms), now_ms);
     if (!s->contended_ms)
         s->contended_ms = event->monotonic_ms;
@@ -147,7 +139,7 @@ static void theirs_came(struct coat_session *s, const struct coat_event *event, 
         coat_session_done(s, step, coat_save_replaced(s, err));
         return;
     }
-    if (!same_principal(s, &theirs))
+    if (!coat_record_is_of(&theirs, s->principal))
         rc = coat_save_gone(s, err);
     else
         rc = work->starts_over ? start_over(s, &theirs, event, err) : merge(s, &theirs, err);

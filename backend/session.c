@@ -61,11 +61,10 @@ void coat_session_reset(struct coat_session *s, enum coat_session_state state, s
 }
 
 void coat_session_adopt(struct coat_session *s, const struct coat_head *head, const char *principal,
-                        size_t principal_len, struct coat_doc *doc)
+                        struct coat_doc *doc)
 {
     s->head = *head;
-    memmove(s->principal, principal, principal_len); /* may be our own */
-    s->principal[principal_len] = 0;
+    memmove(s->principal, principal, strlen(principal) + 1); /* may be our own */
     s->state = COAT_SESSION_STORED;
     clear_pending(s);
     set_doc(s, doc);
@@ -98,10 +97,17 @@ void coat_session_identify(struct coat_session *s, const struct coat_sid *sid,
     coat_sid_write(sid, s->id);
 }
 
-int coat_session_over(const struct coat_store *store, const struct coat_head *head, int64_t now_ms)
+int coat_session_too_old(const struct coat_store *store, const struct coat_head *head)
 {
-    return coat_head_deadline_ms(head) <= now_ms ||
-           coat_head_created_ms(head) < store->options->not_before_ms;
+    return coat_head_created_ms(head) < store->options->not_before_ms;
+}
+
+const char *coat_session_over(const struct coat_store *store, const struct coat_head *head,
+                              int64_t now_ms)
+{
+    if (coat_head_deadline_ms(head) <= now_ms)
+        return "deadline";
+    return coat_session_too_old(store, head) ? "not_before" : NULL;
 }
 
 int coat_session_empty_doc(const struct coat_session *s, struct coat_doc **doc,

@@ -11,9 +11,6 @@
 #include "room.h"
 #include "store.h"
 
-/* All hosts' clocks are assumed within this of true time. */
-#define COAT_CLOCK_BOUND_MS ((int64_t)60000)
-
 enum coat_session_state {
     COAT_SESSION_UNLOADED, /* has an id; whether that opens anything is not known */
     COAT_SESSION_NEW,      /* not stored */
@@ -50,8 +47,10 @@ struct coat_work {
     int64_t ttl_ms;                    /* that the attempt gives the key */
     int64_t asked_ms;                  /* when it did: the earliest that this TTL counts from */
     int rc; /* the result, while LOAD repairs a TTL, DESTROY tidies the index */
-    struct coat_index_key index; /* DESTROY: what it tidies */
-    int joins;                   /* likewise, in the script that deletes the record */
+
+    /* DESTROY */
+    struct coat_index_key index; /* that the session is to leave */
+    int joins;                   /* in the script that deletes the record, not after it */
 
     /* SAVE */
     struct coat_sid sid; /* the id that this save gives it */
@@ -129,9 +128,10 @@ void coat_session_note(struct coat_session *s, enum coat_life_kind kind, const c
 void coat_session_reset(struct coat_session *s, enum coat_session_state state,
                         struct coat_doc *doc);
 
-/* Stored: this is what Redis holds, under the id that it has. doc: owned from now on. */
+/* Stored: this is what Redis holds, under the id that it has. principal: "" for nobody; copied.
+ * doc: owned from now on. */
 void coat_session_adopt(struct coat_session *s, const struct coat_head *head, const char *principal,
-                        size_t principal_len, struct coat_doc *doc);
+                        struct coat_doc *doc);
 
 /* Send PEXPIRE; work->ttl_ms and asked_ms are for coat_session_note_ttl when it was answered. */
 void coat_session_expire(struct coat_session *s, int64_t ttl_ms, int64_t now_ms,
@@ -150,8 +150,13 @@ void coat_session_identify(struct coat_session *s, const struct coat_sid *sid,
  */
 int64_t coat_session_idle_after(const struct coat_session *s, int64_t idle_s);
 
-/* 1 if the session of a record has ended, whatever the TTL of its key says. */
-int coat_session_over(const struct coat_store *store, const struct coat_head *head, int64_t now_ms);
+/* 1 if it was created before the option not_before: no host with that option can load it. */
+int coat_session_too_old(const struct coat_store *store, const struct coat_head *head);
+
+/* Why the session of a record has ended, whatever the TTL of its key says: a word of coat_life.h;
+ * NULL: it has not. */
+const char *coat_session_over(const struct coat_store *store, const struct coat_head *head,
+                              int64_t now_ms);
 
 /* An empty document within the limits of the store, owned by the caller. */
 int coat_session_empty_doc(const struct coat_session *s, struct coat_doc **doc,

@@ -153,7 +153,7 @@ static int is_time(const struct coat_reply *reply)
 
 static void check_clock(struct doctor *d, const struct coat_reply *reply)
 {
-    enum { NOTABLE_MS = 5000, BOUND_MS = 60000 };
+    enum { NOTABLE_MS = 5000 };
     int64_t now_ms = coat_wall_ms(), theirs_ms = 0;
     if (is_time(reply)) {
         char seconds[24];
@@ -165,11 +165,11 @@ static void check_clock(struct doctor *d, const struct coat_reply *reply)
         say(d, UNKNOWN, "clock", "TIME was refused; the user needs +time");
     else
         say(d,
-            off_ms > BOUND_MS     ? UNSAFE
-            : off_ms > NOTABLE_MS ? WARNING
-                                  : FINE,
-            "clock", "%" PRId64 " s from that of this host; %d s is what may be", off_ms / 1000,
-            BOUND_MS / 1000);
+            off_ms > COAT_CLOCK_BOUND_MS ? UNSAFE
+            : off_ms > NOTABLE_MS        ? WARNING
+                                         : FINE,
+            "clock", "%" PRId64 " s from that of this host; %" PRId64 " s is what may be",
+            off_ms / 1000, COAT_CLOCK_BOUND_MS / 1000);
 }
 
 static int node_answered(void *context, const struct coat_reply *replies, struct coat_error *err)

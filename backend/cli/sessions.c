@@ -94,8 +94,7 @@ static int show(struct cli *cli, const struct coat_record *record, const char *p
         coat_doc_parse(&doc, record->fields, record->fields_len, &cli->store->options->limits, err);
     if (rc < 0)
         return rc;
-    snprintf(principal, sizeof principal, "%.*s", (int)record->principal_len,
-             record->principal ? record->principal : "");
+    coat_record_principal(record, principal);
     output_fact_text(&cli->out, "public_id", public_id);
     output_fact_text(&cli->out, "principal", record->principal ? principal : NULL);
     output_fact_text(&cli->out, "created", output_time(coat_head_created_ms(&record->head), time));
@@ -162,8 +161,7 @@ static int read_owner(void *context, const struct coat_reply *reply, struct coat
     int rc = coat_record_parse(&record, reply->bytes, reply->len, err);
     if (rc < 0)
         return rc;
-    snprintf(owner->principal, sizeof owner->principal, "%.*s", (int)record.principal_len,
-             record.principal ? record.principal : "");
+    coat_record_principal(&record, owner->principal);
     return 1;
 }
 

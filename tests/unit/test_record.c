@@ -89,14 +89,33 @@ static void principals_of_every_length_come_back(void **state)
     (void)state;
     for (size_t n = 0; n <= COAT_PRINCIPAL_MAX; n++) {
         unsigned char buf[512];
-        char principal[COAT_PRINCIPAL_MAX + 1] = {0};
+        char principal[COAT_PRINCIPAL_MAX + 1] = {0}, text[COAT_PRINCIPAL_MAX + 1];
         struct coat_record r;
         memset(principal, 'p', n);
         size_t len = make_record(buf, principal, "\x80", 1);
         assert_int_equal(coat_record_parse(&r, buf, len, NULL), 0);
         assert_int_equal(r.principal_len, n);
         assert_true(n == 0 ? r.principal == NULL : memcmp(r.principal, principal, n) == 0);
+        coat_record_principal(&r, text);
+        assert_string_equal(text, principal);
     }
+}
+
+static void a_record_is_of_its_own_principal_alone(void **state)
+{
+    (void)state;
+    unsigned char of_ann[512], of_nobody[512];
+    struct coat_record r;
+    size_t len = make_record(of_ann, "ann", "\x80", 1);
+    assert_int_equal(coat_record_parse(&r, of_ann, len, NULL), 0);
+    assert_true(coat_record_is_of(&r, "ann"));
+    assert_false(coat_record_is_of(&r, "an"));
+    assert_false(coat_record_is_of(&r, "anna"));
+    assert_false(coat_record_is_of(&r, ""));
+    len = make_record(of_nobody, "", "\x80", 1);
+    assert_int_equal(coat_record_parse(&r, of_nobody, len, NULL), 0);
+    assert_true(coat_record_is_of(&r, ""));
+    assert_false(coat_record_is_of(&r, "ann"));
 }
 
 static void no_record_cut_short_is_accepted(void **state)
@@ -331,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_record_has_these_bytes),
         cmocka_unit_test(a_record_comes_back_as_it_was_written),
         cmocka_unit_test(principals_of_every_length_come_back),
+        cmocka_unit_test(a_record_is_of_its_own_principal_alone),
         cmocka_unit_test(no_record_cut_short_is_accepted),
         cmocka_unit_test(wrong_bytes_are_told_by_their_offset),
         cmocka_unit_test(a_record_without_a_revision_is_none),
