@@ -13,6 +13,7 @@ struct coat_registry {
     struct coat_lock lock;
     struct coat_redis *first;
     atomic_int unused;
+    atomic_int users; /* whose it is, and all who have something from it */
 };
 
 int coat_registry_new(struct coat_registry **out, struct coat_error *err)
@@ -21,6 +22,7 @@ int coat_registry_new(struct coat_registry **out, struct coat_error *err)
     if (!*out)
         return coat_error_nomem(err);
     coat_lock_init(&(*out)->lock);
+    (*out)->users = 1;
     return 0;
 }
 
@@ -123,8 +125,10 @@ int coat_registry_get(struct coat_registry *registry, const struct coat_connect 
     } else if (redis->stores == 0) {
         registry->unused--;
     }
-    if (rc == 0)
+    if (rc == 0) {
         redis->stores++;
+        atomic_fetch_add(&registry->users, 1);
+    }
     unlock(registry);
     *out = redis;
     return rc;
@@ -157,11 +161,12 @@ void coat_registry_give_back(struct coat_registry *registry, struct coat_redis *
     redis->stores--;
     unlock(registry);
     free_all(to_free);
+    coat_registry_free(registry);
 }
 
 void coat_registry_free(struct coat_registry *registry)
 {
-    if (!registry)
+    if (!registry || atomic_fetch_sub(&registry->users, 1) > 1)
         return;
     free_all(registry->first);
     coat_lock_destroy(&registry->lock);

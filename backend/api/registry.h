@@ -19,10 +19,13 @@ struct coat_registry;
 /* 0, or COAT_ENOMEM. */
 int coat_registry_new(struct coat_registry **out, struct coat_error *err);
 
-/* Every store in it must be closed. NULL allowed. */
+/*
+ * What it has given goes on working: it is freed when the last of that is given back. An
+ * interpreter that ends finalizes in any order. NULL allowed.
+ */
 void coat_registry_free(struct coat_registry *registry);
 
-/* coat_store_open, in a registry, which must outlive the store; NULL: without one. */
+/* coat_store_open, in a registry; NULL: without one. */
 int coat_store_open_in(struct coat_registry *registry, struct coat_store **out,
                        const struct coat_options *o, struct coat_error *err);
 
