@@ -21,7 +21,6 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.test import override_settings
-from django.urls import re_path
 
 DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"
 OURS = "coatcheck.django.SessionMiddleware"
@@ -40,18 +39,42 @@ def set_up() -> None:
     _settings.configure(
         SECRET_KEY="of the tests, which is longer than what Django's checks ask for",
         ALLOWED_HOSTS=["*"],
-        ROOT_URLCONF="django_site",
+        ROOT_URLCONF="django_urls",
         SESSION_ENGINE="coatcheck.django",
         INSTALLED_APPS=[
+            "coatcheck.django",
+            "django.contrib.admin",
             "django.contrib.auth",
             "django.contrib.contenttypes",
+            "django.contrib.humanize",
             "django.contrib.messages",
-            "coatcheck.django",
+            "django.contrib.staticfiles",
+            "allauth",
+            "allauth.account",
+            "allauth.usersessions",
+            "debug_toolbar",
+            "rest_framework",
         ],
-        MIDDLEWARE=[DJANGOS, *REST],
+        MIDDLEWARE=[DJANGOS, *REST, "allauth.account.middleware.AccountMiddleware"],
         DATABASES={
             "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": Path(directory) / "db"}
         },
+        TEMPLATES=[
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "APP_DIRS": True,
+                "OPTIONS": {
+                    "context_processors": [
+                        "django.template.context_processors.request",
+                        "django.contrib.auth.context_processors.auth",
+                        "django.contrib.messages.context_processors.messages",
+                    ]
+                },
+            }
+        ],
+        STATIC_URL="static/",
+        ACCOUNT_EMAIL_VERIFICATION="none",
+        ACCOUNT_RATE_LIMITS=False,
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         LOGGING_CONFIG=None,
@@ -60,7 +83,7 @@ def set_up() -> None:
     call_command("migrate", verbosity=0)
     from django.contrib.auth.models import User
 
-    User.objects.create_user("ada", password="tea")
+    User.objects.create_superuser("ada", password="tea")
     User.objects.create_user("bob", password="tea")
 
 
@@ -92,9 +115,6 @@ def serve(view: View, *, https: bool = True) -> Browser:
     global _view
     _view = view
     return Browser(WSGIHandler(), https=https)
-
-
-urlpatterns = [re_path("", dispatch)]
 
 
 def ada() -> Any:

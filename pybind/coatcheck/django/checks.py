@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
@@ -149,6 +150,16 @@ def _development() -> Iterator[CheckMessage]:
         )
 
 
-_CHECKS: Final = (_where, _names, _values, _order, _cookie, _serializer, _development)
+def _columns() -> Iterator[CheckMessage]:
+    if apps.is_installed("allauth.usersessions"):
+        yield Warning(
+            "allauth.usersessions keeps the keys of sessions in a column of 40 characters, and"
+            " those of coatcheck have 43: databases other than SQLite refuse them.",
+            hint="Leave it out: coatcheck.django.store() lists and ends the sessions of a user.",
+            id="coatcheck.W005",
+        )
+
+
+_CHECKS: Final = (_where, _names, _values, _order, _cookie, _serializer, _development, _columns)
 
 register(check_settings, Tags.security)
