@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -124,80 +122,6 @@ def test_a_session_after_a_logout_in_the_same_request_is_a_new_one(serve: Serve)
     assert response["Set-Cookie"] == Cookie().set(browser.jar[NAME])
     assert browser.jar[NAME] != old
     assert browser.get("/").body == b"{'who': 'two'}"
-
-
-@pytest.mark.parametrize("end", ["never made", "expired", "logged out"])
-def test_req_04_an_id_of_no_session_is_not_adopted(
-    serve: Serve, redis_server: RedisServer, end: str
-) -> None:
-    def view(session: Session, path: str) -> Any:
-        return session.destroy() if path == "/logout" else put(session, path)
-
-    browser = serve(view)
-    browser.get("/color/red")
-    old = browser.jar[NAME] if end != "never made" else "A" * 43
-    if end == "expired":
-        redis_server.cli("DEL", *redis_server.records())
-    elif end == "logged out":
-        browser.get("/logout")
-    browser.jar[NAME] = old
-    response = browser.get("/")
-    assert (response.body, response["Set-Cookie"]) == (b"{}", None)
-    browser.get("/color/blue")
-    assert browser.jar[NAME] != old
-    thief = Browser(browser.app)
-    thief.jar[NAME] = old
-    assert thief.get("/").body == b"{}"
-
-
-FORM = "application/x-www-form-urlencoded"
-
-
-@pytest.mark.parametrize(
-    "request_with",
-    [
-        lambda name, value: {"QUERY_STRING": f"{name}={value}"},
-        lambda name, value: {"QUERY_STRING": f"session={value}&{name}={value}&sid={value}"},
-        lambda name, value: {"PATH_INFO": f"/;{name}={value}", "REQUEST_URI": f"/;{name}={value}"},
-        lambda name, value: {"PATH_INFO": f"/{value}", "SCRIPT_NAME": f"/{value}"},
-        lambda name, value: {"HTTP_AUTHORIZATION": f"Bearer {value}", "HTTP_X_SESSION_ID": value},
-        lambda name, value: {"HTTP_REFERER": f"https://shop.example.com/?{name}={value}"},
-        lambda name, value: {
-            "HTTP_SET_COOKIE": f"{name}={value}",
-            "HTTP_COOKIE2": f"{name}={value}",
-        },
-        lambda name, value: posted(FORM, f"{name}={value}"),
-        lambda name, value: posted("application/json", f'{{"{name}": "{value}"}}'),
-        lambda name, value: posted("text/plain", value),
-    ],
-)
-def test_req_07_an_id_that_is_not_in_our_cookie_is_ignored(
-    serve: Serve, request_with: Callable[[str, str], dict[str, Any]]
-) -> None:
-    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        session = environ["coatcheck.session"]
-        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        if not session and environ["REQUEST_METHOD"] == "PUT":
-            session["color"] = "red"
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [repr(dict(session)).encode()]
-
-    browser = serve(None, app=app)
-    browser.get(method="PUT")
-    session_id = browser.jar.pop(NAME)
-    for others in ({}, {"HTTP_COOKIE": f"other={session_id}; {NAME}2={session_id}"}):
-        response = browser.get(**{**others, **request_with(NAME, session_id)})
-        assert (response.body, response.cookies) == (b"{}", [])
-    assert browser.get(HTTP_COOKIE=f"{NAME}={session_id}").body == b"{'color': 'red'}"
-
-
-def posted(kind: str, body: str) -> dict[str, Any]:
-    return {
-        "method": "POST",
-        "CONTENT_TYPE": kind,
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.input": io.BytesIO(body.encode()),
-    }
 
 
 def test_req_09_a_stored_key_presented_as_a_cookie_opens_nothing(
