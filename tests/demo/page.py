@@ -11,6 +11,10 @@ from coatcheck import SessionInfo
 
 GOODS = ("tea", "cup", "kettle")
 
+#: SameSite keeps the session from it. But what it stores would begin another one, whose cookie
+#: takes the place of the one that was not sent.
+FOREIGN_FORM = "The form was sent by another site."
+
 
 class Customer:
     """What an application likes to keep in a session, and should not."""

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from coatcheck import Cookie, NotStorable, aio
 from coatcheck.asgi import SessionMiddleware
-from page import Form, View, change, html, state
+from page import FOREIGN_FORM, Form, View, change, html, state
 
 JSON = "application/json"
 
@@ -56,7 +56,9 @@ async def respond(scope: Any, receive: Any, send: Any) -> None:
     session = scope["session"]
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     path = scope["path"].removeprefix(scope.get("root_path", ""))
-    if scope["method"] == "POST":
+    if scope["method"] == "POST" and headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        await answer(send, 403, FOREIGN_FORM)
+    elif scope["method"] == "POST":
         said = parse_qs((await body(receive)).decode())
         form = Form(path, {name: values[0] for name, values in said.items()})
         try:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 from coatcheck import Cookie, NotStorable, Session, Store
 from coatcheck.wsgi import SessionMiddleware
-from page import Form, View, change, html, state
+from page import FOREIGN_FORM, Form, View, change, html, state
 
 JSON = "application/json"
 
@@ -45,6 +45,8 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     session = environ["coatcheck.session"]
     path = environ["PATH_INFO"]
     if environ["REQUEST_METHOD"] == "POST":
+        if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") != "same-origin":
+            return answer(start_response, "403 Forbidden", FOREIGN_FORM)
         said = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
         form = Form(path, {name: values[0] for name, values in parse_qs(said).items()})
         try:
