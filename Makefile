@@ -5,7 +5,7 @@
 .PHONY: all lib python test-programs fuzz-programs bench-programs install install-lib install-python \
 	uninstall clean distclean deps demo run-demo bench-codec run-bench-codec bench-redis \
 	run-bench-redis bench-session run-bench-session check run-check check-long run-check-long check-servers \
-	run-check-servers test fuzz run-fuzz fuzz-afl run-fuzz-afl \
+	run-check-servers check-web run-check-web test fuzz run-fuzz fuzz-afl run-fuzz-afl \
 	requirements help
 
 all: lib tool python
@@ -13,7 +13,7 @@ all: lib tool python
 # What configure found. It runs by itself where it has not yet, or is newer; not for the targets
 # that install first what it looks for, or that need nothing from it.
 srcdir = .
-ifneq ($(filter-out deps demo bench-codec bench-redis bench-session check check-long check-servers fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps demo bench-codec bench-redis bench-session check check-long check-servers check-web fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
 	$(srcdir)/configure $(configure_args)
@@ -222,8 +222,12 @@ run-bench-codec run-bench-redis run-bench-session: all
 	@[ -n '$(PYTHON)' ] || { echo 'make: this needs Python, and was configured without' >&2; exit 1; }
 	@PYTHONPATH=build/python $(bench_python) -m coatcheck.bench $(@:run-bench-%=%) $(BENCH_OPTIONS)
 
-check check-long:
+check:
 	@$(srcdir)/tests/deps all
+	@$(MAKE) -s run-$@
+
+check-long check-web:
+	@$(srcdir)/tests/deps web
 	@$(MAKE) -s run-$@
 
 run_tests = MAKE='$(MAKE)' CC='$(CC)' PYTHON='$(PYTHON)' SERVER='$(SERVER)' $(srcdir)/tests/run
@@ -241,6 +245,9 @@ check-servers:
 
 run-check-servers: all
 	@$(run_tests) servers
+
+run-check-web: all
+	@$(run_tests) web
 
 test: all
 	@$(run_tests) test
@@ -275,6 +282,7 @@ help:
 	@echo 'make check        all tests, with nothing left out; installs what they need'
 	@echo 'make test         those tests that can run here; installs nothing'
 	@echo 'make check-long   make check, and what takes longer'
+	@echo 'make check-web    the tests with Apache and mod_wsgi, and with a browser'
 	@echo 'make check-servers  the tests of the path to Redis with each server that PyPI has'
 	@echo 'make fuzz T=60    each fuzzer for so many seconds; make fuzz-afl: with AFL++'
 	@echo 'make requirements the security requirements, their tests, and what these said last'

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +16,14 @@ PATIENCE_S = 20
 
 
 class Shopper:
-    """One of them, with a browser of its own."""
+    """One of them, with a browser of its own. Responses of a status that is tolerated say nothing
+    about the session: the server's own, while it restarts."""
 
-    def __init__(self, base_url: str, name: str, **options: Any) -> None:
+    def __init__(
+        self, base_url: str, name: str, *, tolerated: Sequence[int] = (), **options: Any
+    ) -> None:
         self.name = name
+        self.tolerated = tolerated
         # A connection for each request, so that each worker gets some of them.
         options.setdefault("limits", httpx.Limits(max_keepalive_connections=0))
         self.browser = httpx.Client(
@@ -42,6 +46,9 @@ class Shopper:
             self.lost += 1
             self.unknown.add(sku)
             return
+        if response.status_code in self.tolerated:
+            self.unknown.add(sku)
+            return
         assert response.status_code == 303, (response.status_code, response.text)
         self.answered += 1
         self.bought.append(sku)
@@ -52,6 +59,8 @@ class Shopper:
             response = self.browser.get("", headers=JSON)
         except httpx.TransportError:
             self.lost += 1
+            return None
+        if response.status_code in self.tolerated:
             return None
         assert response.status_code == 200, (response.status_code, response.text)
         self.answered += 1
