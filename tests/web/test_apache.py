@@ -60,10 +60,11 @@ WSGISocketPrefix {folder}/wsgi
 </Directory>
 """
 WORKERS = {
-    # With room for the new processes while the old ones come to their end.
-    "event": "ThreadsPerChild 4\nServerLimit 16\nMaxRequestWorkers {threads}\n"
-    "MinSpareThreads 1\nMaxSpareThreads {threads}",
-    "prefork": "ServerLimit 64\nMaxRequestWorkers {threads}\nMinSpareServers 2",
+    # With room for new processes while old ones come to their end; none ends for idleness, which
+    # costs a connection now and then.
+    "event": "ThreadsPerChild 16\nServerLimit 16\nMaxRequestWorkers 256\nMinSpareThreads 1\n"
+    "MaxSpareThreads 256",
+    "prefork": "ServerLimit 64\nMaxRequestWorkers 64\nMinSpareServers 2\nMaxSpareServers 64",
 }
 
 
@@ -109,7 +110,7 @@ class Apache:
             mpm=mpm,
             modules=MODULES,
             processes=processes,
-            workers=WORKERS[mpm].format(threads=4 * processes),
+            workers=WORKERS[mpm],
             packages=self.folder / "packages",
         )
         file = self.folder / "apache.conf"
@@ -163,6 +164,7 @@ def apache(redis_server: RedisServer) -> Iterator[Apache]:
             yield server
         finally:
             server.stop()
+            print(server.log.read_text())  # shown with a failure
 
 
 class Asker:
