@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -494,6 +496,24 @@ def test_two_mounted_applications_have_a_cookie_each(redis_server: RedisServer) 
     assert set(browser.jar) == {"front", "back"}
     assert browser.get("/").body == b"{'front': 'red'}"
     assert browser.get("/back/").body == b"{'back': 'blue'}"
+
+
+def test_sessions_go_with_their_requests_without_the_collector(store: Store) -> None:
+    sessions: list[weakref.ref[Session]] = []
+
+    def view(session: Any, path: str) -> Any:
+        sessions.append(weakref.ref(session._get_current_object()))
+        put(session, path)
+        return flask.stream_with_context(iter("ab")) if path == "/stream/1" else ""
+
+    browser = at(view, store)
+    gc.disable()
+    try:
+        for path in ("/color/red", "/", "/stream/1"):
+            browser.get(path)
+        assert [session() for session in sessions] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 # ---- Streams and files ---------------------------------------------------------------------

@@ -300,6 +300,27 @@ def test_a_login_meanwhile_is_not_overwritten(store: Store) -> None:
     assert (answer.status, answer.cookies) == (200, [])
 
 
+@pytest.mark.parametrize("path", ["/", "/color/blue", "/permanent", "/clear"])
+def test_an_id_that_a_login_replaced_opens_an_empty_session(store: Store, path: str) -> None:
+    def view(session: Session, path: str) -> Any:
+        if path == "/login":
+            session.login("user:1", carry="all")
+        if path == "/permanent":
+            session.permanent = True
+        if path == "/clear":
+            session.clear()
+        return put(session, path)
+
+    browser = at(view, store)
+    browser.get("/color/red")
+    late = Browser(browser.app)
+    late.jar = dict(browser.jar)
+    browser.get("/login")
+    answer = late.get(path)
+    assert b"red" not in answer.body and not answer.cookies
+    assert browser.get().body == b"{'color': 'red'}"
+
+
 def test_a_conflict_is_a_409(redis_server: RedisServer) -> None:
     with Store(redis_server.url, prefix="test:", on_conflict="raise") as store:
 
