@@ -344,7 +344,7 @@ def test_a_page_without_the_session_asks_nothing_of_redis(
     run(main)
 
 
-def test_saving_every_request(ours: None) -> None:
+def test_saving_every_request(ours: None, redis_server: RedisServer) -> None:
     async def plain(request: HttpRequest) -> str:
         return "plain"
 
@@ -352,8 +352,11 @@ def test_saving_every_request(ours: None) -> None:
         client = serve(put)
         await client.get("/color/red")
         serve(plain)
+        (key,) = redis_server.records()
+        redis_server.cli("PEXPIRE", key, 1000)
         with override_settings(SESSION_SAVE_EVERY_REQUEST=True):
-            assert NAME in (await client.get("/")).cookies
+            await client.get("/")
+        assert redis_server.cli("PTTL", key) > 1_000_000
 
     run(main)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta, timezone
 from http.cookies import Morsel
 from typing import Any, cast
 
@@ -47,6 +49,8 @@ class SessionMiddleware:
             visit.abandon()
             raise
         visit.look_back(request)
+        if visit.refused:
+            return response
         try:
             if visit.saves_every_request():
                 _ = visit.session.new
@@ -63,6 +67,8 @@ class SessionMiddleware:
             await visit.aabandon()
             raise
         visit.look_back(request)
+        if visit.refused:
+            return response
         try:
             if visit.saves_every_request():
                 await visit.session._aget_session()
@@ -118,16 +124,17 @@ class _Visit(Visit):
         return every and self._id is not None and self._state == "open"
 
     def _cookie_is_due(self) -> bool:
-        """As Django has it: a cookie that is kept is kept longer with each change."""
-        every: bool = django_settings.SESSION_SAVE_EVERY_REQUEST
-        return super()._cookie_is_due() or self.session.modified or every
+        # Django sends the cookie with each change. A slow request would overwrite that of a login
+        # meanwhile, so ours is sent for a new id, and lasts as long as the session may.
+        return super()._cookie_is_due() or self.session._expiry_was_set
 
     def _cookie_to_set(self) -> Cookie:
         cookie = super()._cookie_to_set()
-        if self.session.get_expire_at_browser_close():
+        ends = self.session.deadline
+        if ends is None or self.session.get_expire_at_browser_close():
             return cookie
-        age = min(max(self.session.get_expiry_age(), 1), MAX_AGE_LIMIT)
-        return Cookie(**{**cookie.__dict__, "max_age": age})
+        age = (ends - datetime.now(timezone.utc)) // timedelta(seconds=1)
+        return dataclasses.replace(cookie, max_age=min(max(age, 1), MAX_AGE_LIMIT))
 
 
 def _begin(request: HttpRequest) -> _Visit:
@@ -212,6 +219,7 @@ def _answer(
 
 
 def _refuse(request: HttpRequest, visit: _Visit, refusal: Refusal, exc: Exception) -> HttpResponse:
+    visit.answered()
     view = visit.rules.on_unavailable
     if refusal.status == 503 and callable(view):
         return view(request, exc)

@@ -15,7 +15,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from .. import aio
-from .._request import Rules
+from .._request import RULES, Rules
 from ..cookie import Cookie
 from ..exceptions import ConfigError
 from ..session import Session, SessionInfo
@@ -34,14 +34,7 @@ PREFIX: Final = "COATCHECK_"
 LIFETIME: Final = timedelta(days=400)
 
 #: The settings that are not options of the store, with their defaults.
-DEFAULTS: Final[dict[str, Any]] = {
-    "carry": "all",
-    "on_corrupt": "new",
-    "on_unavailable": "503",
-    "on_gone": "drop",
-    "save_on_error": False,
-    "cache_control": "auto",
-}
+DEFAULTS: Final[dict[str, Any]] = {"carry": "all", **RULES}
 
 # Django's login() writes these before its signal is sent, and its CSRF protection the third.
 _DJANGOS: Final = (
