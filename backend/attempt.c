@@ -54,10 +54,10 @@ int coat_attempt_reserve(struct coat_attempt *a, size_t commands, size_t args,
     return 0;
 }
 
-void coat_attempt_begin(struct coat_attempt *a, enum coat_effect effect, const void *key,
+void coat_attempt_begin(struct coat_attempt *a, enum coat_loss loss, const void *key,
                         size_t key_len)
 {
-    *a = (struct coat_attempt){.reserved = a->reserved, .effect = effect, .key = {key, key_len}};
+    *a = (struct coat_attempt){.reserved = a->reserved, .loss = loss, .key = {key, key_len}};
 }
 
 void coat_attempt_key(struct coat_attempt *a, const void *key, size_t key_len)
@@ -164,6 +164,12 @@ void coat_attempt_send(struct coat_attempt *a, struct coat_step *step)
     say_send(a, step);
 }
 
+void coat_attempt_send_once(struct coat_attempt *a, struct coat_step *step)
+{
+    coat_attempt_send(a, step);
+    a->sends = COAT_ATTEMPT_SENDS;
+}
+
 int coat_attempt_uncertain(const char *why, struct coat_error *err)
 {
     return coat_error_because(err, COAT_EUNCERTAIN, "lost",
@@ -204,7 +210,7 @@ static int lost(struct coat_attempt *a, const struct coat_event *event, struct c
         coat_attempt_send(a, step);
         return 0;
     }
-    if (a->unclear && a->effect == COAT_WRITES)
+    if (a->unclear && a->loss == COAT_LOSS_UNCERTAIN)
         return coat_attempt_uncertain(event->why->text, err);
     if (err)
         *err = *event->why;
@@ -245,7 +251,7 @@ int coat_attempt_take(struct coat_attempt *a, const struct coat_event *event,
             continue;
         int rc = coat_refusal(&event->replies[i], err);
         /* It refused the repeat; of what was sent before, it may have said yes. */
-        if (a->unclear && a->effect == COAT_WRITES)
+        if (a->unclear && a->loss == COAT_LOSS_UNCERTAIN)
             return coat_attempt_uncertain("the server refuses to answer again", err);
         return rc;
     }

@@ -29,9 +29,10 @@ enum {
     COAT_ATTEMPT_SENDS = 3 /* of one attempt, a repeat of EVALSHA as EVAL not counted */
 };
 
-enum coat_effect {
-    COAT_READS, /* or sets what may be set twice: a lost reply leaves nothing open */
-    COAT_WRITES /* a lost reply leaves open whether it was done */
+/* What is said where the replies to all sends were lost. */
+enum coat_loss {
+    COAT_LOSS_FAILS, /* the driver's reason: it reads, or whether it was done matters to nobody */
+    COAT_LOSS_UNCERTAIN /* COAT_EUNCERTAIN: it may have been done, which the caller has to know */
 };
 
 /* All zero before its first use; to be released if room was reserved in it. */
@@ -45,7 +46,7 @@ struct coat_attempt {
     } reserved; /* all zero: the few above do */
     size_t arg_count, count;
     struct coat_arg key; /* of the commands that are added next */
-    enum coat_effect effect;
+    enum coat_loss loss;
     int64_t confirm; /* replicas that are to have it; 0: none is asked */
     const struct coat_script *script;
     char numbers[COAT_ATTEMPT_NUMBERS][24];
@@ -63,7 +64,7 @@ int coat_attempt_reserve(struct coat_attempt *a, size_t commands, size_t args,
 void coat_attempt_release(struct coat_attempt *a);
 
 /* Start over. key: borrowed, as all arguments, until the attempt is over. */
-void coat_attempt_begin(struct coat_attempt *a, enum coat_effect effect, const void *key,
+void coat_attempt_begin(struct coat_attempt *a, enum coat_loss loss, const void *key,
                         size_t key_len);
 
 /* The commands that are added from now on have this key, and go to its node. Borrowed. */
@@ -99,13 +100,15 @@ void coat_attempt_confirm(struct coat_attempt *a, int64_t replicas);
  */
 void coat_attempt_mark(struct coat_attempt *a, const struct coat_keys *keys, int64_t replicas);
 
-/* Fill in the step that sends it. */
+/* Fill in the step that sends it; again if its reply is lost, or this once, where the same bytes
+ * must not arrive a second time. */
 void coat_attempt_send(struct coat_attempt *a, struct coat_step *step);
+void coat_attempt_send_once(struct coat_attempt *a, struct coat_step *step);
 
 /*
  * An event after a send. 1: the replies are good. 0: *step sends it again. Otherwise it has
- * failed: COAT_EUNCERTAIN for a write that may have been done; what the server's refusal means
- * (refusal.h); COAT_EFOREIGN for a wrong number of replies; or the driver's reason.
+ * failed: COAT_EUNCERTAIN (enum coat_loss) where it may have been done; what the server's refusal
+ * means (refusal.h); COAT_EFOREIGN for a wrong number of replies; or the driver's reason.
  */
 int coat_attempt_take(struct coat_attempt *a, const struct coat_event *event,
                       struct coat_step *step, struct coat_error *err);

@@ -120,21 +120,21 @@ static int take_piece(struct coat_index *x, size_t most, struct coat_error *err)
 
 /* The same, and an attempt with room for a command of so many arguments about each. 1, 0, ENOMEM.
  */
-static int begin_piece(struct coat_index *x, enum coat_effect effect, size_t most, size_t args,
+static int begin_piece(struct coat_index *x, enum coat_loss loss, size_t most, size_t args,
                        struct coat_error *err)
 {
     int count = take_piece(x, most, err);
     if (count <= 0)
         return count;
     int rc = coat_attempt_reserve(&x->attempt, x->piece_count, x->piece_count * args, err);
-    coat_attempt_begin(&x->attempt, effect, NULL, 0);
+    coat_attempt_begin(&x->attempt, loss, NULL, 0);
     return rc < 0 ? rc : 1;
 }
 
 int coat_index_peek(struct coat_index *x, size_t bytes, struct coat_error *err)
 {
     snprintf(x->number, sizeof x->number, "%zu", bytes - 1);
-    int rc = begin_piece(x, COAT_READS, COAT_INDEX_PIECE, 4, err);
+    int rc = begin_piece(x, COAT_LOSS_FAILS, COAT_INDEX_PIECE, 4, err);
     for (size_t i = 0; rc > 0 && i < x->piece_count; i++) {
         const struct coat_keys *keys = &x->piece[i].keys;
         coat_attempt_key(&x->attempt, keys->record, keys->len);
@@ -153,7 +153,7 @@ int coat_index_probe(struct coat_index *x, struct coat_error *err)
 
 int coat_index_fetch(struct coat_index *x, struct coat_error *err)
 {
-    int rc = begin_piece(x, COAT_READS, 1, 2, err);
+    int rc = begin_piece(x, COAT_LOSS_FAILS, 1, 2, err);
     if (rc <= 0)
         return rc;
     coat_attempt_key(&x->attempt, x->piece->keys.record, x->piece->keys.len);
@@ -162,9 +162,9 @@ int coat_index_fetch(struct coat_index *x, struct coat_error *err)
     return 1;
 }
 
-int coat_index_end(struct coat_index *x, enum coat_effect effect, struct coat_error *err)
+int coat_index_end(struct coat_index *x, enum coat_loss loss, struct coat_error *err)
 {
-    int rc = begin_piece(x, effect, COAT_INDEX_PIECE, 6, err);
+    int rc = begin_piece(x, loss, COAT_INDEX_PIECE, 6, err);
     for (size_t i = 0; rc > 0 && i < x->piece_count; i++) {
         const struct coat_keys *keys = &x->piece[i].keys;
         coat_attempt_key(&x->attempt, keys->record, keys->len);
@@ -177,7 +177,7 @@ int coat_index_end(struct coat_index *x, enum coat_effect effect, struct coat_er
 int coat_index_mark(struct coat_index *x, struct coat_error *err)
 {
     int rc = coat_attempt_reserve(&x->attempt, x->piece_count, 5 * x->piece_count, err);
-    coat_attempt_begin(&x->attempt, COAT_WRITES, NULL, 0);
+    coat_attempt_begin(&x->attempt, COAT_LOSS_UNCERTAIN, NULL, 0);
     for (size_t i = 0; rc == 0 && i < x->piece_count; i++)
         coat_attempt_mark(&x->attempt, &x->piece[i].keys, x->store->options->confirm);
     return rc < 0 ? rc : 1;
@@ -211,7 +211,7 @@ static int begin_command(struct coat_index *x, size_t args, const char *name,
     int rc = coat_attempt_reserve(&x->attempt, 1, args, err);
     if (rc < 0)
         return rc;
-    coat_attempt_begin(&x->attempt, COAT_READS, x->key.bytes, x->key.len);
+    coat_attempt_begin(&x->attempt, COAT_LOSS_FAILS, x->key.bytes, x->key.len);
     coat_attempt_command(&x->attempt, name);
     coat_attempt_arg(&x->attempt, x->key.bytes, x->key.len);
     return 0;

@@ -76,7 +76,7 @@ void coat_index_ask_none(struct coat_index *x);
  * session's name is outdated, and not asked. 1, 0: all were asked; COAT_ENOMEM.
  */
 int coat_index_probe(struct coat_index *x, struct coat_error *err);
-int coat_index_end(struct coat_index *x, enum coat_effect effect, struct coat_error *err);
+int coat_index_end(struct coat_index *x, enum coat_loss loss, struct coat_error *err);
 int coat_index_peek(struct coat_index *x, size_t bytes, struct coat_error *err);
 /* After that, a write on the node of each of the same members, for replicas to confirm. 1. */
 int coat_index_mark(struct coat_index *x, struct coat_error *err);

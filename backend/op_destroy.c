@@ -58,7 +58,7 @@ static void send_logout(struct coat_session *s, int64_t now_ms, struct coat_step
 {
     const struct coat_work *work = &s->work;
     struct coat_attempt *a = &s->work.attempt;
-    coat_attempt_begin(a, COAT_WRITES, s->keys.record, s->keys.len);
+    coat_attempt_begin(a, COAT_LOSS_UNCERTAIN, s->keys.record, s->keys.len);
     coat_attempt_run(a, &coat_script_logout, work->joins ? 3 : 2);
     coat_attempt_arg(a, s->keys.record, s->keys.len);
     coat_attempt_arg(a, s->keys.lock, s->keys.len);
@@ -110,7 +110,7 @@ static void leave(struct coat_session *s, const char *principal, int rc, struct 
     }
     work->phase = LEAVING;
     work->rc = rc;
-    coat_attempt_begin(a, COAT_READS, work->index.bytes, work->index.len);
+    coat_attempt_begin(a, COAT_LOSS_FAILS, work->index.bytes, work->index.len);
     coat_attempt_command(a, "ZREM");
     coat_attempt_arg(a, work->index.bytes, work->index.len);
     coat_attempt_arg(a, coat_keys_member(&s->keys), COAT_H_LEN);
@@ -172,7 +172,7 @@ static void was_gone(struct coat_session *s, int by_us, struct coat_step *step)
     }
     s->work.phase = MARKING;
     s->work.rc = by_us;
-    coat_attempt_begin(a, COAT_WRITES, NULL, 0);
+    coat_attempt_begin(a, COAT_LOSS_UNCERTAIN, NULL, 0);
     coat_attempt_mark(a, &s->keys, s->store->options->confirm);
     coat_attempt_send(a, step);
 }

@@ -329,7 +329,7 @@ static void records_came(struct coat_index_op *x, const struct coat_event *event
 
 static void end_on(struct coat_index_op *x, struct coat_step *step, struct coat_error *err)
 {
-    int rc = coat_index_end(&x->index, COAT_WRITES, err);
+    int rc = coat_index_end(&x->index, COAT_LOSS_UNCERTAIN, err);
     coat_attempt_confirm(&x->index.attempt, x->store->options->confirm);
     if (rc > 0)
         send(x, ENDING, step);

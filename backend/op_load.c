@@ -13,7 +13,7 @@ static void read_record(struct coat_session *s, int phase, struct coat_step *ste
 {
     struct coat_attempt *a = &s->work.attempt;
     s->work.phase = phase;
-    coat_attempt_begin(a, COAT_READS, s->keys.record, s->keys.len);
+    coat_attempt_begin(a, COAT_LOSS_FAILS, s->keys.record, s->keys.len);
     coat_attempt_command(a, "GET");
     coat_attempt_arg(a, s->keys.record, s->keys.len);
     coat_attempt_command(a, "PTTL");

@@ -16,7 +16,7 @@ enum { LOSSES_MAX = 3, WAIT_MIN_MS = 5, WAIT_MAX_MS = 50 };
 static void send_unlock(struct coat_session *s, struct coat_step *step)
 {
     struct coat_attempt *a = &s->work.attempt;
-    coat_attempt_begin(a, COAT_READS, s->keys.lock, s->keys.len);
+    coat_attempt_begin(a, COAT_LOSS_FAILS, s->keys.lock, s->keys.len);
     coat_attempt_run(a, &coat_script_unlock, 1);
     coat_attempt_arg(a, s->keys.lock, s->keys.len);
     coat_attempt_arg(a, s->lock.token, sizeof s->lock.token);
@@ -70,15 +70,14 @@ static void try_lock(struct coat_session *s, struct coat_step *step, struct coat
         return;
     }
     s->lock.phase = TRYING;
-    coat_attempt_begin(a, COAT_READS, s->keys.lock, s->keys.len);
+    coat_attempt_begin(a, COAT_LOSS_FAILS, s->keys.lock, s->keys.len);
     coat_attempt_command(a, "SET");
     coat_attempt_arg(a, s->keys.lock, s->keys.len);
     coat_attempt_arg(a, s->lock.token, sizeof s->lock.token);
     coat_attempt_word(a, "NX");
     coat_attempt_word(a, "PX");
     coat_attempt_number(a, s->store->options->lock_ttl_ms);
-    coat_attempt_send(a, step);
-    a->sends = COAT_ATTEMPT_SENDS;
+    coat_attempt_send_once(a, step);
 }
 
 /* Longer each time, and by a part of it that is another one for each request. */

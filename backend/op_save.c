@@ -118,7 +118,7 @@ void coat_save_written_before(struct coat_session *s, struct coat_step *step)
         return;
     }
     s->work.phase = COAT_SAVE_MARKING;
-    coat_attempt_begin(a, COAT_WRITES, NULL, 0);
+    coat_attempt_begin(a, COAT_LOSS_UNCERTAIN, NULL, 0);
     coat_attempt_mark(a, &s->keys, coat_save_to_confirm(s));
     coat_attempt_send(a, step);
 }
@@ -190,7 +190,7 @@ static void tidy(struct coat_session *s, struct coat_step *step)
     struct coat_work *work = &s->work;
     struct coat_attempt *a = &work->attempt;
     work->phase = COAT_SAVE_TIDYING;
-    coat_attempt_begin(a, COAT_READS, work->keys.record, work->keys.len);
+    coat_attempt_begin(a, COAT_LOSS_FAILS, work->keys.record, work->keys.len);
     coat_attempt_script(a, &coat_script_end, &work->keys);
     coat_attempt_arg(a, work->room->index.principal, work->room->index.principal_len);
     coat_attempt_send(a, step);
@@ -268,7 +268,7 @@ static void create(struct coat_session *s, int64_t now_ms, struct coat_step *ste
     work->phase = COAT_SAVE_CREATING;
     work->ttl_ms = coat_head_ttl_ms(&work->next, now_ms);
     work->asked_ms = now_ms;
-    coat_attempt_begin(a, COAT_READS, work->keys.record, work->keys.len);
+    coat_attempt_begin(a, COAT_LOSS_FAILS, work->keys.record, work->keys.len);
     coat_attempt_command(a, "SET");
     coat_attempt_arg(a, work->keys.record, work->keys.len);
     coat_attempt_arg(a, work->record.bytes, work->record.len);
@@ -276,7 +276,7 @@ static void create(struct coat_session *s, int64_t now_ms, struct coat_step *ste
     coat_attempt_word(a, "PX");
     coat_attempt_number(a, work->ttl_ms);
     coat_attempt_confirm(a, s->pending.login[0] ? s->store->options->confirm : 0);
-    coat_attempt_send(a, step);
+    coat_attempt_send_once(a, step);
 }
 
 void coat_save_begin_create(struct coat_session *s, int64_t now_ms, struct coat_step *step,
@@ -315,7 +315,6 @@ static void create_answered(struct coat_session *s, const struct coat_event *eve
         create(s, now_ms, step, err);
         return;
     }
-    work->attempt.sends = COAT_ATTEMPT_SENDS; /* the same id is not sent twice */
     int rc = coat_attempt_take(&work->attempt, event, step, err);
     if (rc < 0)
         coat_session_done(s, step, rc);

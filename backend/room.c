@@ -41,7 +41,7 @@ int coat_room_enter(struct coat_room *room, struct coat_step *step, struct coat_
     if (rc < 0)
         return rc;
     room->phase = ENTERING;
-    coat_attempt_begin(a, COAT_READS, x->key.bytes, x->key.len);
+    coat_attempt_begin(a, COAT_LOSS_FAILS, x->key.bytes, x->key.len);
     coat_attempt_run(a, &coat_script_enter, 1);
     coat_attempt_arg(a, x->key.bytes, x->key.len);
     coat_attempt_arg(a, room->member, COAT_H_LEN);
@@ -82,11 +82,12 @@ static void choose(struct coat_room *room)
 static int go_on(struct coat_room *room, struct coat_step *step, struct coat_error *err)
 {
     struct coat_index *x = &room->index;
-    int rc = room->phase == PROBING ? coat_index_probe(x, err) : coat_index_end(x, COAT_READS, err);
+    int rc =
+        room->phase == PROBING ? coat_index_probe(x, err) : coat_index_end(x, COAT_LOSS_FAILS, err);
     if (rc == 0 && room->phase == PROBING && room->too_old > 0) {
         room->phase = CLEARING;
         x->at = 0;
-        rc = coat_index_end(x, COAT_READS, err);
+        rc = coat_index_end(x, COAT_LOSS_FAILS, err);
     }
     if (rc == 0 && coat_index_count_outdated(x) > 0)
         return coat_room_enter(room, step, err);
@@ -95,7 +96,7 @@ static int go_on(struct coat_room *room, struct coat_step *step, struct coat_err
     if (rc == 0) {
         room->phase = ENDING;
         choose(room);
-        rc = coat_index_end(x, COAT_READS, err);
+        rc = coat_index_end(x, COAT_LOSS_FAILS, err);
     }
     if (rc < 0)
         return rc;

@@ -50,7 +50,7 @@ void coat_save_try(struct coat_session *s, int64_t now_ms, struct coat_step *ste
     s->unsure = 1;
     work->ttl_ms = coat_head_ttl_ms(&work->next, now_ms);
     work->asked_ms = now_ms;
-    coat_attempt_begin(a, COAT_WRITES, s->keys.record, s->keys.len);
+    coat_attempt_begin(a, COAT_LOSS_UNCERTAIN, s->keys.record, s->keys.len);
     coat_attempt_script(a, &coat_script_save, &s->keys);
     coat_attempt_arg(a, work->base.revisions[0], COAT_REVISION_LEN);
     coat_attempt_arg(a, work->record.bytes, work->record.len);

@@ -82,7 +82,7 @@ void coat_session_expire(struct coat_session *s, int64_t ttl_ms, int64_t now_ms,
     struct coat_attempt *a = &s->work.attempt;
     s->work.ttl_ms = ttl_ms;
     s->work.asked_ms = now_ms;
-    coat_attempt_begin(a, COAT_READS, s->keys.record, s->keys.len);
+    coat_attempt_begin(a, COAT_LOSS_FAILS, s->keys.record, s->keys.len);
     coat_attempt_command(a, "PEXPIRE");
     coat_attempt_arg(a, s->keys.record, s->keys.len);
     coat_attempt_number(a, ttl_ms);

@@ -38,7 +38,7 @@ static void assert_arg(const struct coat_command *command, size_t i, const char 
 static void begin_two(struct coat_attempt *a, struct coat_step *step)
 {
     assert_int_equal(coat_attempt_reserve(a, 2, 10, NULL), 0);
-    coat_attempt_begin(a, COAT_WRITES, "one", 3);
+    coat_attempt_begin(a, COAT_LOSS_UNCERTAIN, "one", 3);
     coat_attempt_run(a, &coat_script_unlock, 1);
     coat_attempt_word(a, "one");
     coat_attempt_word(a, "token");
@@ -56,7 +56,7 @@ static void a_pipeline_is_as_long_as_was_reserved(void **state)
     struct coat_step step;
     static char keys[MANY][8];
     assert_int_equal(coat_attempt_reserve(&a, MANY, 2 * (size_t)MANY, NULL), 0);
-    coat_attempt_begin(&a, COAT_READS, NULL, 0);
+    coat_attempt_begin(&a, COAT_LOSS_FAILS, NULL, 0);
     for (size_t i = 0; i < MANY; i++) {
         snprintf(keys[i], sizeof keys[i], "k%d", (int)i);
         coat_attempt_key(&a, keys[i], strlen(keys[i]));
@@ -88,7 +88,7 @@ static void an_attempt_holds_two_numbers(void **state)
     (void)state;
     struct coat_attempt a = {0};
     struct coat_step step;
-    coat_attempt_begin(&a, COAT_WRITES, "k", 1);
+    coat_attempt_begin(&a, COAT_LOSS_UNCERTAIN, "k", 1);
     coat_attempt_command(&a, "X");
     coat_attempt_number(&a, INT64_MIN);
     coat_attempt_number(&a, 7);
@@ -133,13 +133,50 @@ static void a_script_that_only_some_servers_know_is_unclear(void **state)
     }
 }
 
+/* How often it is sent while each reply is lost, and what is said in the end. */
+static int sends(enum coat_loss loss, void (*send)(struct coat_attempt *, struct coat_step *),
+                 int *rc)
+{
+    struct coat_attempt a = {0};
+    struct coat_step step;
+    const struct coat_error why = {.code = COAT_EUNAVAILABLE, .text = "gone"};
+    const struct coat_event lost = {.kind = COAT_EVENT_LOST, .maybe_sent = 1, .why = &why};
+    int n = 1;
+    coat_attempt_begin(&a, loss, "k", 1);
+    coat_attempt_command(&a, "GET");
+    coat_attempt_word(&a, "k");
+    send(&a, &step);
+    while ((*rc = coat_attempt_take(&a, &lost, &step, NULL)) == 0)
+        n++;
+    coat_attempt_release(&a);
+    return n;
+}
+
+static void what_is_lost_is_sent_three_times_or_once(void **state)
+{
+    (void)state;
+    int rc;
+    assert_int_equal(sends(COAT_LOSS_FAILS, coat_attempt_send, &rc), COAT_ATTEMPT_SENDS);
+    assert_int_equal(sends(COAT_LOSS_FAILS, coat_attempt_send_once, &rc), 1);
+}
+
+static void what_may_have_been_done_is_uncertain_where_that_matters(void **state)
+{
+    (void)state;
+    int rc;
+    sends(COAT_LOSS_FAILS, coat_attempt_send, &rc);
+    assert_int_equal(rc, COAT_EUNAVAILABLE);
+    sends(COAT_LOSS_UNCERTAIN, coat_attempt_send, &rc);
+    assert_int_equal(rc, COAT_EUNCERTAIN);
+}
+
 static void the_next_attempt_may_use_the_same_room(void **state)
 {
     (void)state;
     struct coat_attempt a = {0};
     struct coat_step step;
     begin_two(&a, &step);
-    coat_attempt_begin(&a, COAT_READS, "k", 1);
+    coat_attempt_begin(&a, COAT_LOSS_FAILS, "k", 1);
     coat_attempt_command(&a, "GET");
     coat_attempt_word(&a, "k");
     coat_attempt_send(&a, &step);
@@ -167,6 +204,8 @@ int main(void)
         cmocka_unit_test(an_attempt_holds_two_numbers),
         cmocka_unit_test(an_unknown_script_is_sent_as_text_in_each_command),
         cmocka_unit_test(a_script_that_only_some_servers_know_is_unclear),
+        cmocka_unit_test(what_is_lost_is_sent_three_times_or_once),
+        cmocka_unit_test(what_may_have_been_done_is_uncertain_where_that_matters),
         cmocka_unit_test(the_next_attempt_may_use_the_same_room),
         cmocka_unit_test(more_than_memory_is_refused),
     };
