@@ -33,9 +33,11 @@ def account(session: Session, path: str) -> str:
         session.rotate()
     elif path == "/logout":
         session.destroy()
-    elif path != "/":
+    elif path == "/":
+        return str(session.get("color"))
+    else:
         session["color"] = path[1:]
-    return str(session.get("color"))
+    return "done"
 
 
 # ---- The frameworks -----------------------------------------------------------------------------
@@ -107,7 +109,7 @@ class Site:
     def visitor(self) -> tuple[Browser, str]:
         """Somebody with a session, and its id."""
         browser = self.browser()
-        assert browser.get("/red").body == b"red"
+        assert browser.get("/red").body == b"done"
         return browser, browser.jar[self.name]
 
 
