@@ -15,6 +15,9 @@ from flask_wtf.csrf import CSRFProtect, generate_csrf
 from flasks import NAME, an_app, nowhere
 from views import Slow, overtaken
 
+# Flask-Login's, where Python has a better way by now.
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+
 # ---- Flask-Login ---------------------------------------------------------------------------
 
 REMEMBER = "remember_token"
