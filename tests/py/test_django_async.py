@@ -11,7 +11,7 @@ from typing import Any
 
 import django_site
 import pytest
-from conftest import RedisServer, wait_for
+from conftest import Browser, RedisServer, wait_for
 
 django_site.set_up()
 
@@ -21,6 +21,7 @@ from django.contrib.auth import alogin, alogout  # noqa: E402
 from django.contrib.sessions.backends.base import CreateError  # noqa: E402
 from django.core.exceptions import SynchronousOnlyOperation  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse  # noqa: E402
 from django.test import AsyncClient, override_settings  # noqa: E402
 from django.urls import re_path  # noqa: E402
@@ -282,6 +283,13 @@ def test_sync_and_async_views_share_a_session(each_middleware: str) -> None:
         assert (await client.get("/")).content == b"{'color': 'red', 'seen': 'red'}"
 
     run(main)
+
+
+def test_an_async_view_under_wsgi(each_middleware: str) -> None:
+    serve(put)
+    browser = Browser(WSGIHandler())
+    browser.get("/color/red")
+    assert browser.get().body == b"{'color': 'red'}"
 
 
 def test_req_11_31_login_and_logout(each_middleware: str, redis_server: RedisServer) -> None:

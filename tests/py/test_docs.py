@@ -25,8 +25,10 @@ import coatcheck.flask
 import httpx
 import pytest
 from coatcheck._request import RULES
+from coatcheck.django import settings as django_settings
 from coatcheck.pyramid import _RULES
 from coatcheck.wsgi import SessionMiddleware
+from django.conf import global_settings
 from flask import Flask
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -405,6 +407,29 @@ def test_the_flask_page_lists_every_setting_with_its_default() -> None:
     rows = table(ROOT / "docs" / "flask.md", "setting")
     said = {row[0].strip("`"): row[1].strip("`") for row in rows}
     assert said == {name: repr(value).replace("datetime.", "") for name, value in known.items()}
+
+
+def test_the_django_page_lists_every_setting_with_its_default() -> None:
+    others = ("ENGINE", "CACHE_ALIAS", "FILE_PATH", "SERIALIZER")
+    known = {
+        name: value
+        for name, value in vars(global_settings).items()
+        if name.startswith("SESSION_") and name.removeprefix("SESSION_") not in others
+    }
+    known |= {
+        f"COATCHECK_{name.upper()}": value for name, value in django_settings.DEFAULTS.items()
+    }
+    known["COATCHECK_LIFETIME"] = django_settings.LIFETIME
+    rows = table(ROOT / "docs" / "django.md", "setting")
+    said = {row[0].strip("`"): row[1].strip("`") for row in rows}
+    assert said == {name: repr(value).replace("datetime.", "") for name, value in known.items()}
+
+
+def test_the_django_page_names_every_check() -> None:
+    source = (ROOT / "pybind" / "coatcheck" / "django" / "checks.py").read_text(encoding="utf-8")
+    cells = " ".join(row[0] for row in table(ROOT / "docs" / "django.md", "number"))
+    named = re.findall(r"coatcheck\.[EW]\d{3}", cells)
+    assert named == sorted(set(re.findall(r"coatcheck\.[EW]\d{3}", source)))
 
 
 def test_the_guide_lists_every_option() -> None:
