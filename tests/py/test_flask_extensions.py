@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:Depreca
 REMEMBER = "remember_token"
 
 
-class User(flask_login.UserMixin):  # type: ignore[misc]
+class User(flask_login.UserMixin):
     def __init__(self, name: str) -> None:
         self.id = name
 
@@ -58,7 +58,7 @@ def with_logins(store: Store, **settings: Any) -> flask.Flask:
         return "in the cart"
 
     @app.get("/account")
-    @flask_login.fresh_login_required  # type: ignore[untyped-decorator]
+    @flask_login.fresh_login_required
     def account() -> str:
         return "your account"
 
@@ -213,7 +213,7 @@ def test_session_protection(store: Store, protection: str, seen: str) -> None:
 def test_a_slow_request_does_not_take_a_login_away(store: Store) -> None:
     app = with_logins(store)
     view = Slow()
-    app.get("/slow")(lambda: str(view(flask.session, "/slow")))  # type: ignore[arg-type]
+    app.get("/slow")(lambda: str(view(flask.session, "/slow")))
     browser = Browser(app)
     browser.get("/cart")
     assert not overtaken(browser, view, by="/login/ada").cookies

@@ -66,8 +66,8 @@ def test_one_that_was_there_before_answers_too(tmp_path: Path, path: str) -> Non
     app = flask.Flask("shop")
     app.register_error_handler(StoreUnavailable, closed)
     Coatcheck(app, nowhere(tmp_path))
-    app.get("/", endpoint="all")(lambda: put(flask.session, "/"))  # type: ignore[arg-type]
-    app.get("/color/red")(lambda: put(flask.session, "/color/red"))  # type: ignore[arg-type]
+    app.get("/", endpoint="all")(lambda: put(flask.session, "/"))
+    app.get("/color/red")(lambda: put(flask.session, "/color/red"))
     assert ask(Browser(app), path).body == b"closed: StoreUnavailable"
 
 
@@ -76,8 +76,8 @@ def test_one_of_a_blueprint_answers(tmp_path: Path, path: str) -> None:
     app = an_app(nowhere(tmp_path))
     shop = flask.Blueprint("shop", __name__)
     shop.register_error_handler(StoreUnavailable, closed)
-    shop.get("/<path:path>")(lambda path: put(flask.session, f"/{path}"))  # type: ignore[arg-type]
-    shop.get("/", endpoint="all")(lambda: put(flask.session, "/"))  # type: ignore[arg-type]
+    shop.get("/<path:path>")(lambda path: put(flask.session, f"/{path}"))
+    shop.get("/", endpoint="all")(lambda: put(flask.session, "/"))
     app.register_blueprint(shop)
     assert ask(Browser(app), path).body == b"closed: StoreUnavailable"
 

@@ -18,7 +18,7 @@ from views import put
 
 def idle_ms(redis_server: RedisServer, app: flask.Flask) -> tuple[int, float]:
     """The idle timeout and the lifetime of what the application stores, as Redis has them."""
-    app.get("/")(lambda: repr([flask.session.update(a=1), flask.session.idle]))  # type: ignore[attr-defined]
+    app.get("/")(lambda: repr([flask.session.update(a=1), flask.session.idle]))
     browser = Browser(app)
     browser.get()
     (key,) = redis_server.records()
@@ -226,7 +226,7 @@ def test_wrong_settings_are_an_error_at_the_start(settings: dict[str, Any], advi
 
 def test_what_is_no_store_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"give a coatcheck\.Store"):
-        an_app("redis://localhost")  # type: ignore[arg-type]
+        an_app("redis://localhost")
 
 
 def test_cache_control_can_be_left_to_the_application(store: Store) -> None:
