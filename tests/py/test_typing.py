@@ -44,13 +44,16 @@ def test_modules_of_users_are_right_and_wrong_ones_are_seen(tmp_path: Path) -> N
         "Coatcheck('shop')": "incompatible type",
         "session.login('user:1')": "Missing named argument",
         "session.permanent = 'yes'": "Incompatible types in assignment",
+        "store().destroy_all(5)": "incompatible type",
+        "SessionStore(5)": "incompatible type",
     }
     head = "from coatcheck import Cookie, Store; from coatcheck.flask import Coatcheck, session\n"
     head += "from coatcheck.wsgi import SessionMiddleware\n"
+    head += "from coatcheck.django import SessionStore, store\n"
     (tmp_path / "wrong.py").write_text(head + "\n".join(wrong) + "\n")
     said = mypy(*SAMPLES, "wrong.py", cwd=tmp_path)
     assert "typing_" not in said
-    for number, (code, reason) in enumerate(wrong.items(), 3):
+    for number, (code, reason) in enumerate(wrong.items(), 4):
         assert re.search(rf"^wrong\.py:{number}: error: .*{reason}", said, re.MULTILINE), code
 
 
