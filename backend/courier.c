@@ -17,7 +17,6 @@
 #include "node.h"
 #include "redis.h"
 #include "refusal.h"
-#include "sid.h"
 #include "store.h"
 #include "topology.h"
 
@@ -242,19 +241,13 @@ static void add(struct coat_courier *c, struct coat_command command)
     c->commands[c->hop_count++] = command;
 }
 
-/* A value that only the reply to this very pipeline can hold; PING sends it back. */
 static int add_nonce(struct coat_courier *c, struct coat_error *err)
 {
-    unsigned char random[16];
-    int rc = coat_random(random, sizeof random, err);
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(c->nonce + 2 * i, 3, "%02x", random[i]);
-    c->ping[0] = (struct coat_arg){"PING", 4};
-    c->ping[1] = (struct coat_arg){c->nonce, sizeof c->nonce - 1};
-    add(c, (struct coat_command){.args = c->ping, .count = 2});
-    return 0;
+    struct coat_command ping;
+    int rc = coat_nonce_draw(&c->nonce, &ping, err);
+    if (rc == 0)
+        add(c, ping);
+    return rc;
 }
 
 /*
@@ -274,19 +267,13 @@ static void add_wait(struct coat_courier *c)
     add(c, (struct coat_command){.args = c->wait, .count = 3});
 }
 
-static int is_nonce(const struct coat_courier *c, const struct coat_reply *reply)
-{
-    return reply->kind == COAT_REPLY_BULK && reply->len == sizeof c->nonce - 1 &&
-           memcmp(reply->bytes, c->nonce, reply->len) == 0;
-}
-
 /* 1 if the replies can be those to the present hop. */
 static int fits(const struct coat_courier *c, const struct coat_event *event)
 {
     if (event->count != c->hop_count)
         return 0;
     const struct coat_reply *end = event->replies + event->count;
-    if (c->has_nonce && !is_nonce(c, --end))
+    if (c->has_nonce && !coat_nonce_answers(&c->nonce, --end))
         return 0;
     return !c->has_wait || (--end)->kind == COAT_REPLY_INTEGER || end->kind == COAT_REPLY_ERROR;
 }

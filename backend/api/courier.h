@@ -23,6 +23,7 @@
 #ifndef COAT_API_COURIER_H
 #define COAT_API_COURIER_H
 
+#include "api/nonce.h"
 #include "api/op.h"
 
 struct coat_node;
@@ -86,8 +87,7 @@ struct coat_courier {
     int hopeful;           /* one of those who were asked may do better the next time */
     struct coat_error why; /* what tells most of all that went wrong since; code 0: nothing */
     struct coat_arg question[3];
-    char nonce[33];
-    struct coat_arg ping[2];
+    struct coat_nonce nonce;
     char wait_numbers[2][24];
     struct coat_arg wait[3];
     size_t count; /* of parcels: the commands of the step */

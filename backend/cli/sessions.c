@@ -47,8 +47,22 @@ static int find(struct search *search, struct coat_error *err)
     return survey_keys(search->survey, 's', is_it, search, err);
 }
 
-static int found_or_not(const struct cli *cli, int rc, struct coat_error *err)
+/* What is done with the one that was found. 1; 0: it is gone; or a failure. */
+typedef int found_fn(struct cli *cli, const struct survey *survey, const struct coat_keys *keys,
+                     struct coat_error *err);
+
+/* A command about the session with the public id that is its argument. */
+static int with_session(struct cli *cli, found_fn *fn, struct coat_error *err)
 {
+    struct survey survey;
+    int rc = survey_begin(&survey, cli->store, err);
+    if (rc < 0)
+        return cli_exit_of(rc);
+    struct search search = {.survey = &survey, .public_id = cli->args[0]};
+    rc = find(&search, err);
+    if (rc == 1)
+        rc = fn(cli, &survey, &search.keys, err);
+    survey_end(&survey);
     if (rc == 0)
         coat_error_set(err, COAT_EGONE, "there is no session %s", cli->args[0]);
     return rc < 0 ? cli_exit_of(rc) : rc ? CLI_OK : CLI_NOT_FOUND;
@@ -85,8 +99,7 @@ static int show_fields(struct cli *cli, const struct coat_doc *doc, struct coat_
     return rc < 0 ? coat_error_nomem(err) : 0;
 }
 
-static int show(struct cli *cli, const struct coat_record *record, const char *public_id,
-                struct coat_error *err)
+static int show(struct cli *cli, const struct coat_record *record, struct coat_error *err)
 {
     char principal[COAT_PRINCIPAL_MAX + 1], time[32];
     struct coat_doc *doc;
@@ -95,7 +108,7 @@ static int show(struct cli *cli, const struct coat_record *record, const char *p
     if (rc < 0)
         return rc;
     coat_record_principal(record, principal);
-    output_fact_text(&cli->out, "public_id", public_id);
+    output_fact_text(&cli->out, "public_id", cli->args[0]);
     output_fact_text(&cli->out, "principal", record->principal ? principal : NULL);
     output_fact_text(&cli->out, "created", output_time(coat_head_created_ms(&record->head), time));
     output_fact_text(&cli->out, "deadline",
@@ -107,14 +120,8 @@ static int show(struct cli *cli, const struct coat_record *record, const char *p
     return rc;
 }
 
-struct showing {
-    struct cli *cli;
-    const char *public_id;
-};
-
-static int record_came(void *context, const struct coat_reply *reply, struct coat_error *err)
+static int record_came(void *cli, const struct coat_reply *reply, struct coat_error *err)
 {
-    const struct showing *showing = context;
     struct coat_record record;
     if (reply->kind == COAT_REPLY_NIL)
         return 0;
@@ -122,25 +129,21 @@ static int record_came(void *context, const struct coat_reply *reply, struct coa
         return coat_attempt_foreign(err);
     int rc = coat_record_parse(&record, reply->bytes, reply->len, err);
     if (rc == 0)
-        rc = show(showing->cli, &record, showing->public_id, err);
+        rc = show(cli, &record, err);
     return rc < 0 ? rc : 1;
+}
+
+static int show_found(struct cli *cli, const struct survey *survey, const struct coat_keys *keys,
+                      struct coat_error *err)
+{
+    struct coat_arg args[] = {{"GET", 3}, {keys->record, keys->len}};
+    struct coat_command get = {.args = args, .count = 2, .key = args[1]};
+    return survey_ask(survey, &get, record_came, cli, err);
 }
 
 int cli_show(struct cli *cli, struct coat_error *err)
 {
-    struct survey survey;
-    int rc = survey_begin(&survey, cli->store, err);
-    if (rc < 0)
-        return cli_exit_of(rc);
-    struct search search = {.survey = &survey, .public_id = cli->args[0]};
-    rc = find(&search, err);
-    if (rc == 1) {
-        struct coat_arg args[] = {{"GET", 3}, {search.keys.record, search.keys.len}};
-        struct coat_command get = {.args = args, .count = 2, .key = args[1]};
-        rc = survey_ask(&survey, &get, record_came, &(struct showing){cli, cli->args[0]}, err);
-    }
-    survey_end(&survey);
-    return found_or_not(cli, rc, err);
+    return with_session(cli, show_found, err);
 }
 
 /* ---- destroy -------------------------------------------------------------------------------- */
@@ -188,8 +191,8 @@ static int end(const struct survey *survey, const struct coat_keys *keys, const 
 }
 
 /* A login may give it a principal between the two; it has that for ever. */
-static int find_and_end(const struct survey *survey, const struct coat_keys *keys,
-                        struct coat_error *err)
+static int destroy_found(struct cli *cli, const struct survey *survey, const struct coat_keys *keys,
+                         struct coat_error *err)
 {
     int rc = 0;
     for (int i = 0; i < 2 && rc == 0; i++) {
@@ -199,23 +202,14 @@ static int find_and_end(const struct survey *survey, const struct coat_keys *key
             return rc;
         rc = end(survey, keys, &owner, err);
     }
+    if (rc == 1)
+        output_fact_text(&cli->out, "destroyed", cli->args[0]);
     return rc;
 }
 
 int cli_destroy(struct cli *cli, struct coat_error *err)
 {
-    struct survey survey;
-    int rc = survey_begin(&survey, cli->store, err);
-    if (rc < 0)
-        return cli_exit_of(rc);
-    struct search search = {.survey = &survey, .public_id = cli->args[0]};
-    rc = find(&search, err);
-    if (rc == 1)
-        rc = find_and_end(&survey, &search.keys, err);
-    survey_end(&survey);
-    if (rc == 1)
-        output_fact_text(&cli->out, "destroyed", cli->args[0]);
-    return found_or_not(cli, rc, err);
+    return with_session(cli, destroy_found, err);
 }
 
 /* ---- Those of a principal ------------------------------------------------------------------- */

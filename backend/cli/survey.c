@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/error.h"
+#include "api/nonce.h"
 #include "api/terms.h"
 #include "attempt.h"
 #include "clock.h"
@@ -64,31 +65,22 @@ static int exchange(struct coat_conn *conn, const struct coat_command *commands,
     return rc;
 }
 
-/* With a nonce behind the commands, which only the reply to this very pipeline can hold. */
 static int exchange_verified(struct coat_conn *conn, const struct coat_command *commands,
                              size_t count, const struct coat_terms *terms,
                              const struct coat_reply **replies, struct coat_error *err)
 {
-    unsigned char random[16];
-    char nonce[2 * sizeof random + 1];
-    struct coat_arg ping[] = {{"PING", 4}, {nonce, sizeof nonce - 1}};
+    struct coat_nonce nonce;
     struct coat_command *all = calloc(count + 1, sizeof *all);
     if (!all)
         return coat_error_nomem(err);
     memcpy(all, commands, count * sizeof *all);
-    all[count] = (struct coat_command){.args = ping, .count = 2};
-    int rc = coat_random(random, sizeof random, err);
-    for (size_t i = 0; rc == 0 && i < sizeof random; i++)
-        snprintf(nonce + 2 * i, 3, "%02x", random[i]);
+    int rc = coat_nonce_draw(&nonce, &all[count], err);
     if (rc == 0)
         rc = exchange(conn, all, count + 1, terms, replies, err);
     free(all);
     if (rc < 0)
         return rc;
-    const struct coat_reply *last = &(*replies)[count];
-    int is_ours = last->kind == COAT_REPLY_BULK && last->len == ping[1].len &&
-                  memcmp(last->bytes, nonce, last->len) == 0;
-    return is_ours ? 0 : coat_attempt_foreign(err);
+    return coat_nonce_answers(&nonce, &(*replies)[count]) ? 0 : coat_attempt_foreign(err);
 }
 
 int survey_ask_node(const struct survey *survey, struct coat_node *node,

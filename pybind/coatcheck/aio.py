@@ -69,7 +69,9 @@ class Session(Fields):
         """End it at once, for every request that holds its id; False if it was gone already.
 
         True as well if a reply was lost and the repeat finds it gone: most likely by this call.
-        Afterwards it is a new, empty session, which gets another id if something is stored.
+        Afterwards it is a new, empty session, which gets another id if something is stored. Where a
+        login had replaced the id that a request came with, nothing was ended: one that was not
+        loaded is then `stale`, for one that was loaded SessionGone is raised.
         """
         ended = cast(bool, await _result(_driver(self._store).destroy(self)))
         self._destroyed(ended)

@@ -262,7 +262,12 @@ static PyObject *try_save(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 int core_session_before_unlock(struct core_session *s)
 {
-    return core_session_ready(s) < 0 || s->session == NULL ? -1 : 0;
+    if (core_session_ready(s) < 0)
+        return -1;
+    if (s->session != NULL)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "unlock: the session is not loaded, so it has no lock");
+    return -1;
 }
 
 static PyObject *unlock(PyObject *object, PyObject *Py_UNUSED(ignored))

@@ -625,6 +625,11 @@ def test_a_null_character_ends_no_name_early(store: Store) -> None:
     assert load(store, session.save() or "")["a\0b"] == 1
 
 
+def test_what_is_not_loaded_has_no_lock_to_give_back(store: Store) -> None:
+    with pytest.raises(ValueError, match="^unlock: the session is not loaded"):
+        store.session(None)._unlock()
+
+
 def test_a_lone_surrogate_in_a_login_is_refused_with_its_place(store: Store) -> None:
     session = store.new()
     session["a"] = 1
