@@ -4,7 +4,7 @@
 .SUFFIXES:
 .PHONY: all lib python test-programs fuzz-programs bench-programs install install-lib install-python \
 	uninstall clean distclean deps demo run-demo bench-codec run-bench-codec bench-redis \
-	run-bench-redis bench-session run-bench-session check run-check check-long run-check-long check-servers \
+	run-bench-redis bench-requests run-bench-requests bench-session run-bench-session check run-check check-long run-check-long check-servers \
 	run-check-servers check-web run-check-web test fuzz run-fuzz fuzz-afl run-fuzz-afl \
 	requirements help
 
@@ -13,7 +13,7 @@ all: lib tool python
 # What configure found. It runs by itself where it has not yet, or is newer; not for the targets
 # that install first what it looks for, or that need nothing from it.
 srcdir = .
-ifneq ($(filter-out deps demo bench-codec bench-redis bench-session check check-long check-servers check-web fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps demo bench-codec bench-redis bench-requests bench-session check check-long check-servers check-web fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
 	$(srcdir)/configure $(configure_args)
@@ -206,7 +206,7 @@ run-demo: all
 	@PYTHONPATH=build/python $(PYTHON) $(srcdir)/tests/demo/demo.py $(if $(filter-out 0,$(SERVE)),--serve)
 
 # What it is compared with is in an environment of its own.
-bench-codec bench-redis:
+bench-codec bench-redis bench-requests:
 	@PYTHON='$(PYTHON)' $(srcdir)/tests/deps bench
 	@$(MAKE) -s run-$@
 
@@ -216,9 +216,9 @@ bench-session:
 	@$(MAKE) -s run-$@
 
 run-bench-redis: bench-programs
-run-bench-codec run-bench-redis: bench_python = build/venv-bench/bin/python
+run-bench-codec run-bench-redis run-bench-requests: bench_python = build/venv-bench/bin/python
 run-bench-session: bench_python = $(PYTHON)
-run-bench-codec run-bench-redis run-bench-session: all
+run-bench-codec run-bench-redis run-bench-requests run-bench-session: all
 	@[ -n '$(PYTHON)' ] || { echo 'make: this needs Python, and was configured without' >&2; exit 1; }
 	@PYTHONPATH=build/python $(bench_python) -m coatcheck.bench $(@:run-bench-%=%) $(BENCH_OPTIONS)
 
@@ -288,6 +288,7 @@ help:
 	@echo 'make requirements the security requirements, their tests, and what these said last'
 	@echo 'make bench-codec  dumps and loads beside others; BENCH_OPTIONS=--quick: sooner'
 	@echo 'make bench-redis  the path to Redis beside other clients; likewise'
+	@echo 'make bench-requests  what a session adds to a request, beside the sessions of others; likewise'
 	@echo 'make bench-session  what sessions cost the server: time, memory, conflicts; likewise'
 	@echo 'make deps         installs what is missing; with NO_INSTALL=1 only lists it'
 	@echo 'make clean        removes what was built; make distclean: all of build/'

@@ -13,7 +13,7 @@ from pyramid.settings import asbool
 from pyramid.tweens import EXCVIEW
 from zope.interface import implementer
 
-from ._request import REFUSED, Refusal, Rules, StreamedBody, Visit
+from ._request import REFUSED, RULES, Rules, StreamedBody, Visit
 from .cookie import Cookie
 from .exceptions import ConfigError, Error, StoreUnavailable
 from .session import Session as _Session
@@ -91,14 +91,6 @@ def includeme(config: Configurator) -> None:
 
 # ---- Settings ------------------------------------------------------------------------------------
 
-_RULES: Final = {
-    "on_corrupt": "new",
-    "on_unavailable": "503",
-    "on_gone": "drop",
-    "save_on_error": False,
-    "cache_control": "auto",
-}
-
 
 def _rules(settings: dict[str, Any]) -> Rules:
     ours = {
@@ -106,7 +98,7 @@ def _rules(settings: dict[str, Any]) -> Rules:
         for name, value in settings.items()
         if name.startswith(_SETTING)
     }
-    rules = {name: ours.pop(name, default) for name, default in _RULES.items()}
+    rules = {name: ours.pop(name, default) for name, default in RULES.items()}
     rules["save_on_error"] = asbool(rules["save_on_error"])
     rules["cache_control"] = rules["cache_control"] or None
     if callable(rules["on_unavailable"]):
@@ -165,12 +157,6 @@ def _names(options: dict[str, Any]) -> str:
 
 class _Visit(Visit):
     session_type = Session
-    refused = False
-
-    def refusal(self, exc: BaseException) -> Refusal | None:
-        refusal = super().refusal(exc)
-        self.refused = refusal is not None
-        return refusal
 
 
 def tween_factory(handler: Handler, registry: Registry) -> Handler:

@@ -26,7 +26,6 @@ import httpx
 import pytest
 from coatcheck._request import RULES
 from coatcheck.django import settings as django_settings
-from coatcheck.pyramid import _RULES
 from coatcheck.wsgi import SessionMiddleware
 from django.conf import global_settings
 from flask import Flask
@@ -390,7 +389,7 @@ def test_the_pyramid_page_lists_every_setting_with_its_default() -> None:
     defaults = {f"cookie_{name}": value for name, value in vars(coatcheck.Cookie()).items()}
     known = {
         f"coatcheck.{name}": "" if value is None else str(value)
-        for name, value in {**defaults, **_RULES}.items()
+        for name, value in {**defaults, **RULES}.items()
     }
     rows = table(ROOT / "docs" / "pyramid.md", "setting")
     assert {row[0].strip("`"): row[1].strip("`") for row in rows} == known

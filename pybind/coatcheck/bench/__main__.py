@@ -4,12 +4,13 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from . import codec, documents, figures, redis, session
+from . import codec, documents, figures, redis, requests, session
 from .report import Row, as_json, as_table, failures
 
 COMPARISONS: dict[str, Callable[[float], list[Row]]] = {
     "codec": lambda effort: codec.compare(effort) + documents.compare(effort),
     "redis": redis.compare,
+    "requests": requests.compare,
 }
 
 
