@@ -1,5 +1,5 @@
 """What must hold whatever the framework: which ids open a session, and what ends with them
-(requirements 04, 07, 11, 12, 14, 25, 70 and 72)."""
+(requirements 04, 07, 11 to 14, 25, 70 and 72)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from conftest import RedisServer
 from frameworks import Shop
 from frameworks import shop as shop
+from sites import CREATED, UNTIL, now_ms
 
 # ---- Ids that open nothing ----------------------------------------------------------------------
 
@@ -83,6 +84,25 @@ def test_req_11_12_14_a_new_id_is_the_only_one_that_works(shop: Shop, path: str)
     assert browser.jar[shop.name] != old_id
     assert browser.get("/").body == b"red"
     assert shop.browser(old_id).get("/").body == b"None"
+
+
+def test_req_13_a_renewed_id_reaches_the_browser_and_the_old_one_works_until_then(
+    shop: Shop, redis_server: RedisServer
+) -> None:
+    browser, old_id = shop.visitor()
+    (key,) = redis_server.records()
+    redis_server.cli("SETRANGE", key, CREATED[0], (now_ms() - 7_200_000).to_bytes(8, "big"))
+    browser.get("/blue")
+    new_id = browser.jar[shop.name]
+    assert new_id != old_id
+    assert shop.browser(old_id).get("/").body == b"blue"
+    for _ in range(2):
+        browser.get("/green")
+        assert browser.jar[shop.name] == new_id
+        assert shop.browser(old_id).get("/").body == b"green"
+    redis_server.cli("SETRANGE", key, UNTIL[0], (now_ms() - 1).to_bytes(8, "big"))
+    assert shop.browser(old_id).get("/").body == b"None"
+    assert browser.get("/").body == b"green"
 
 
 def test_req_25_a_logout_leaves_nothing(shop: Shop, redis_server: RedisServer) -> None:
