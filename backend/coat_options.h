@@ -20,7 +20,8 @@
  *     lock_ttl         seconds after which the lock of a session ends by itself. 30
  *     timeout          seconds for a whole call, connecting and retries included. 1.0
  *     connect_timeout  seconds of these for connecting. Half of timeout, at most 0.5
- *     max_connections  per store. 8
+ *     max_connections  to each server, of one store; in Python, of all stores of an interpreter
+ *                      that reach it in the same way. 8
  *     touch_below      the idle clock is renewed when less than this part of it is left. 0.9
  *     stale            seconds for which an id that was just replaced is told from an unknown
  *                      one. 30
@@ -62,8 +63,8 @@
  * 1 to 34560000 (400 days), all four whole; timeout, connect_timeout and lock_ttl from 0.001 to
  * 3600, stale and grace from 0 to 3600, max_idle and max_age from 0.001 to 86400. max_connections
  * goes to 4096, max_sessions to 10000, confirm to 100, touch_below from 0.001 to 1, max_bytes to
- * 512 MiB, max_depth to 1024. A connect_timeout longer than timeout is cut down to it, unless both
- * were set: then the store is not opened.
+ * 512 MiB, max_depth to 1024, spin_us to 1000. A connect_timeout longer than timeout is cut down to
+ * it, unless both were set: then the store is not opened.
  *
  * The same names are URL parameters (?idle=600), and with the prefix COATCHECK_ and in capitals
  * environment variables (an empty one counts as not set; one that is no option's is an error). An

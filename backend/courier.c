@@ -537,6 +537,27 @@ static int sort(struct coat_courier *c, struct coat_parcel *p, const struct coat
     return 0;
 }
 
+/* All that were sent with the hop. The worst verdict, or COAT_ENOMEM; *why as sort has it. */
+static int sort_all(struct coat_courier *c, const struct coat_event *event, struct coat_error *why)
+{
+    const struct coat_reply *reply = event->replies;
+    int worst = ANSWER, carried_out = 0; /* some of it, here */
+    for (size_t i = 0; i < c->count; i++) {
+        struct coat_parcel *p = &c->parcels[i];
+        if (!p->sent)
+            continue;
+        reply += p->asking;
+        enum verdict verdict = judge(c, reply);
+        if (sort(c, p, reply++, verdict, why) < 0)
+            return COAT_ENOMEM;
+        worst = (int)verdict > worst ? (int)verdict : worst;
+        carried_out |= verdict == ANSWER;
+    }
+    if (carried_out && confirmed(c, event) < c->confirmed)
+        c->confirmed = confirmed(c, event);
+    return worst;
+}
+
 static void foreign(struct coat_courier *c, struct coat_hop *hop, struct coat_error *err)
 {
     struct coat_error why;
@@ -550,14 +571,12 @@ static void replies_came(struct coat_courier *c, const struct coat_event *event,
                          struct coat_hop *hop, struct coat_error *err)
 {
     struct coat_error why;
-    const struct coat_reply *reply = event->replies;
-    enum verdict worst = ANSWER;
     if (!fits(c, event)) {
         foreign(c, hop, err);
         return;
     }
     for (size_t i = 0; c->whole && i < c->count; i++)
-        c->whole = judge(c, &reply[i]) == ANSWER;
+        c->whole = judge(c, &event->replies[i]) == ANSWER;
     if (c->whole) { /* as nearly always: nothing to keep, nothing to copy */
         tell(c,
              (struct coat_event){.kind = COAT_EVENT_REPLIES,
@@ -567,25 +586,10 @@ static void replies_came(struct coat_courier *c, const struct coat_event *event,
              hop, err);
         return;
     }
-    int carried_out = 0; /* some of it, here */
-    for (size_t i = 0; i < c->count; i++) {
-        struct coat_parcel *p = &c->parcels[i];
-        if (!p->sent)
-            continue;
-        reply += p->asking;
-        enum verdict verdict = judge(c, reply);
-        if (sort(c, p, reply++, verdict, &why) < 0) {
-            give_up(c, &why, hop, err);
-            return;
-        }
-        worst = verdict > worst ? verdict : worst;
-        carried_out |= verdict == ANSWER;
-    }
-    if (carried_out && confirmed(c, event) < c->confirmed)
-        c->confirmed = confirmed(c, event);
+    int worst = sort_all(c, event, &why);
     c->redirects += worst == REDIRECT;
     c->state = OURS;
-    if (c->redirects > REDIRECTS_MAX)
+    if (worst < 0 || c->redirects > REDIRECTS_MAX)
         give_up(c, &why, hop, err);
     else if (worst > REDIRECT || (worst == REDIRECT && c->redirects > REDIRECTS_AT_ONCE))
         pause_for(c, &why, hop, err);

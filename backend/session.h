@@ -90,8 +90,8 @@ struct coat_session {
     struct coat_doc *doc; /* all but UNLOADED */
     struct coat_pending pending;
     struct coat_lock_of_session lock;
-    int uses_offer; /* loaded with an id that a renewal has offered: its first use */
-    int merged;
+    int uses_offer;       /* loaded with an id that a renewal has offered: its first use */
+    int merged;           /* the last save was: coat_session_merged */
     int heals;            /* the save under way enters the index as well: op_save.c */
     int64_t contended_ms; /* when an update first had to start over, of the monotonic clock; or 0 */
     int unsure; /* a save was sent, and it is not known whether it landed, nor surely not */
