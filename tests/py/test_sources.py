@@ -33,9 +33,9 @@ def sources() -> Iterator[Path]:
                 yield file
 
 
-def comparisons(code: str) -> Iterator[tuple[str, str]]:
-    """Each call that compares, and its arguments."""
-    for call in COMPARISON.finditer(code):
+def calls(pattern: re.Pattern[str], code: str) -> Iterator[tuple[str, str]]:
+    """Each call of these functions, and its arguments."""
+    for call in pattern.finditer(code):
         depth, end = 1, call.end()
         while depth:
             depth += {"(": 1, ")": -1}.get(code[end], 0)
@@ -47,7 +47,7 @@ def test_req_10_secrets_are_compared_in_constant_time_only() -> None:
     found = {
         (file.name, function, arguments)
         for file in sources()
-        for function, arguments in comparisons(code_of(file))
+        for function, arguments in calls(COMPARISON, code_of(file))
         if SECRET.search(arguments) and (file.name, function) not in OWN_WORDS
     }
     assert {(name, function) for name, function, _ in found} == {("record.c", "CRYPTO_memcmp")}
@@ -74,3 +74,22 @@ def test_req_02_an_id_is_drawn_in_one_way_and_of_nothing() -> None:
     for file in sources():
         assert not generators.search(code_of(file)), file
         assert file.name == "sid.c" or not re.search(r"\bgetrandom\(", code_of(file)), file
+
+
+# What a message may not be made of: an id, a password, a token, what is stored, what was sent.
+UNSPEAKABLE = re.compile(
+    r"->(?:id|sid|password|token|value|record|verifier|selector|hash)\b(?!_)"
+    r"|\b(?:session_id|sid|password|token|verifier|selector|hash|value)\b(?![(_])"
+)
+
+
+def test_req_51_no_message_is_made_of_a_secret() -> None:
+    """Each failure's text, those included that no test can provoke."""
+    messages = re.compile(r"\b(?:coat_error_\w+|PyErr_Format|PyErr_WarnFormat|snprintf)\(")
+    found = [
+        (file.name, arguments)
+        for file in sources()
+        for call, arguments in calls(messages, code_of(file))
+        if UNSPEAKABLE.search(re.sub(r"Py_TYPE\(\w+\)", "", arguments))
+    ]
+    assert not found
