@@ -209,13 +209,20 @@ static int tell(PyObject *future, const char *method, PyObject *what)
     return rc;
 }
 
+/* A future takes no StopIteration, which a function that was asked may raise: then it raises why.
+ */
 static void tell_exception(PyObject *future)
 {
-    PyObject *exception = core_take_exception();
+    int rc = -1;
 
-    if (tell(future, "set_exception", exception) < 0)
+    for (int i = 0; rc < 0 && i < 2; i++) {
+        PyObject *exception = core_take_exception();
+
+        rc = tell(future, "set_exception", exception);
+        Py_XDECREF(exception);
+    }
+    if (rc < 0)
         PyErr_WriteUnraisable(future);
-    Py_XDECREF(exception);
 }
 
 static void raise_failure(const struct core_call *call, const struct coat_error *err)
@@ -254,6 +261,8 @@ void core_call_finish(struct core_call *call, const struct coat_error *err)
 
 void core_call_abandon(struct core_call *call)
 {
+    if (call->kind == CORE_CALL_SAVE && call->object != NULL)
+        core_session_unanswered(call->object);
     Py_CLEAR(call->future);
     let_go(call);
 }

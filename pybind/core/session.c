@@ -226,6 +226,18 @@ PyObject *core_session_saved(struct core_session *s)
     return core_text_or_none(coat_session_id(s->session));
 }
 
+void core_session_unanswered(struct core_session *s)
+{
+    PyObject *type, *exception, *traceback;
+
+    if (s->session == NULL || !coat_session_merged(s->session))
+        return;
+    PyErr_Fetch(&type, &exception, &traceback);
+    if (core_fields_detach(s) < 0)
+        PyErr_WriteUnraisable((PyObject *)s);
+    PyErr_Restore(type, exception, traceback);
+}
+
 static PyObject *save(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     struct core_session *s = (struct core_session *)object;
@@ -233,9 +245,12 @@ static PyObject *save(PyObject *object, PyObject *Py_UNUSED(ignored))
 
     if (rc == 0)
         Py_RETURN_NONE;
-    if (rc < 0 || run(s, s->session, COAT_OP_SAVE) < 0)
+    if (rc < 0)
         return NULL;
-    return core_session_saved(s);
+    if (run(s, s->session, COAT_OP_SAVE) == 0)
+        return core_session_saved(s);
+    core_session_unanswered(s);
+    return NULL;
 }
 
 void core_session_started_over(struct core_session *s)

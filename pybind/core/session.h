@@ -66,6 +66,12 @@ int core_session_loaded(struct core_session *s, struct coat_session *session, in
 int core_session_before_save(struct core_session *s);
 PyObject *core_session_saved(struct core_session *s); /* the id, or None */
 
+/*
+ * In place of that, where it was interrupted or nobody waits any more: it may have merged and
+ * landed already, and what was handed out before would then undo at the next save what others did.
+ */
+void core_session_unanswered(struct core_session *s);
+
 /* After a COAT_OP_UPDATE that has to be repeated: what was handed out is of no use any more. */
 void core_session_started_over(struct core_session *s);
 

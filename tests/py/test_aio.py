@@ -344,6 +344,61 @@ def test_cancelled_at_any_moment_it_disturbs_nobody(
     run(main())
 
 
+def test_cancelled_behind_its_merge_a_save_undoes_nothing_later(
+    run: Any, redis_server: RedisServer
+) -> None:
+    async def one_round(store: aio.Store, turns: int) -> bool:
+        session = store.new()
+        session.login("user:42", carry=[])
+        session["cart"] = [1]
+        session_id = await session.save() or ""
+        redis_server.cli("PEXPIRE", redis_server.records()[0], 60_000)  # its save enters the index
+        mine, theirs = await store.load(session_id), await store.load(session_id)
+        assert mine is not None and theirs is not None
+        assert mine["cart"] == [1]
+        theirs["cart"].append(2)
+        await theirs.save()
+        mine["seen"] = 1
+        cancelled = await cancelled_after(mine.save(), turns)
+        mine["seen"] = 2
+        await mine.save()
+        found = await store.load(session_id)
+        assert found is not None
+        assert dict(found) == {"cart": [1, 2], "seen": 2}
+        await found.destroy()
+        return cancelled
+
+    async def main() -> None:
+        turns = 0
+        async with aio.Store(redis_server.url, prefix="test:", touch_below=1) as store:
+            while await one_round(store, turns) and turns < 500:
+                turns += 1
+        assert 1 < turns < 500
+
+    run(main())
+
+
+@pytest.mark.parametrize("error", [StopIteration, StopAsyncIteration, GeneratorExit])
+def test_whatever_on_conflict_raises_ends_the_call(
+    run: Any, redis_server: RedisServer, error: type[BaseException]
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise error
+
+    async def main() -> None:
+        async with aio.Store(redis_server.url, prefix="test:", on_conflict=refuse) as store:
+            session_id = await stored(store, n=1)
+            mine, theirs = await store.load(session_id), await store.load(session_id)
+            assert mine is not None and theirs is not None
+            mine["n"], theirs["n"] = 2, 3
+            await theirs.save()
+            # In a future a StopIteration becomes another exception.
+            with pytest.raises((error, TypeError, RuntimeError)):
+                await asyncio.wait_for(mine.save(), 30)
+
+    run(main())
+
+
 def test_replies_of_cancelled_calls_are_dropped(run: Any, redis_server: RedisServer) -> None:
     async def main() -> None:
         async with aio.Store(redis_server.url, prefix="test:", timeout=5) as store:

@@ -8,12 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 from coatcheck import Store, StoreTimeout
 from conftest import RedisServer
+from faults import Fault, Loop, Proxy
 
 LONG_S = 60.0
 
@@ -113,3 +114,39 @@ def test_a_signal_that_raises_nothing_neither_ends_nor_prolongs_a_wait(
         store.ping()
     assert 0.49 <= time.monotonic() - began < 5  # milliseconds are counted whole
     assert len(seen) > 1
+
+
+def test_interrupted_behind_its_merge_a_save_undoes_nothing_later(
+    redis_server: RedisServer, loop: Loop
+) -> None:
+    def interrupted_there(number: int, frame: object) -> None:
+        if proxy.hits:
+            interrupted(number, frame)
+
+    with (
+        closing(Proxy(loop, redis_server.path)) as proxy,
+        Store(proxy.url(), prefix="test:", touch_below=1, timeout=LONG_S) as store,
+    ):
+        session = store.new()
+        session.login("user:42", carry=[])
+        session["cart"] = [1]
+        session_id = session.save() or ""
+        (record,) = redis_server.records()
+        redis_server.cli("PEXPIRE", record, 60_000)  # a save enters the index then
+        mine, theirs = store.load(session_id), store.load(session_id)
+        assert mine is not None and theirs is not None
+        assert mine["cart"] == [1]
+        theirs["cart"].append(2)
+        theirs.save()
+        mine["seen"] = 1
+        size = redis_server.cli("STRLEN", record)
+        # Behind their record, and the 1 that says that the merged one was written.
+        proxy.arm(Fault("stall", at=len(f"${size}\r\n") + size + 2 + len(":1\r\n")))
+        with signals(signal.SIGUSR1, interrupted_there), pytest.raises(KeyboardInterrupt):
+            mine.save()
+        proxy.disarm()
+        mine["seen"] = 2
+        mine.save()
+        found = store.load(session_id)
+        assert found is not None
+        assert dict(found) == {"cart": [1, 2], "seen": 2}
