@@ -21,15 +21,19 @@ struct core_pause *core_pause_begin(struct core_pause *pause)
 
 PyObject *core_take_exception(void)
 {
-    PyObject *type, *value, *traceback;
+#if PY_VERSION_HEX >= 0x030c0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *exception, *traceback;
 
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
     if (traceback != NULL)
-        PyException_SetTraceback(value, traceback);
+        PyException_SetTraceback(exception, traceback);
     Py_XDECREF(type);
     Py_XDECREF(traceback);
-    return value;
+    return exception;
+#endif
 }
 
 int core_call_back(int (*function)(void *), void *argument, enum core_blame blame)

@@ -37,24 +37,6 @@ static int raise_failure(const struct core_session *s)
     return -1;
 }
 
-/* The current exception with its traceback, taken out. */
-static PyObject *take_exception(void)
-{
-#if PY_VERSION_HEX >= 0x030c0000
-    return PyErr_GetRaisedException();
-#else
-    PyObject *type, *exception, *traceback;
-
-    PyErr_Fetch(&type, &exception, &traceback);
-    PyErr_NormalizeException(&type, &exception, &traceback);
-    if (traceback != NULL)
-        PyException_SetTraceback(exception, traceback);
-    Py_XDECREF(type);
-    Py_XDECREF(traceback);
-    return exception;
-#endif
-}
-
 /*
  * Loading failed: ask on_error, if there is one and the exception is ours. 0: go on with an empty
  * session, -1 with an exception.
@@ -66,7 +48,7 @@ static int ask(struct core_session *s)
 
     if (s->on_error == NULL || !PyErr_ExceptionMatches(s->state->exceptions[CORE_ERROR]))
         return -1;
-    exception = take_exception();
+    exception = core_take_exception();
     answer = PyObject_CallOneArg(s->on_error, exception);
     read_only = answer == NULL ? -1 : PyObject_IsTrue(answer);
     if (read_only > 0)
@@ -125,7 +107,7 @@ static int load(struct core_session *s)
 /* Whoever looks at it meets the failure again, which stays the current exception. */
 static void keep_failure(struct core_session *s)
 {
-    PyObject *exception = take_exception();
+    PyObject *exception = core_take_exception();
 
     if (PyErr_GivenExceptionMatches(exception, s->state->exceptions[CORE_ERROR]))
         Py_XSETREF(s->failure, Py_NewRef(exception));
