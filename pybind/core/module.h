@@ -17,7 +17,9 @@
 
 struct core_state {
     PyObject *exceptions[CORE_EXCEPTIONS];
-    PyObject *missing; /* coatcheck.MISSING */
+    PyObject *missing;  /* coatcheck.MISSING */
+    PyObject *may_load; /* the name of that method; a new text at each call would stay in the cache
+                           of methods */
     PyTypeObject *base_store_type;
     PyTypeObject *store_type; /* blocking */
     PyTypeObject *base_session_type;
