@@ -626,7 +626,7 @@ def test_a_null_character_ends_no_name_early(store: Store) -> None:
 
 
 def test_what_is_not_loaded_has_no_lock_to_give_back(store: Store) -> None:
-    with pytest.raises(ValueError, match="^unlock: the session is not loaded"):
+    with pytest.raises(ValueError, match=r"^unlock: the session is not loaded"):
         store.session(None)._unlock()
 
 

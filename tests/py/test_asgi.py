@@ -1,0 +1,791 @@
+"""What a request sees of its session under ASGI, and what its response carries."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgi_client import AsgiBrowser, application, say
+from coatcheck import ConfigError, Cookie, NotLoaded, NotStorable, Store, StoreUnavailable, aio
+from coatcheck.asgi import SessionMiddleware
+from conftest import RedisServer
+from test_aio import run as run
+from views import NAME, put
+
+Run = Callable[[Any], Any]
+Serve = Callable[..., AsgiBrowser]
+
+NOBODY = "A" * 43
+
+
+@pytest.fixture
+def serve(redis_server: RedisServer, run: Run) -> Iterator[Serve]:
+    """A browser at an application of a view, or another one; its store is closed at the end."""
+    stores: list[aio.Store] = []
+
+    def serve(view: Any = put, *, app: Any = None, url: str = "", **options: Any) -> AsgiBrowser:
+        options.setdefault("prefix", "test:")
+        wrapped = SessionMiddleware(app or application(view), url or redis_server.url, **options)
+        stores.append(wrapped.store)
+        return AsgiBrowser(wrapped)
+
+    async def close() -> None:
+        for store in stores:
+            await store.close()
+
+    yield serve
+    run(close())
+
+
+def nowhere(folder: Path) -> dict[str, Any]:
+    return {"url": f"unix:{folder}/none", "timeout": 0.2}
+
+
+# ---- The life of a session -----------------------------------------------------------------
+
+
+def test_a_session_goes_from_one_request_to_the_next(serve: Serve, run: Run) -> None:
+    async def main() -> None:
+        browser = serve()
+        first = await browser.get("/color/red")
+        assert first["set-cookie"] == Cookie().set(browser.jar[NAME])
+        again = await browser.get("/")
+        assert again.body == b"{'color': 'red'}" and again["set-cookie"] is None
+
+    run(main())
+
+
+def test_a_tuple_comes_back_as_one_and_a_nested_change_is_kept(serve: Serve, run: Run) -> None:
+    def view(session: Any, path: str) -> Any:
+        session.setdefault("cart", []).append((path, 1))
+        return session["cart"]
+
+    async def main() -> None:
+        browser = serve(view)
+        await browser.get("/tea")
+        assert (await browser.get("/cup")).body == b"[('/tea', 1), ('/cup', 1)]"
+
+    run(main())
+
+
+def test_the_server_finds_it_in_its_own_scope(serve: Serve, run: Run) -> None:
+    async def main() -> None:
+        browser = serve(scope_key="visit", app=lambda scope, receive, send: say(send, "x"))
+        scope = browser.scope("/")
+        await browser.app(scope, None, lambda message: asyncio.sleep(0))
+        assert isinstance(scope["visit"], aio.Session)
+
+    run(main())
+
+
+def test_req_11_31_login_and_logout(serve: Serve, run: Run) -> None:
+    async def view(session: Any, path: str) -> Any:
+        if path == "/login":
+            session.login("user:1", carry=["cart"])
+        elif path == "/begin":
+            session.update(cart=["tea"], note="x")
+        elif path == "/logout":
+            await session.destroy()
+        return repr((session.principal, dict(session)))
+
+    async def main() -> None:
+        browser = serve(view)
+        await browser.get("/begin")
+        old = browser.jar[NAME]
+        assert (await browser.get("/login")).body == b"('user:1', {'cart': ['tea']})"
+        assert browser.jar[NAME] != old
+        thief = AsgiBrowser(browser.app)
+        thief.jar = {NAME: old}
+        assert (await thief.get()).body == b"(None, {})"
+        assert (await browser.get("/logout")).all("set-cookie") == [Cookie().clear()]
+        assert NAME not in browser.jar
+
+    run(main())
+
+
+def test_a_request_without_a_cookie_asks_redis_nothing(
+    serve: Serve, run: Run, redis_server: RedisServer
+) -> None:
+    async def main() -> None:
+        browser = serve()
+        await browser.get("/color/red")
+        with redis_server.monitor() as seen:
+            await AsgiBrowser(browser.app).get("/")
+        assert seen == []
+
+    run(main())
+
+
+def test_eager_is_one_pipeline_before_the_application(
+    serve: Serve, run: Run, redis_server: RedisServer
+) -> None:
+    async def main() -> None:
+        browser = serve(lambda session, path: put(session, path) if path != "/idle" else "idle")
+        await browser.get("/color/red")
+        with redis_server.monitor() as seen:
+            answer = await browser.get("/idle")
+        assert [command[0].upper() for command in seen] == ["GET", "PTTL"]
+        # Nobody looked at it, so the response does not depend on it.
+        assert answer["vary"] is None and answer["cache-control"] is None
+
+    run(main())
+
+
+def test_lazy_is_loaded_when_it_is_awaited(
+    serve: Serve, run: Run, redis_server: RedisServer
+) -> None:
+    async def view(session: Any, path: str) -> Any:
+        if path == "/never":
+            return "never"
+        if path == "/touch":
+            with pytest.raises(NotLoaded, match=r"await session\.load\(\)"):
+                session.get("color")
+            return "refused"
+        await session.load()
+        await session.load()
+        return put(session, path)
+
+    async def main() -> None:
+        browser = serve(view, load="lazy")
+        await browser.get("/color/red")
+        assert (await browser.get("/")).body == b"{'color': 'red'}"
+        with redis_server.monitor() as seen:
+            await browser.get("/never")
+            assert (await browser.get("/touch")).body == b"refused"
+        assert seen == []
+
+    run(main())
+
+
+# ---- Responses -----------------------------------------------------------------------------
+
+
+def test_req_43_caches_are_told_only_where_the_session_was_looked_at(
+    serve: Serve, run: Run
+) -> None:
+    async def main() -> None:
+        browser = serve(lambda session, path: "x" if path == "/plain" else put(session, path))
+        plain = await browser.get("/plain")
+        assert plain["vary"] is None and plain["cache-control"] is None
+        seen = await browser.get("/")
+        assert seen["vary"] == "Cookie" and seen["cache-control"] == "private"
+        stored = await browser.get("/color/red")
+        assert stored["vary"] == "Cookie" and stored["cache-control"] == "no-store"
+
+    run(main())
+
+
+def test_req_39_one_cookie_of_our_name(serve: Serve, run: Run) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["a"] = 1
+        await say(send, "", 200, ("set-cookie", f"{NAME}=forged"), ("set-cookie", "other=1"))
+
+    async def main() -> None:
+        browser = serve(app=app)
+        answer = await browser.get()
+        assert len(answer.all("set-cookie")) == 2
+        assert browser.jar["other"] == "1" and browser.jar[NAME] != "forged"
+
+    run(main())
+
+
+def test_req_37_38_split_cookies_are_read_and_of_twins_neither_is_trusted(
+    serve: Serve, run: Run
+) -> None:
+    async def main() -> None:
+        browser = serve()
+        await browser.get("/color/red")
+        ours = f"{NAME}={browser.jar[NAME]}"
+        assert (await browser.get(cookies=["a=b", ours, "c=d"])).body == b"{'color': 'red'}"
+        twins = await browser.get(cookies=[ours, f"{NAME}={NOBODY}"])
+        assert twins.body == b"{}"
+        assert twins.all("set-cookie") == Cookie().clear_twins("shop.example.com")
+
+    run(main())
+
+
+@pytest.mark.parametrize("status", [201, 204, 302, 304, 404])
+def test_other_statuses_save(serve: Serve, run: Run, status: int) -> None:
+    def view(session: Any, path: str) -> Any:
+        if path == "/go":
+            session["seen"] = True
+            return status, ""
+        return put(session, path)
+
+    async def main() -> None:
+        browser = serve(view)
+        assert (await browser.get("/go")).status == status
+        assert (await browser.get()).body == b"{'seen': True}"
+
+    run(main())
+
+
+@pytest.mark.parametrize("saves", [False, True])
+def test_an_error_saves_only_if_told(serve: Serve, run: Run, saves: bool) -> None:
+    def view(session: Any, path: str) -> Any:
+        session["seen"] = session.get("seen", 0) + 1
+        if path == "/raise":
+            raise ZeroDivisionError
+        return (500, "oops") if path == "/500" else session["seen"]
+
+    async def main() -> None:
+        browser = serve(view, save_on_error=saves)
+        await browser.get("/")
+        await browser.get("/500")
+        with pytest.raises(ZeroDivisionError):
+            await browser.get("/raise")
+        assert (await browser.get("/")).body == (b"4" if saves else b"2")
+
+    run(main())
+
+
+def test_req_44_nothing_reaches_the_server_before_the_commit(
+    serve: Serve, run: Run, redis_server: RedisServer
+) -> None:
+    seen: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["a"] = 1
+        await send({"type": "http.response.start", "status": 200})
+        seen.append(len(browser.messages))
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        seen.append(len(redis_server.records()))
+        await send({"type": "http.response.body", "body": b"y"})
+
+    async def main() -> None:
+        nonlocal browser
+        browser = serve(app=app)
+        assert (await browser.get()).body == b"xy"
+        assert seen == [0, 1]
+
+    browser = AsgiBrowser(None)
+    run(main())
+
+
+def test_an_application_that_sends_only_the_start_is_committed(serve: Serve, run: Run) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["a"] = 1
+        await send({"type": "http.response.start", "status": 200})
+
+    async def main() -> None:
+        browser = serve(app=app)
+        assert (await browser.get()).status == 200 and NAME in browser.jar
+
+    run(main())
+
+
+def test_req_44_what_a_stream_changes_is_saved_when_it_ends(serve: Serve, run: Run) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        if scope["path"] == "/":
+            return await say(send, dict(session))
+        session["at"] = "start"
+        await send({"type": "http.response.start", "status": 200})
+        for part in (b"a", b"b", b""):
+            await send({"type": "http.response.body", "body": part, "more_body": bool(part)})
+            session["at"] = part.decode() or "after the end"
+
+    async def main() -> None:
+        browser = serve(app=app)
+        await browser.get("/stream")
+        assert (await browser.get("/")).body == b"{'at': 'after the end'}"
+
+    run(main())
+
+
+def test_what_a_stream_changed_is_saved_though_the_client_hung_up(serve: Serve, run: Run) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        if scope["path"] != "/stream":
+            return await say(send, put(session, scope["path"]))
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        session["color"] = "blue"
+        await send({"type": "http.response.body", "body": b"b"})
+
+    async def main() -> None:
+        browser = serve(app=app)
+        await browser.get("/color/red")
+        with pytest.raises(OSError, match="hung up"):
+            await browser.get("/stream", fails=2)
+        assert (await browser.get("/")).body == b"{'color': 'blue'}"
+
+    run(main())
+
+
+@pytest.mark.parametrize("late", ["login", "rotate", "save"])
+def test_what_needs_a_cookie_comes_too_late_in_a_stream(serve: Serve, run: Run, late: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        with pytest.raises(RuntimeError, match="after the response headers left"):
+            if late == "login":
+                session.login("user:1", carry="all")
+            elif late == "rotate":
+                session.rotate()
+            else:
+                session["a"] = 1
+                await session.save()
+        session.clear()
+        await send({"type": "http.response.body", "body": b"b"})
+
+    async def main() -> None:
+        assert (await serve(app=app).get()).body == b"ab"
+
+    run(main())
+
+
+# ---- What goes wrong -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("load", ["eager", "lazy"])
+def test_unavailable_is_a_503_and_the_cookie_stays(
+    serve: Serve, run: Run, tmp_path: Path, load: str
+) -> None:
+    async def view(session: Any, path: str) -> Any:
+        await session.load()
+        return put(session, path)
+
+    async def main() -> None:
+        browser = serve(view, load=load, **nowhere(tmp_path))
+        browser.jar[NAME] = NOBODY
+        answer = await browser.get()
+        assert answer.status == 503 and answer["retry-after"] and not answer.all("set-cookie")
+        assert answer["cache-control"] == "no-store" and browser.jar[NAME] == NOBODY
+        assert (await browser.get(method="HEAD")).body == b""
+
+    run(main())
+
+
+def test_unavailable_at_the_commit_is_a_503(serve: Serve, run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        answer = await serve(**nowhere(tmp_path)).get("/color/red")
+        assert answer.status == 503 and not answer.all("set-cookie")
+
+    run(main())
+
+
+def test_a_page_that_does_not_look_at_its_session_is_served(
+    serve: Serve, run: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        browser = serve(lambda session, path: "hello", **nowhere(tmp_path))
+        browser.jar[NAME] = NOBODY
+        assert (await browser.get()).body == b"hello"
+
+    run(main())
+
+
+def test_an_error_page_of_the_application_does_not_hide_it(
+    serve: Serve, run: Run, tmp_path: Path
+) -> None:
+    def view(session: Any, path: str) -> Any:
+        try:
+            return session.get("a")
+        except StoreUnavailable:
+            return 500, "something broke"
+
+    async def main() -> None:
+        browser = serve(view, **nowhere(tmp_path))
+        browser.jar[NAME] = NOBODY
+        assert (await browser.get()).status == 503
+
+    run(main())
+
+
+def test_raise_leaves_it_to_whoever_is_outside(serve: Serve, run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        with pytest.raises(StoreUnavailable):
+            await serve(on_unavailable="raise", **nowhere(tmp_path)).get("/color/red")
+
+    run(main())
+
+
+def test_anonymous_is_empty_and_read_only(serve: Serve, run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        browser = serve(on_unavailable="anonymous", **nowhere(tmp_path))
+        browser.jar[NAME] = NOBODY
+        assert (await browser.get()).body == b"{}"
+
+    run(main())
+
+
+def test_an_application_of_ones_own_answers(serve: Serve, run: Run, tmp_path: Path) -> None:
+    async def closed(scope: Any, receive: Any, send: Any) -> None:
+        assert isinstance(scope["coatcheck.error"], StoreUnavailable)
+        await say(send, "back soon", 503)
+
+    async def main() -> None:
+        answer = await serve(on_unavailable=closed, **nowhere(tmp_path)).get("/color/red")
+        assert (answer.status, answer.body) == (503, b"back soon")
+
+    run(main())
+
+
+def test_what_cannot_be_stored_is_refused_on_its_line_and_by_mutation_before_the_headers(
+    serve: Serve, run: Run
+) -> None:
+    def view(session: Any, path: str) -> Any:
+        if path == "/line":
+            with pytest.raises(NotStorable, match=r"session\['user'\]"):
+                session["user"] = object()
+            session["cart"] = ["tea"]
+        if path == "/inside":
+            session["cart"].append(object())
+        return dict(session)
+
+    async def main() -> None:
+        browser = serve(view)
+        await browser.get("/line")
+        with pytest.raises(NotStorable, match=r"session\['cart'\]\[1\]"):
+            await browser.get("/inside")
+        assert browser.messages == []
+        assert (await browser.get("/")).body == b"{'cart': ['tea']}"
+
+    run(main())
+
+
+@pytest.mark.parametrize("on_gone, status", [("drop", 200), ("error", 409)])
+def test_ended_meanwhile_is_dropped_or_a_409(
+    serve: Serve, run: Run, redis_server: RedisServer, on_gone: str, status: int
+) -> None:
+    def view(session: Any, path: str) -> Any:
+        if path == "/slow":
+            with Store(redis_server.url, prefix="test:") as store:
+                assert store.destroy(session.id)
+            session["late"] = True
+            return "slow"
+        return put(session, path)
+
+    async def main() -> None:
+        browser = serve(view, on_gone=on_gone)
+        await browser.get("/color/red")
+        answer = await browser.get("/slow")
+        assert answer.status == status and not answer.all("set-cookie")
+        assert (await browser.get("/")).body == b"{}"
+
+    run(main())
+
+
+def test_a_login_meanwhile_is_not_overwritten_by_a_slower_response(serve: Serve, run: Run) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def view(session: Any, path: str) -> Any:
+        if path == "/slow":
+            session.get("color")
+            reached.set()
+            await go_on.wait()
+            session["late"] = True
+        if path == "/login":
+            session.login("user:1", carry="all")
+        return put(session, path if path.startswith("/color") else "/")
+
+    async def main() -> None:
+        browser = serve(view)
+        await browser.get("/color/red")
+        other = AsgiBrowser(browser.app)
+        other.jar = dict(browser.jar)
+        slow = asyncio.ensure_future(other.get("/slow"))
+        await reached.wait()
+        await browser.get("/login")
+        go_on.set()
+        answer = await slow
+        assert answer.status == 200 and not answer.all("set-cookie")
+        assert (await browser.get("/")).body == b"{'color': 'red'}"
+
+    run(main())
+
+
+def test_a_cancelled_request_saves_nothing_and_the_next_is_right(serve: Serve, run: Run) -> None:
+    reached = asyncio.Event()
+
+    async def view(session: Any, path: str) -> Any:
+        if path == "/cancelled":
+            session["color"] = "blue"
+            reached.set()
+            await asyncio.sleep(60)
+        return put(session, path)
+
+    async def main() -> None:
+        browser = serve(view)
+        await browser.get("/color/red")
+        request = asyncio.ensure_future(browser.get("/cancelled"))
+        await reached.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        assert (await browser.get("/")).body == b"{'color': 'red'}"
+
+    run(main())
+
+
+def test_one_cancelled_while_it_loads_or_commits_harms_no_other(serve: Serve, run: Run) -> None:
+    async def main() -> None:
+        browser = serve()
+        await browser.get("/color/red")
+        for path in ("/", "/color/blue"):
+            for turns in range(6):
+                request = asyncio.ensure_future(browser.get(path))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                request.cancel()
+                await asyncio.gather(request, return_exceptions=True)
+                assert (await browser.get("/")).body in (b"{'color': 'red'}", b"{'color': 'blue'}")
+
+    run(main())
+
+
+def test_a_secure_cookie_over_plain_http_is_advised_on_once(
+    serve: Serve, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        browser = serve()
+        browser.https = False
+        with caplog.at_level(logging.WARNING, "coatcheck"):
+            await browser.get("/color/red")
+            browser.jar.clear()
+            await browser.get("/color/red")
+
+    run(main())
+    assert caplog.text.count("plain http") == 1
+
+
+# ---- Several ---------------------------------------------------------------------------------
+
+
+def test_two_middlewares_with_cookies_of_their_own(
+    serve: Serve, run: Run, redis_server: RedisServer
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        shop, forum = scope["session"], scope["forum"]
+        shop["visits"] = shop.get("visits", 0) + 1
+        forum["posts"] = forum.get("posts", 10) + 1
+        await say(send, (shop["visits"], forum["posts"]))
+
+    async def main() -> None:
+        inner = SessionMiddleware(
+            app, redis_server.url, prefix="f:", scope_key="forum", cookie=Cookie("__Host-forum")
+        )
+        browser = serve(app=inner)
+        await browser.get()
+        assert (await browser.get()).body == b"(2, 12)"
+        assert set(browser.jar) == {NAME, "__Host-forum"}
+        await inner.store.close()
+
+    run(main())
+
+
+def test_many_requests_at_once_each_have_their_own_session(serve: Serve, run: Run) -> None:
+    async def main() -> None:
+        app = serve().app
+        browsers = [AsgiBrowser(app) for _ in range(50)]
+        await asyncio.gather(*(b.get(f"/color/{i}") for i, b in enumerate(browsers)))
+        answers = await asyncio.gather(*(browser.get() for browser in browsers))
+        assert [answer.body for answer in answers] == [
+            f"{{'color': '{i}'}}".encode() for i in range(50)
+        ]
+
+    run(main())
+
+
+def test_a_request_leaves_nothing_for_the_collector_of_cycles(serve: Serve, run: Run) -> None:
+    kept: list[weakref.ref[Any]] = []
+
+    def view(session: Any, path: str) -> Any:
+        kept.append(weakref.ref(session))
+        return put(session, path)
+
+    async def main() -> None:
+        browser = serve(view)
+        gc.disable()
+        try:
+            for _ in range(3):
+                await browser.get("/color/red")
+            await asyncio.sleep(0)
+            assert [ref() for ref in kept] == [None] * 3
+        finally:
+            gc.enable()
+
+    run(main())
+
+
+# ---- Websockets ----------------------------------------------------------------------------
+
+
+async def chat(scope: Any, receive: Any, send: Any) -> None:
+    """Stores each text; the first one is a request."""
+    session = scope["session"]
+    if scope["type"] == "http":
+        return await say(send, put(session, scope["path"]))
+    assert (await receive())["type"] == "websocket.connect"
+    if scope["path"] == "/refused":
+        return await send({"type": "websocket.close"})
+    session["joined"] = True
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        session["said"] = message["text"]
+        if scope["path"] == "/saves":
+            await session.save()
+        await send({"type": "websocket.send", "text": f"saved {session['said']}"})
+
+
+def test_a_websocket_has_its_session_and_sets_the_cookie_as_it_is_accepted(
+    serve: Serve, run: Run
+) -> None:
+    async def main() -> None:
+        browser = serve(app=chat)
+        await browser.connect("/", ["hi"])
+        assert NAME in browser.jar
+        # Not with each message: saving is up to the application.
+        assert (await browser.get("/")).body == b"{'joined': True}"
+        await browser.connect("/saves", ["hi", "there"])
+        assert (await browser.get("/")).body == b"{'joined': True, 'said': 'there'}"
+        assert browser.messages[0]["type"] == "http.response.start"
+
+    run(main())
+
+
+def test_an_accepted_websocket_says_nothing_about_caches(serve: Serve, run: Run) -> None:
+    async def main() -> None:
+        browser = serve(app=chat)
+        answer = await browser.connect()
+        assert [name for name, _ in answer.headers] == ["set-cookie"]
+        assert [message["type"] for message in browser.messages] == ["websocket.accept"]
+
+    run(main())
+
+
+def test_a_websocket_that_is_refused_saves_nothing(
+    serve: Serve, run: Run, redis_server: RedisServer
+) -> None:
+    async def main() -> None:
+        browser = serve(app=chat)
+        await browser.connect("/refused")
+        assert [message["type"] for message in browser.messages] == ["websocket.close"]
+
+    run(main())
+    assert redis_server.records() == []
+
+
+@pytest.mark.parametrize("extension", [False, True])
+def test_a_websocket_without_a_store_is_closed_or_answered(
+    serve: Serve, run: Run, tmp_path: Path, extension: bool
+) -> None:
+    extensions = {"extensions": {"websocket.http.response": {}}} if extension else {}
+
+    async def main() -> None:
+        browser = serve(app=chat, **nowhere(tmp_path))
+        await browser.connect("/", **extensions)
+        first = browser.messages[0]
+        if extension:
+            assert first["type"] == "websocket.http.response.start" and first["status"] == 503
+        else:
+            assert first == {"type": "websocket.close", "code": 1013}
+
+    run(main())
+
+
+# ---- Lifespan ------------------------------------------------------------------------------
+
+
+async def lifespan(app: Any) -> list[str]:
+    """From startup to shutdown; what the application said."""
+    said: list[str] = []
+    events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+    async def receive() -> Any:
+        return events.pop(0)
+
+    async def send(message: Any) -> None:
+        said.append(message["type"])
+
+    await app({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
+    return said
+
+
+async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        for _ in range(2):
+            await send({"type": (await receive())["type"] + ".complete"})
+    else:
+        await say(send, put(scope["session"], scope["path"]))
+
+
+def connections(server: RedisServer) -> int:
+    return int(server.cli("INFO", "clients").split(b"connected_clients:")[1].split()[0])
+
+
+def test_shutdown_closes_the_connections_and_the_next_start_has_new_ones(
+    serve: Serve, run: Run, redis_server: RedisServer
+) -> None:
+    async def main() -> None:
+        browser = serve(app=with_lifespan)
+        before = connections(redis_server)
+        for visit in (b"{}", b"{'color': 'red'}"):
+            assert (await browser.get("/")).body == visit
+            await browser.get("/color/red")
+            assert connections(redis_server) > before
+            said = await lifespan(browser.app)
+            assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+            for _ in range(500):
+                if connections(redis_server) == before:
+                    break
+                await asyncio.sleep(0.01)
+            assert connections(redis_server) == before
+
+    run(main())
+
+
+def test_a_store_of_ones_own_is_left_open(run: Run, redis_server: RedisServer) -> None:
+    async def main() -> None:
+        async with aio.Store(redis_server.url, prefix="test:") as store:
+            app = SessionMiddleware(with_lifespan, store)
+            await AsgiBrowser(app).get("/color/red")
+            open_before = connections(redis_server)
+            await lifespan(app)
+            assert connections(redis_server) == open_before
+            assert app.store is store
+
+    run(main())
+
+
+# ---- Settings ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, options, advice",
+    [
+        (("not an app", "redis://localhost"), {"prefix": "a:"}, "the first argument is the ASGI"),
+        ((chat,), {}, "COATCHECK_URL"),
+        ((chat, "redis://localhost"), {"prefix": "a:", "load": "sometimes"}, "load='sometimes'"),
+        ((chat, "redis://localhost"), {"prefix": "a:", "on_gone": "what"}, "on_gone='what'"),
+        ((chat, "redis://localhost"), {"prefix": "a:", "cookie": "x"}, "give a coatcheck.Cookie"),
+    ],
+)
+def test_wrong_settings_are_an_error_at_the_start(
+    arguments: Any, options: Any, advice: str
+) -> None:
+    with pytest.raises(ConfigError, match=advice):
+        SessionMiddleware(*arguments, **options)
+
+
+def test_a_blocking_store_is_refused(store: Store) -> None:
+    with pytest.raises(ConfigError, match=r"give a coatcheck\.aio\.Store"):
+        SessionMiddleware(chat, store)  # type: ignore[arg-type]
+
+
+def test_options_beside_a_store_are_refused(run: Run) -> None:
+    async def main() -> None:
+        store = aio.Store("redis://localhost", prefix="a:")
+        with pytest.raises(ConfigError, match="idle: options of a store that exists already"):
+            SessionMiddleware(chat, store, idle=60)
+        await store.close()
+
+    run(main())
