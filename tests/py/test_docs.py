@@ -25,6 +25,7 @@ import coatcheck.flask
 import httpx
 import pytest
 from coatcheck._request import RULES
+from coatcheck.asgi import SessionMiddleware as AsgiMiddleware
 from coatcheck.django import settings as django_settings
 from coatcheck.wsgi import SessionMiddleware
 from django.conf import global_settings
@@ -374,9 +375,14 @@ def test_the_guide_lists_every_method(heading: str, type_: type, elsewhere: type
     assert set(re.findall(r"`(\w+)", cells)) == public - set(dir(elsewhere))
 
 
-def test_the_wsgi_page_lists_every_argument_with_its_default() -> None:
-    rows = table(ROOT / "docs" / "wsgi.md", "argument")
-    arguments = inspect.signature(SessionMiddleware).parameters.values()
+@pytest.mark.parametrize(
+    "page, middleware", [("wsgi.md", SessionMiddleware), ("asgi.md", AsgiMiddleware)]
+)
+def test_a_page_lists_every_argument_of_its_middleware_with_its_default(
+    page: str, middleware: type
+) -> None:
+    rows = table(ROOT / "docs" / page, "argument")
+    arguments = inspect.signature(middleware).parameters.values()
     known = {
         argument.name: "Cookie()" if argument.name == "cookie" else repr(argument.default)
         for argument in arguments
