@@ -198,11 +198,11 @@ static PyObject *result(struct core_call *call)
 /* Tell the future, unless it was cancelled a moment ago. 0, or -1 with an exception. */
 static int tell(PyObject *future, const char *method, PyObject *what)
 {
-    PyObject *done = PyObject_CallMethod(future, "done", NULL), *told = NULL;
+    PyObject *done = core_call_method(future, "done", NULL), *told = NULL;
     int rc;
 
     if (done == Py_False)
-        told = PyObject_CallMethod(future, method, "(O)", what);
+        told = core_call_method(future, method, what);
     rc = done == NULL || (done == Py_False && told == NULL) ? -1 : 0;
     Py_XDECREF(done);
     Py_XDECREF(told);

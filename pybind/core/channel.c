@@ -33,14 +33,11 @@ static void tell_lost(struct core_channel *self)
 /* 0, or -1 with an exception. */
 static int call_connection(struct core_channel *self, const char *method, PyObject *argument)
 {
-    PyObject *done = NULL;
+    PyObject *done;
 
     if (self->connection == NULL)
         return 0;
-    if (argument != NULL)
-        done = PyObject_CallMethod(self->connection, method, "(O)", argument);
-    else
-        done = PyObject_CallMethod(self->connection, method, NULL);
+    done = core_call_method(self->connection, method, argument);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
 }
@@ -226,7 +223,7 @@ static PyObject *feed(PyObject *object, PyObject *data)
 /* Python's half of it. */
 static int connect_by_python(struct core_channel *self, struct coat_error *err)
 {
-    PyObject *done = PyObject_CallMethod((PyObject *)self->driver, "open", "(O)", self);
+    PyObject *done = core_call_method((PyObject *)self->driver, "open", (PyObject *)self);
 
     if (done == NULL)
         return core_driver_failed((PyObject *)self, err);

@@ -2,6 +2,7 @@
 
 #include "index.h"
 #include "module.h"
+#include "run.h"
 #include "api/error.h"
 
 /* ---- Where calls wait ----------------------------------------------------------------------- */
@@ -346,7 +347,7 @@ int core_driver_wake(struct core_driver *driver, int64_t at_ms, struct coat_erro
     left_ms = at_ms - coat_courier_clock_ms();
     seconds = PyFloat_FromDouble((double)(left_ms > 0 ? left_ms : 0) / 1000);
     if (seconds != NULL)
-        done = PyObject_CallMethod((PyObject *)driver, "wake_in", "(O)", seconds);
+        done = core_call_method((PyObject *)driver, "wake_in", seconds);
     Py_XDECREF(seconds);
     if (done == NULL)
         return core_driver_failed((PyObject *)driver, err);

@@ -189,7 +189,6 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     for (int i = 0; i < CORE_EXCEPTIONS; i++)
         Py_VISIT(state->exceptions[i]);
     Py_VISIT(state->missing);
-    Py_VISIT(state->may_load);
     Py_VISIT(state->base_store_type);
     Py_VISIT(state->store_type);
     Py_VISIT(state->base_session_type);
@@ -210,7 +209,6 @@ static int clear(PyObject *module)
     for (int i = 0; i < CORE_EXCEPTIONS; i++)
         Py_CLEAR(state->exceptions[i]);
     Py_CLEAR(state->missing);
-    Py_CLEAR(state->may_load);
     Py_CLEAR(state->base_store_type);
     Py_CLEAR(state->store_type);
     Py_CLEAR(state->base_session_type);

@@ -17,9 +17,7 @@
 
 struct core_state {
     PyObject *exceptions[CORE_EXCEPTIONS];
-    PyObject *missing;  /* coatcheck.MISSING */
-    PyObject *may_load; /* the name of that method; a new text at each call would stay in the cache
-                           of methods */
+    PyObject *missing; /* coatcheck.MISSING */
     PyTypeObject *base_store_type;
     PyTypeObject *store_type; /* blocking */
     PyTypeObject *base_session_type;

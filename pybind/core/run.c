@@ -36,6 +36,18 @@ PyObject *core_take_exception(void)
 #endif
 }
 
+PyObject *core_call_method(PyObject *object, const char *name, PyObject *argument)
+{
+    PyObject *interned = PyUnicode_InternFromString(name), *result;
+
+    if (interned == NULL)
+        return NULL;
+    result = argument == NULL ? PyObject_CallMethodNoArgs(object, interned)
+                              : PyObject_CallMethodOneArg(object, interned, argument);
+    Py_DECREF(interned);
+    return result;
+}
+
 int core_call_back(int (*function)(void *), void *argument, enum core_blame blame)
 {
     struct core_pause *pause = current;

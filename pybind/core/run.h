@@ -48,6 +48,12 @@ void core_log_notices(struct coat_store *store);
 PyObject *core_take_exception(void);
 
 /*
+ * Call a method with one argument, or with NULL none. As PyObject_CallMethod, whose name is a new
+ * text each time: of these CPython's cache of methods keeps thousands, and finds none again.
+ */
+PyObject *core_call_method(PyObject *object, const char *name, PyObject *argument);
+
+/*
  * The current exception gets this cause, an exception of the option credentials; one that is to end
  * the program takes its place instead.
  */

@@ -85,7 +85,7 @@ static int load_presented(struct core_session *s, struct coat_session **session)
 /* A subclass may refuse, where to wait would hurt. */
 static int may_load(struct core_session *s)
 {
-    PyObject *done = PyObject_CallMethodNoArgs((PyObject *)s, s->state->may_load);
+    PyObject *done = core_call_method((PyObject *)s, "_may_load", NULL);
 
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
@@ -481,8 +481,7 @@ int core_session_init(PyObject *module, struct core_state *state)
     if (state->base_session_type == NULL)
         return -1;
     state->session_type = core_type_add(module, &blocking_spec, state->base_session_type, 1);
-    state->may_load = PyUnicode_InternFromString("_may_load");
-    if (state->session_type == NULL || state->may_load == NULL)
+    if (state->session_type == NULL)
         return -1;
     return core_mapping_init(module, state);
 }
