@@ -112,50 +112,72 @@ static PyObject *about(const struct coat_store *store)
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }
 
-static int init(PyObject *object, PyObject *args, PyObject *keywords)
+struct arguments {
+    PyObject *options, *session_type, *credentials, *on_conflict, *on_event, *log_event;
+    int env;
+};
+
+/* All borrowed; what was not given is None. 0, or -1 with an exception. */
+static int read_arguments(const struct core_store *self, PyObject *args, PyObject *keywords,
+                          struct arguments *a)
 {
     static char *names[] = {"options",     "env",      "session_type", "credentials",
                             "on_conflict", "on_event", "log_event",    NULL};
-    struct core_store *self = (struct core_store *)object;
-    struct coat_store *store = NULL;
-    struct coat_options *options;
-    struct coat_error err;
-    PyObject *sequence, *session_type, *credentials = Py_None;
-    PyObject *on_conflict = Py_None, *on_event = Py_None, *log_event = Py_None;
-    int env, rc;
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OpO!|OOOO:Store", names, &sequence, &env,
-                                     &PyType_Type, &session_type, &credentials, &on_conflict,
-                                     &on_event, &log_event))
+    a->credentials = a->on_conflict = a->on_event = a->log_event = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OpO!|OOOO:Store", names, &a->options, &a->env,
+                                     &PyType_Type, &a->session_type, &a->credentials,
+                                     &a->on_conflict, &a->on_event, &a->log_event))
         return -1;
-    if (credentials != Py_None && !PyCallable_Check(credentials)) {
+    if (a->credentials != Py_None && !PyCallable_Check(a->credentials)) {
         PyErr_SetString(PyExc_TypeError, "credentials must be callable, or None");
         return -1;
     }
-    if (on_conflict != Py_None && !PyDict_CheckExact(on_conflict)) {
+    if (a->on_conflict != Py_None && !PyDict_CheckExact(a->on_conflict)) {
         PyErr_SetString(PyExc_TypeError, "on_conflict must be a dict, or None");
         return -1;
     }
-    if (!PyType_IsSubtype((PyTypeObject *)session_type, session_base(self))) {
+    if (!PyType_IsSubtype((PyTypeObject *)a->session_type, session_base(self))) {
         PyErr_Format(PyExc_TypeError, "session_type must be a subclass of %s",
                      session_base(self)->tp_name);
         return -1;
     }
-    options = options_from(self->state, sequence, env);
+    return 0;
+}
+
+/* NULL with an exception. */
+static struct coat_store *open_store(struct core_store *self, const struct arguments *a)
+{
+    struct coat_options *options = options_from(self->state, a->options, a->env);
+    struct coat_store *store = NULL;
+    struct coat_error err;
+    PyThreadState *thread;
+    int rc;
+
     if (options == NULL)
-        return -1;
-    if (credentials != Py_None)
-        coat_options_credentials(options, core_credentials, credentials);
-    if (on_conflict != Py_None)
+        return NULL;
+    if (a->credentials != Py_None)
+        coat_options_credentials(options, core_credentials, a->credentials);
+    if (a->on_conflict != Py_None)
         coat_options_on_conflict(options, core_conflict, self);
     /* embedded: starts its server here, and waits for it. */
-    Py_BEGIN_ALLOW_THREADS rc = coat_store_open_in(self->state->registry, &store, options, &err);
+    thread = PyEval_SaveThread();
+    rc = coat_store_open_in(self->state->registry, &store, options, &err);
     coat_options_free(options);
-    Py_END_ALLOW_THREADS if (rc < 0)
-    {
+    PyEval_RestoreThread(thread);
+    if (rc < 0)
         core_raise(self->state, &err, "");
+    return store;
+}
+
+static int init(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    struct core_store *self = (struct core_store *)object;
+    struct coat_store *store;
+    struct arguments a;
+
+    if (read_arguments(self, args, keywords, &a) < 0 || (store = open_store(self, &a)) == NULL)
         return -1;
-    }
     if (self->store != NULL || self->closed)
         PyErr_SetString(PyExc_RuntimeError, "a store is opened only once");
     else
@@ -164,12 +186,12 @@ static int init(PyObject *object, PyObject *args, PyObject *keywords)
         coat_store_close(store);
         return -1;
     }
-    self->credentials = credentials == Py_None ? NULL : Py_NewRef(credentials);
-    self->on_conflict = on_conflict == Py_None ? NULL : Py_NewRef(on_conflict);
+    self->credentials = a.credentials == Py_None ? NULL : Py_NewRef(a.credentials);
+    self->on_conflict = a.on_conflict == Py_None ? NULL : Py_NewRef(a.on_conflict);
     self->store = store;
-    core_events_begin(self, on_event, log_event);
-    Py_INCREF(session_type);
-    Py_XSETREF(self->session_type, (PyTypeObject *)session_type);
+    core_events_begin(self, a.on_event, a.log_event);
+    Py_INCREF(a.session_type);
+    Py_XSETREF(self->session_type, (PyTypeObject *)a.session_type);
     return 0;
 }
 
