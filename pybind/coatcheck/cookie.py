@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, islice
+from functools import cached_property
 from typing import TYPE_CHECKING, AnyStr, Generic
 
 from .exceptions import ConfigError
@@ -138,12 +137,20 @@ class Cookie:
         stands in the values of others' cookies: a name after it is ours only if it follows our own
         value, or any sibling domain could write a cookie of our name into a value of its own.
         """
-        in_text, in_bytes = _readers(self.name)
-        found = (
-            in_text.values(header) if isinstance(header, str) else in_bytes.values(header)
-            for header in headers
-        )
-        return list(islice(chain.from_iterable(found), 2))
+        in_text, in_bytes = self._readers
+        found: list[str] = []
+        for header in headers:
+            if isinstance(header, str):
+                in_text.read(header, found)
+            else:
+                in_bytes.read(header, found)
+            if len(found) > 1:
+                break
+        return found
+
+    @cached_property
+    def _readers(self) -> tuple[_Reader[str], _Reader[bytes]]:
+        return _Reader(self.name, str), _Reader(self.name, str.encode)
 
     def set(self, value: str) -> str:
         """The value of a ``Set-Cookie`` header that gives the browser this cookie."""
@@ -191,36 +198,29 @@ class _Reader(Generic[AnyStr]):
     """Finds the cookies of one name in a header that is text, or bytes as ASGI has them."""
 
     def __init__(self, name: str, convert: Callable[[str], AnyStr]) -> None:
-        begin = rf"(?:\A|;|(?P<comma>,))[ \t]*{re.escape(name)}[ \t]*=[ \t]*"
-        self._begin: re.Pattern[AnyStr] = re.compile(convert(begin))
-        self._end: re.Pattern[AnyStr] = re.compile(convert("[;,]"))
-        self._end_of_part: re.Pattern[AnyStr] = re.compile(convert(";"))
+        value = rf"([^;,]{{0,{MAX_NAME_AND_VALUE}}})"
+        pattern = rf"(?:\A|;|(,))[ \t]*{re.escape(name)}[ \t]*=[ \t]*{value}"
+        self._pattern: re.Pattern[AnyStr] = re.compile(convert(pattern))
+        self._semicolon: AnyStr = convert(";")
 
-    def values(self, header: AnyStr) -> Iterator[str]:
-        part_end = -1  # of the last part that begins with our name
-        for begin in self._begin.finditer(header):
-            if begin.start("comma") < 0:
-                part_end = _find(self._end_of_part, header, begin.end())
-            if begin.start() < part_end:
-                yield self._value(header, begin.end())
-
-    def _value(self, header: AnyStr, start: int) -> str:
-        end = _find(self._end, header, start)
-        value = header[start : min(end, start + MAX_NAME_AND_VALUE)]
-        text = value if isinstance(value, str) else value.decode("latin-1")
-        # What was cut is no session id, and must not become one by having blanks at its end.
-        return text.rstrip(" \t") if start + len(text) == end else text
+    def read(self, header: AnyStr, found: list[str]) -> None:
+        """Add its values, until there are two."""
+        ours = -1  # from where on a comma is in a part that begins with our name; -1: from nowhere
+        for match in self._pattern.finditer(header):
+            if match.start(1) < 0:
+                ours = match.end()
+            elif ours < 0 or header.find(self._semicolon, ours, match.start()) >= 0:
+                ours = -1
+                continue
+            found.append(_text(match[2]))
+            if len(found) > 1:
+                return
 
 
-def _find(pattern: re.Pattern[AnyStr], header: AnyStr, start: int) -> int:
-    """Where it is, or else the end of the header."""
-    found = pattern.search(header, start)
-    return found.start() if found else len(header)
-
-
-@lru_cache(maxsize=32)
-def _readers(name: str) -> tuple[_Reader[str], _Reader[bytes]]:
-    return _Reader(name, str), _Reader(name, str.encode)
+def _text(value: AnyStr) -> str:
+    text = value if isinstance(value, str) else value.decode("latin-1")
+    # What was cut is no session id, and must not become one by having blanks at its end.
+    return text.rstrip(" \t") if len(text) < MAX_NAME_AND_VALUE else text
 
 
 def _default_name(secure: bool, path: str, domain: str | None) -> str:
