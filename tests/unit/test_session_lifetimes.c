@@ -1,4 +1,4 @@
-/* How long ids and sessions are good for; the renewal of an id, which works beside the old one at first. */
+/* How long ids and sessions live; the renewal of an id, which works beside the old one at first. */
 #include "script_driver.h"
 
 enum { SAVE_RECORD = 6, PERIOD_S = 600, GRACE_MS = 10000 };
