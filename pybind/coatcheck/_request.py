@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from . import _core, aio
-    from .session import Fields, Session
+    from .session import BaseSession, Session
 
 log = logging.getLogger("coatcheck")
 
@@ -144,10 +144,10 @@ class _Visit:
     """One request's session, from its cookie to the headers of its response; but for the calls
     that wait for the store."""
 
-    session: Fields
+    session: BaseSession
 
     #: What the session is to be, where a framework's has attributes of its own.
-    session_type: type[Fields] | None = None
+    session_type: type[BaseSession] | None = None
 
     def __init__(
         self, rules: Rules, cookies: Iterable[str | bytes], host: str, *, https: bool

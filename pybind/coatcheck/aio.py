@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from . import _core
 from .exceptions import StoreUnavailable
-from .session import Fields, SessionInfo, listed, public_id_of
+from .session import BaseSession, SessionInfo, listed, public_id_of
 from .store import core_arguments
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "Store"]
 
 
-class Session(Fields):
+class Session(BaseSession):
     """One session: a mapping from text to plain values, made by a `Store`.
 
     As `coatcheck.Session`, but `save` and `destroy` are awaited. Its fields are at hand without.

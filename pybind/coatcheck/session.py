@@ -40,16 +40,16 @@ def listed(rows: list[tuple[str, int, int, dict[str, Any]]]) -> list[SessionInfo
     ]
 
 
-def public_id_of(keep: Fields | str | None) -> str | None:
+def public_id_of(keep: BaseSession | str | None) -> str | None:
     """Of the session that is to be kept."""
-    if not isinstance(keep, Fields):
+    if not isinstance(keep, BaseSession):
         return keep
     if keep.public_id is None:
         raise ValueError("keep: that session is not stored, so it is none of the principal's")
     return keep.public_id
 
 
-class Fields(_core.BaseSession, MutableMapping[str, Any]):
+class BaseSession(_core.BaseSession, MutableMapping[str, Any]):
     """All of a session but the calls that wait for the server."""
 
     # What middleware has to know; see _request.py.
@@ -141,7 +141,7 @@ class Fields(_core.BaseSession, MutableMapping[str, Any]):
             )
 
 
-class Session(Fields, _core.Session):
+class Session(BaseSession, _core.Session):
     """One session: a mapping from text to plain values, made by a `Store`.
 
     An assignment that cannot be stored raises on its line, and what is changed inside a stored list
