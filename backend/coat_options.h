@@ -13,7 +13,7 @@
  *                      (none and 30 days), "aal2" (1 hour and 24 hours), "aal3" (15 minutes and
  *                      12 hours)
  *     not_before       seconds since 1970: sessions that were created earlier are over. After an
- *                      incident, or a restored backup. "none"
+ *                      incident, or a restored backup; a time to come ends new ones, too. "none"
  *     renew            seconds after which an id is renewed: a save gives the session another one,
  *                      and the old one works until `grace` after that was first used. "none"
  *     grace            seconds for which an id works beside the one that took its place. 10

@@ -500,13 +500,14 @@ static int stop(const struct place *place, struct coat_error *err)
     static const char *const words[] = {"SHUTDOWN"};
     int64_t deadline_ms = coat_monotonic_ms() + STOP_MS;
     struct answer answer;
+    struct coat_error went = {0};
 
     if (!is_alive(place))
         return 0;
-    /* It has no answer to this but a refusal: it just goes. */
-    int rc = ask(place->socket, words, 1, deadline_ms, &answer, err);
+    /* It has no answer to this but a refusal: it just goes, and that is no failure. */
+    int rc = ask(place->socket, words, 1, deadline_ms, &answer, &went);
     if (rc == COAT_ENOMEM)
-        return rc;
+        return coat_error_set(err, rc, "%s", went.text);
     if (rc == 0)
         return server_failed(place, COAT_EUNAVAILABLE, "refuses to stop", err);
     while (is_alive(place))

@@ -24,8 +24,9 @@ const struct coat_option coat_option_table[] = {
     {"anonymous_idle", NULL, coat_parse_whole, FIELD(anonymous_idle_s), 1, COAT_IDLE_MAX_S, 0,
      "whole seconds from 1 to 2147483647, or none"},
     {"preset", NULL, coat_parse_preset, FIELD(preset), 0, 0, COAT_NO_NONE, "aal1, aal2 or aal3"},
-    {"not_before", NULL, coat_parse_ms, FIELD(not_before_ms), 0, COAT_MS_MAX - 1, 0,
-     "seconds since 1970, or none"},
+    /* Up to the year 9999: a time in milliseconds would end every session that is ever made. */
+    {"not_before", NULL, coat_parse_ms, FIELD(not_before_ms), 0, 253402300800000, 0,
+     "seconds (not milliseconds) since 1970, or none"},
     {"renew", NULL, coat_parse_whole, FIELD(renew_s), 1, 34560000, 0,
      "whole seconds from 1 to 34560000 (400 days), or none"},
     {"grace", "10", coat_parse_ms, FIELD(grace_ms), 0, 3600000, COAT_NO_NONE,

@@ -64,7 +64,8 @@ static int with_session(struct cli *cli, found_fn *fn, struct coat_error *err)
         rc = fn(cli, &survey, &search.keys, err);
     survey_end(&survey);
     if (rc == 0)
-        coat_error_set(err, COAT_EGONE, "there is no session %s", cli->args[0]);
+        coat_error_set(err, COAT_EGONE, "there is no session %s under the prefix %s", cli->args[0],
+                       cli->store->options->prefix);
     return rc < 0 ? cli_exit_of(rc) : rc ? CLI_OK : CLI_NOT_FOUND;
 }
 
@@ -258,7 +259,8 @@ int cli_list(struct cli *cli, struct coat_error *err)
     output_table_end(&cli->out);
     coat_session_list_free(list);
     if (rc == 0 && count == 0)
-        coat_error_set(err, COAT_EGONE, "%s has no sessions", cli->args[0]);
+        coat_error_set(err, COAT_EGONE, "%s has no sessions under the prefix %s", cli->args[0],
+                       cli->store->options->prefix);
     return rc < 0 ? cli_exit_of(rc) : count ? CLI_OK : CLI_NOT_FOUND;
 }
 

@@ -116,7 +116,7 @@ def test_a_full_disk_is_no_mistake_of_the_caller(command: str) -> None:
 def test_what_follows_two_dashes_is_no_option(tool: Tool, store: Store) -> None:
     public_id = stored(store, "--json")
     assert public_id in tool("sessions", "list", "--", "--json")
-    assert "--help has no sessions" in tool.stderr("sessions", "list", "--", "--help")
+    assert "--help has no sessions under the prefix test:" in tool.stderr("sessions", "list", "--", "--help")
 
 
 def test_without_a_url_it_says_how_to_give_one() -> None:
@@ -360,6 +360,8 @@ def test_what_turns_the_direction_of_text_is_escaped(tool: Tool, store: Store, t
 
 
 def test_a_session_that_is_not_there_is_not_found(tool: Tool) -> None:
+    said = tool.stderr("sessions", "show", "abcdefghijkl")
+    assert "there is no session abcdefghijkl under the prefix test:" in said
     tool("sessions", "show", "abcdefghijkl", ends=NOT_FOUND)
     tool("sessions", "show", "abc", ends=USAGE)
 
@@ -469,7 +471,7 @@ def test_an_embedded_server_is_stopped_by_its_directory(tmp_path: Path) -> None:
     with Store(f"embedded:{directory}", allow_root=True) as store:
         public_id = stored(store, a=1)
         done = run("embedded", "stop", directory)
-        assert (done.returncode, done.stdout) == (OK, "embedded: stopped\n")
+        assert (done.returncode, done.stdout, done.stderr) == (OK, "embedded: stopped\n", "")
         assert run("embedded", "stop", directory).returncode == NOT_FOUND
     with Store(f"embedded:{directory}", allow_root=True) as store:
         tool = Tool(f"embedded:{directory}?allow_root=1", "coatcheck:")

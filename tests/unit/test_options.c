@@ -196,7 +196,8 @@ static void other_wrong_values_are_refused(void **state)
         {"anonymous_idle", "0"},
         {"preset", "aal4"},
         {"not_before", "yesterday"},
-        {"not_before", "9007199254740.992"},
+        {"not_before", "253402300800.001"},
+        {"not_before", "1795447307455"}, /* milliseconds */
         {"renew", "0"},
         {"renew", "34560001"},
         {"grace", "3600.001"},
