@@ -116,7 +116,9 @@ def test_a_full_disk_is_no_mistake_of_the_caller(command: str) -> None:
 def test_what_follows_two_dashes_is_no_option(tool: Tool, store: Store) -> None:
     public_id = stored(store, "--json")
     assert public_id in tool("sessions", "list", "--", "--json")
-    assert "--help has no sessions under the prefix test:" in tool.stderr("sessions", "list", "--", "--help")
+    assert "--help has no sessions under the prefix test:" in tool.stderr(
+        "sessions", "list", "--", "--help"
+    )
 
 
 def test_without_a_url_it_says_how_to_give_one() -> None:
