@@ -52,7 +52,10 @@ def coatcheck_client() -> Iterator[Callable[..., httpx.Client | httpx.AsyncClien
     with ExitStack() as clients:
 
         def client(app: Any, **options: Any) -> httpx.Client | httpx.AsyncClient:
-            import httpx
+            try:
+                import httpx
+            except ModuleNotFoundError:
+                pytest.fail("coatcheck_client needs httpx: pip install httpx", pytrace=False)
 
             options.setdefault("base_url", "https://testserver")
             if _is_asgi(app):

@@ -135,3 +135,19 @@ def test_an_asgi_function(coatcheck_client):
 def test_a_client_keeps_its_cookies_over_https(folder: Path) -> None:
     result = run(folder, CLIENTS)
     assert "5 passed" in result.stdout, result.stdout + result.stderr
+
+
+WITHOUT_HTTPX = """
+import sys
+
+def test_browser(coatcheck_client, monkeypatch):
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    coatcheck_client(lambda environ, start_response: [])
+"""
+
+
+def test_without_httpx_it_says_what_to_install(folder: Path) -> None:
+    result = run(folder, WITHOUT_HTTPX)
+    assert "1 failed" in result.stdout, result.stdout + result.stderr
+    assert "coatcheck_client needs httpx: pip install httpx" in result.stdout
+    assert "Traceback" not in result.stdout

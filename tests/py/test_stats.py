@@ -153,9 +153,17 @@ def test_an_exporter_shows_the_same_names_and_values(store: Store) -> None:
 
 
 def test_two_stores_in_one_registry_are_told_apart_by_a_label(store: Store) -> None:
-    registry = CollectorRegistry()
-    for name in ("carts", "admin"):
-        registry.register(Collector(store, labels={"store": name}))
+    collector = Collector(store, labels={"store": "carts"})
+    collector.add(store, labels={"store": "admin"})
+    registry = CollectorRegistry(auto_describe=True)  # as the client library's own one has it
+    registry.register(collector)
     text = generate_latest(registry).decode()
     for name in ("carts", "admin"):
         assert f'coatcheck_conflicts_total{{store="{name}"}} 0.0' in text
+    assert text.count("# TYPE coatcheck_conflicts_total counter") == 1
+
+
+def test_two_stores_with_the_same_labels_are_refused(store: Store) -> None:
+    collector = Collector(store)
+    with pytest.raises(ValueError, match="give each its own"):
+        collector.add(store)
