@@ -126,6 +126,7 @@ void coat_attempt_mark(struct coat_attempt *a, const struct coat_keys *keys, int
     coat_attempt_word(a, "PX");
     coat_attempt_word(a, "1000");
     coat_attempt_confirm(a, replicas);
+    a->marks = 1;
 }
 
 /* ---- Sending it, and what comes back ------------------------------------------------------- */
@@ -202,6 +203,17 @@ int coat_attempt_foreign(struct coat_error *err)
                               "was closed, try again, and look for a proxy that mixes replies up");
 }
 
+/* It has failed. COAT_EUNCERTAIN if something may have been done; 0: surely nothing was. */
+static int may_be_done(const struct coat_attempt *a, const char *why, struct coat_error *err)
+{
+    if (a->marks)
+        return coat_error_because(err, COAT_EUNCERTAIN, "confirm",
+                                  "it was written, but whether a replica has it could not be "
+                                  "asked, so a failover may undo it (%.120s)",
+                                  why);
+    return a->unclear && a->loss == COAT_LOSS_UNCERTAIN ? coat_attempt_uncertain(why, err) : 0;
+}
+
 static int lost(struct coat_attempt *a, const struct coat_event *event, struct coat_step *step,
                 struct coat_error *err)
 {
@@ -210,8 +222,8 @@ static int lost(struct coat_attempt *a, const struct coat_event *event, struct c
         coat_attempt_send(a, step);
         return 0;
     }
-    if (a->unclear && a->loss == COAT_LOSS_UNCERTAIN)
-        return coat_attempt_uncertain(event->why->text, err);
+    if (may_be_done(a, event->why->text, err) < 0)
+        return COAT_EUNCERTAIN;
     if (err)
         *err = *event->why;
     return event->why->code;
@@ -251,9 +263,7 @@ int coat_attempt_take(struct coat_attempt *a, const struct coat_event *event,
             continue;
         int rc = coat_refusal(&event->replies[i], err);
         /* It refused the repeat; of what was sent before, it may have said yes. */
-        if (a->unclear && a->loss == COAT_LOSS_UNCERTAIN)
-            return coat_attempt_uncertain("the server refuses to answer again", err);
-        return rc;
+        return may_be_done(a, "the server refuses to answer again", err) < 0 ? COAT_EUNCERTAIN : rc;
     }
     return 1;
 }

@@ -53,6 +53,7 @@ struct coat_attempt {
     size_t number_count;
     int sends;
     int unclear; /* the reply to an earlier send of it was lost, and that may have been done */
+    int marks;   /* for what was written before: coat_attempt_mark */
 };
 
 /*
@@ -96,7 +97,7 @@ void coat_attempt_confirm(struct coat_attempt *a, int64_t replicas);
 /*
  * A write of no meaning, for replicas to confirm: what they are to have was written already, but
  * perhaps on another connection, and a WAIT there is for the writes of its own. The marker goes by
- * itself, after a second.
+ * itself, after a second. Where it fails, that is COAT_EUNCERTAIN: the write itself was done.
  */
 void coat_attempt_mark(struct coat_attempt *a, const struct coat_keys *keys, int64_t replicas);
 

@@ -105,7 +105,26 @@ static void what_was_gone_is_confirmed_by_a_write_of_this_connection(void **stat
     script_start(&t, COAT_OP_DESTROY);
     script_answer(&t, INTEGER(0));
     script_answer(&t, REFUSED("OOM command not allowed when used memory > 'maxmemory'"));
-    script_done(&t, COAT_EUNAVAILABLE);
+    script_done(&t, COAT_EUNCERTAIN);
+    assert_string_equal(t.err.reason, "confirm");
+    script_release(&t);
+}
+
+/* What it stands for was done, which "unavailable" would deny. */
+static void a_marker_that_is_never_sent_is_uncertain(void **state)
+{
+    (void)state;
+    struct script t;
+    struct stored rec;
+    create(&t, &rec);
+    script_start(&t, COAT_OP_DESTROY);
+    script_lost(&t, MAYBE_SENT);
+    script_answer(&t, INTEGER(0));
+    marks(&t, &t.s->keys);
+    script_lost(&t, FINAL);
+    script_done(&t, COAT_EUNCERTAIN);
+    assert_string_equal(t.err.reason, "confirm");
+    assert_non_null(strstr(t.err.text, "it was written"));
     script_release(&t);
 }
 
@@ -374,6 +393,7 @@ int main(void)
         cmocka_unit_test(a_logout_is_confirmed),
         cmocka_unit_test(a_logout_that_too_few_replicas_have_is_uncertain),
         cmocka_unit_test(what_was_gone_is_confirmed_by_a_write_of_this_connection),
+        cmocka_unit_test(a_marker_that_is_never_sent_is_uncertain),
         cmocka_unit_test(a_dead_id_has_nothing_to_confirm),
         cmocka_unit_test(a_login_is_confirmed_in_the_index_and_in_the_record),
         cmocka_unit_test(a_login_that_too_few_replicas_have_gives_no_id),
