@@ -1,4 +1,5 @@
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from asyncio import Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar, overload
 
 from . import session as _session
@@ -125,7 +126,7 @@ class Store(BaseStore):
 
 class Call:
     @property
-    def future(self) -> Awaitable[object]: ...
+    def future(self) -> Future[Any]: ...
     def abandon(self) -> None: ...
 
 class Channel:

@@ -12,6 +12,7 @@ import weakref
 from asyncio import events
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
@@ -130,7 +131,7 @@ class Store(_core.BaseStore):
     @asynccontextmanager
     async def lock(self, id: str) -> AsyncIterator[Session | None]:
         """As that of `coatcheck.Store`: ``async with store.lock(id) as session:``."""
-        session = cast("Session | None", await _result(_driver(self).load_locked(self, id)))
+        session = await _locked(_driver(self), self, id)
         try:
             yield session
         finally:
@@ -210,6 +211,30 @@ async def _result(call: _core.Call | None) -> object:
     except BaseException:
         call.abandon()
         raise
+
+
+async def _locked(driver: _Driver, store: Store, id: str) -> Session | None:
+    call = driver.load_locked(store, id)
+    if call is None:
+        return None
+    try:
+        return cast("Session | None", await asyncio.shield(call.future))
+    except asyncio.CancelledError:
+        # Whether the server has given us the lock is known only when the call has ended.
+        call.future.add_done_callback(partial(_give_back, driver))
+        raise
+    except BaseException:
+        call.abandon()
+        raise
+
+
+def _give_back(driver: _Driver, locked: asyncio.Future[object]) -> None:
+    """The lock that a call has got for nobody. Where that fails, it ends by itself."""
+    if locked.cancelled() or locked.exception() is not None or locked.result() is None:
+        return
+    with suppress(Exception):
+        unlock = driver.unlock(cast(Session, locked.result()))
+        unlock.future.add_done_callback(lambda future: future.cancelled() or future.exception())
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

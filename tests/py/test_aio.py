@@ -344,6 +344,29 @@ def test_cancelled_at_any_moment_it_disturbs_nobody(
     run(main())
 
 
+def test_a_lock_that_was_being_taken_as_the_task_was_cancelled_is_given_back(
+    run: Any, redis_server: RedisServer
+) -> None:
+    async def main() -> int:
+        cancelled = 0
+        async with aio.Store(redis_server.url, prefix="test:", timeout=5) as store:
+            session = store.new()
+            session["a"] = 1
+            session_id = await session.save()
+            assert session_id is not None
+            for turns in range(50):
+                lock = store.lock(session_id)
+                if not await cancelled_after(lock.__aenter__(), turns):
+                    await lock.__aexit__(None, None, None)
+                    break
+                cancelled += 1
+                async with store.lock(session_id) as locked:
+                    assert locked is not None
+        return cancelled
+
+    assert run(main()) > 1
+
+
 def test_cancelled_behind_its_merge_a_save_undoes_nothing_later(
     run: Any, redis_server: RedisServer
 ) -> None:
