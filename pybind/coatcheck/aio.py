@@ -10,7 +10,7 @@ import ssl
 import sys
 import weakref
 from asyncio import events
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from inspect import isawaitable
@@ -178,7 +178,7 @@ class Store(_core.BaseStore):
         """Close what it has in this event loop; in another one, or later, it may be used again."""
         own = self._leave()
         if own is not None:
-            await own.close()
+            await (own.close() if own.leaving is None else own.leaving.aclose())
 
     def _leave(self) -> _Driver | None:
         own = self._drivers.pop(_running_loop(), None)
@@ -288,7 +288,7 @@ async def _stay(store: Store) -> None:
         await anext(driver.leaving)
 
 
-async def _leave_at_the_end(drivers: _Drivers, driver: _Driver) -> AsyncIterator[None]:
+async def _leave_at_the_end(drivers: _Drivers, driver: _Driver) -> AsyncGenerator[None, None]:
     """Event loops close the generators that are left when they end."""
     try:
         yield
@@ -316,7 +316,7 @@ class _Driver(_core.Driver):
         self._timer: asyncio.TimerHandle | None = None
         self._connections: set[_Connection] = set()
         self._names = _Names(loop)
-        self.leaving: AsyncIterator[None] | None = None
+        self.leaving: AsyncGenerator[None, None] | None = None
 
     def open(self, channel: _core.Channel) -> None:
         connection = _Connection(self.loop, self._names, channel)

@@ -15,7 +15,7 @@ from ._request import (
     Rules,
     one_of,
 )
-from .aio import Store
+from .aio import Store, _stay
 from .cookie import Cookie
 from .exceptions import ConfigError
 from .store import Store as BlockingStore
@@ -112,6 +112,9 @@ class SessionMiddleware:
         if scope["type"] == "lifespan" and self._made_store:
             await self.app(scope, receive, self._until_shutdown(send))
         elif scope["type"] in ("http", "websocket"):
+            if self._made_store:
+                # Not every application is told of a lifespan: those that are mounted, for one.
+                await _stay(self.store)
             visit = self._visit(scope)
             if self._eager:
                 await visit.load()
@@ -172,10 +175,13 @@ class _Response:
             await self._finish()
         except Exception as exc:
             # A framework may have made another exception of the one that it got from send().
-            failure = self._failure or exc
-            refusal = None if self._started else self._visit.refusal(failure)
+            # Neither is kept: its traceback holds this frame, and what a request leaves is to be
+            # gone without the collector of cycles.
+            exc, self._failure = self._failure or exc, None
+            refusal = None if self._started else self._visit.refusal(exc)
             if refusal is not None:
-                await self._refuse(refusal, failure)
+                await self._refuse(refusal, exc)
+                exc.__traceback__ = None  # its frames hold the session, which keeps it
                 return
             if self._hung_up:
                 await self._finish()
@@ -225,14 +231,10 @@ class _Response:
             raise
 
     def _with_headers(self, start: Message) -> Message:
-        given = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in start.get("headers") or ()
-        ]
+        raw = list(start.get("headers") or ())  # it may be an iterator
+        given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
         headers = self._visit.headers(given, kept=start["type"] != "websocket.accept")
-        if headers is given:
-            return start
-        return {**start, "headers": _encoded(headers)}
+        return {**start, "headers": raw if headers is given else _encoded(headers)}
 
     async def _refuse(self, refusal: Refusal, exc: Exception) -> None:
         """Our answer instead of the application's."""

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from conftest import Response
+import pytest
+from coatcheck import aio
+from coatcheck.asgi import SessionMiddleware
+from conftest import RedisServer, Response
+from views import put
 
 Message = dict[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
+Run = Callable[[Any], Any]
+
+#: An id that nobody has.
+NOBODY = "A" * 43
 
 
 class AsgiBrowser:
@@ -113,3 +122,30 @@ def application(view: Callable[[Any, str], Any]) -> App:
         await say(send, said, status)
 
     return app
+
+
+def nowhere(folder: Path) -> dict[str, Any]:
+    """Options of a store without a server."""
+    return {"url": f"unix:{folder}/none", "timeout": 0.2}
+
+
+Serve = Callable[..., AsgiBrowser]
+
+
+@pytest.fixture
+def serve(redis_server: RedisServer, run: Run) -> Iterator[Serve]:
+    """A browser at an application of a view, or another one; its store is closed at the end."""
+    stores: list[aio.Store] = []
+
+    def serve(view: Any = put, *, app: Any = None, url: str = "", **options: Any) -> AsgiBrowser:
+        options.setdefault("prefix", "test:")
+        wrapped = SessionMiddleware(app or application(view), url or redis_server.url, **options)
+        stores.append(wrapped.store)
+        return AsgiBrowser(wrapped)
+
+    async def close() -> None:
+        for store in stores:
+            await store.close()
+
+    yield serve
+    run(close())

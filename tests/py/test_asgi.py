@@ -4,48 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
+import sys
+import warnings
 import weakref
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from asgi_client import AsgiBrowser, application, say
-from coatcheck import ConfigError, Cookie, NotLoaded, NotStorable, Store, StoreUnavailable, aio
+from asgi_client import NOBODY, AsgiBrowser, Run, Serve, application, say
+from asgi_client import serve as serve
+from coatcheck import ConfigError, Cookie, NotLoaded, Store, aio
 from coatcheck.asgi import SessionMiddleware
-from conftest import RedisServer
+from conftest import RedisServer, wait_for
 from test_aio import run as run
 from views import NAME, put
-
-Run = Callable[[Any], Any]
-Serve = Callable[..., AsgiBrowser]
-
-NOBODY = "A" * 43
-
-
-@pytest.fixture
-def serve(redis_server: RedisServer, run: Run) -> Iterator[Serve]:
-    """A browser at an application of a view, or another one; its store is closed at the end."""
-    stores: list[aio.Store] = []
-
-    def serve(view: Any = put, *, app: Any = None, url: str = "", **options: Any) -> AsgiBrowser:
-        options.setdefault("prefix", "test:")
-        wrapped = SessionMiddleware(app or application(view), url or redis_server.url, **options)
-        stores.append(wrapped.store)
-        return AsgiBrowser(wrapped)
-
-    async def close() -> None:
-        for store in stores:
-            await store.close()
-
-    yield serve
-    run(close())
-
-
-def nowhere(folder: Path) -> dict[str, Any]:
-    return {"url": f"unix:{folder}/none", "timeout": 0.2}
-
 
 # ---- The life of a session -----------------------------------------------------------------
 
@@ -268,6 +239,64 @@ def test_req_44_nothing_reaches_the_server_before_the_commit(
     run(main())
 
 
+def test_headers_may_come_from_an_iterator(serve: Serve, run: Run) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/looked":
+            scope["session"].get("a")
+        headers = iter([(b"x-shop", b"open")])
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    async def main() -> None:
+        browser = serve(app=app)
+        assert (await browser.get("/"))["x-shop"] == "open"
+        assert (await browser.get("/looked"))["x-shop"] == "open"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"type": "http.response.pathsend", "path": "/x"}],
+        [{"type": "http.response.zerocopysend", "file": 1}],
+        [{"type": "http.response.body"}, {"type": "http.response.trailers", "headers": []}],
+        [
+            {"type": "http.response.body", "body": b"a", "more_body": True},
+            {"type": "http.response.zerocopysend", "file": 1, "more_body": True},
+            {"type": "http.response.body"},
+        ],
+    ],
+)
+def test_what_extensions_send_follows_the_commit_as_it_is(
+    serve: Serve, run: Run, messages: list[Any]
+) -> None:
+    early = [{"type": "http.response.debug", "info": {}}, {"type": "http.response.early_hint"}]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        if scope["path"] == "/":
+            return await say(send, dict(session))
+        for message in early:
+            await send(message)
+        assert browser.messages == early
+        session["at"] = 0
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for number, message in enumerate(messages, start=1):
+            await send(message)
+            session["at"] = number
+
+    async def main() -> None:
+        await browser.get("/go")
+        start = browser.messages[len(early)]
+        assert browser.messages[len(early) + 1 :] == messages
+        browser.keep([value.decode() for name, value in start["headers"] if name == b"set-cookie"])
+        assert (await browser.get()).body == f"{{'at': {len(messages)}}}".encode()
+
+    browser = serve(app=app)
+    run(main())
+
+
 def test_an_application_that_sends_only_the_start_is_committed(serve: Serve, run: Run) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         scope["session"]["a"] = 1
@@ -342,221 +371,6 @@ def test_what_needs_a_cookie_comes_too_late_in_a_stream(serve: Serve, run: Run, 
     run(main())
 
 
-# ---- What goes wrong -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("load", ["eager", "lazy"])
-def test_unavailable_is_a_503_and_the_cookie_stays(
-    serve: Serve, run: Run, tmp_path: Path, load: str
-) -> None:
-    async def view(session: Any, path: str) -> Any:
-        await session.load()
-        return put(session, path)
-
-    async def main() -> None:
-        browser = serve(view, load=load, **nowhere(tmp_path))
-        browser.jar[NAME] = NOBODY
-        answer = await browser.get()
-        assert answer.status == 503 and answer["retry-after"] and not answer.all("set-cookie")
-        assert answer["cache-control"] == "no-store" and browser.jar[NAME] == NOBODY
-        assert (await browser.get(method="HEAD")).body == b""
-
-    run(main())
-
-
-def test_unavailable_at_the_commit_is_a_503(serve: Serve, run: Run, tmp_path: Path) -> None:
-    async def main() -> None:
-        answer = await serve(**nowhere(tmp_path)).get("/color/red")
-        assert answer.status == 503 and not answer.all("set-cookie")
-
-    run(main())
-
-
-def test_a_page_that_does_not_look_at_its_session_is_served(
-    serve: Serve, run: Run, tmp_path: Path
-) -> None:
-    async def main() -> None:
-        browser = serve(lambda session, path: "hello", **nowhere(tmp_path))
-        browser.jar[NAME] = NOBODY
-        assert (await browser.get()).body == b"hello"
-
-    run(main())
-
-
-def test_an_error_page_of_the_application_does_not_hide_it(
-    serve: Serve, run: Run, tmp_path: Path
-) -> None:
-    def view(session: Any, path: str) -> Any:
-        try:
-            return session.get("a")
-        except StoreUnavailable:
-            return 500, "something broke"
-
-    async def main() -> None:
-        browser = serve(view, **nowhere(tmp_path))
-        browser.jar[NAME] = NOBODY
-        assert (await browser.get()).status == 503
-
-    run(main())
-
-
-def test_raise_leaves_it_to_whoever_is_outside(serve: Serve, run: Run, tmp_path: Path) -> None:
-    async def main() -> None:
-        with pytest.raises(StoreUnavailable):
-            await serve(on_unavailable="raise", **nowhere(tmp_path)).get("/color/red")
-
-    run(main())
-
-
-def test_anonymous_is_empty_and_read_only(serve: Serve, run: Run, tmp_path: Path) -> None:
-    async def main() -> None:
-        browser = serve(on_unavailable="anonymous", **nowhere(tmp_path))
-        browser.jar[NAME] = NOBODY
-        assert (await browser.get()).body == b"{}"
-
-    run(main())
-
-
-def test_an_application_of_ones_own_answers(serve: Serve, run: Run, tmp_path: Path) -> None:
-    async def closed(scope: Any, receive: Any, send: Any) -> None:
-        assert isinstance(scope["coatcheck.error"], StoreUnavailable)
-        await say(send, "back soon", 503)
-
-    async def main() -> None:
-        answer = await serve(on_unavailable=closed, **nowhere(tmp_path)).get("/color/red")
-        assert (answer.status, answer.body) == (503, b"back soon")
-
-    run(main())
-
-
-def test_what_cannot_be_stored_is_refused_on_its_line_and_by_mutation_before_the_headers(
-    serve: Serve, run: Run
-) -> None:
-    def view(session: Any, path: str) -> Any:
-        if path == "/line":
-            with pytest.raises(NotStorable, match=r"session\['user'\]"):
-                session["user"] = object()
-            session["cart"] = ["tea"]
-        if path == "/inside":
-            session["cart"].append(object())
-        return dict(session)
-
-    async def main() -> None:
-        browser = serve(view)
-        await browser.get("/line")
-        with pytest.raises(NotStorable, match=r"session\['cart'\]\[1\]"):
-            await browser.get("/inside")
-        assert browser.messages == []
-        assert (await browser.get("/")).body == b"{'cart': ['tea']}"
-
-    run(main())
-
-
-@pytest.mark.parametrize("on_gone, status", [("drop", 200), ("error", 409)])
-def test_ended_meanwhile_is_dropped_or_a_409(
-    serve: Serve, run: Run, redis_server: RedisServer, on_gone: str, status: int
-) -> None:
-    def view(session: Any, path: str) -> Any:
-        if path == "/slow":
-            with Store(redis_server.url, prefix="test:") as store:
-                assert store.destroy(session.id)
-            session["late"] = True
-            return "slow"
-        return put(session, path)
-
-    async def main() -> None:
-        browser = serve(view, on_gone=on_gone)
-        await browser.get("/color/red")
-        answer = await browser.get("/slow")
-        assert answer.status == status and not answer.all("set-cookie")
-        assert (await browser.get("/")).body == b"{}"
-
-    run(main())
-
-
-def test_a_login_meanwhile_is_not_overwritten_by_a_slower_response(serve: Serve, run: Run) -> None:
-    reached, go_on = asyncio.Event(), asyncio.Event()
-
-    async def view(session: Any, path: str) -> Any:
-        if path == "/slow":
-            session.get("color")
-            reached.set()
-            await go_on.wait()
-            session["late"] = True
-        if path == "/login":
-            session.login("user:1", carry="all")
-        return put(session, path if path.startswith("/color") else "/")
-
-    async def main() -> None:
-        browser = serve(view)
-        await browser.get("/color/red")
-        other = AsgiBrowser(browser.app)
-        other.jar = dict(browser.jar)
-        slow = asyncio.ensure_future(other.get("/slow"))
-        await reached.wait()
-        await browser.get("/login")
-        go_on.set()
-        answer = await slow
-        assert answer.status == 200 and not answer.all("set-cookie")
-        assert (await browser.get("/")).body == b"{'color': 'red'}"
-
-    run(main())
-
-
-def test_a_cancelled_request_saves_nothing_and_the_next_is_right(serve: Serve, run: Run) -> None:
-    reached = asyncio.Event()
-
-    async def view(session: Any, path: str) -> Any:
-        if path == "/cancelled":
-            session["color"] = "blue"
-            reached.set()
-            await asyncio.sleep(60)
-        return put(session, path)
-
-    async def main() -> None:
-        browser = serve(view)
-        await browser.get("/color/red")
-        request = asyncio.ensure_future(browser.get("/cancelled"))
-        await reached.wait()
-        request.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await request
-        assert (await browser.get("/")).body == b"{'color': 'red'}"
-
-    run(main())
-
-
-def test_one_cancelled_while_it_loads_or_commits_harms_no_other(serve: Serve, run: Run) -> None:
-    async def main() -> None:
-        browser = serve()
-        await browser.get("/color/red")
-        for path in ("/", "/color/blue"):
-            for turns in range(6):
-                request = asyncio.ensure_future(browser.get(path))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                request.cancel()
-                await asyncio.gather(request, return_exceptions=True)
-                assert (await browser.get("/")).body in (b"{'color': 'red'}", b"{'color': 'blue'}")
-
-    run(main())
-
-
-def test_a_secure_cookie_over_plain_http_is_advised_on_once(
-    serve: Serve, run: Run, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def main() -> None:
-        browser = serve()
-        browser.https = False
-        with caplog.at_level(logging.WARNING, "coatcheck"):
-            await browser.get("/color/red")
-            browser.jar.clear()
-            await browser.get("/color/red")
-
-    run(main())
-    assert caplog.text.count("plain http") == 1
-
-
 # ---- Several ---------------------------------------------------------------------------------
 
 
@@ -616,78 +430,17 @@ def test_a_request_leaves_nothing_for_the_collector_of_cycles(serve: Serve, run:
     run(main())
 
 
-# ---- Websockets ----------------------------------------------------------------------------
-
-
-async def chat(scope: Any, receive: Any, send: Any) -> None:
-    """Stores each text; the first one is a request."""
-    session = scope["session"]
-    if scope["type"] == "http":
-        return await say(send, put(session, scope["path"]))
-    assert (await receive())["type"] == "websocket.connect"
-    if scope["path"] == "/refused":
-        return await send({"type": "websocket.close"})
-    session["joined"] = True
-    await send({"type": "websocket.accept"})
-    while (message := await receive())["type"] == "websocket.receive":
-        session["said"] = message["text"]
-        if scope["path"] == "/saves":
-            await session.save()
-        await send({"type": "websocket.send", "text": f"saved {session['said']}"})
-
-
-def test_a_websocket_has_its_session_and_sets_the_cookie_as_it_is_accepted(
-    serve: Serve, run: Run
-) -> None:
-    async def main() -> None:
-        browser = serve(app=chat)
-        await browser.connect("/", ["hi"])
-        assert NAME in browser.jar
-        # Not with each message: saving is up to the application.
-        assert (await browser.get("/")).body == b"{'joined': True}"
-        await browser.connect("/saves", ["hi", "there"])
-        assert (await browser.get("/")).body == b"{'joined': True, 'said': 'there'}"
-        assert browser.messages[0]["type"] == "http.response.start"
-
-    run(main())
-
-
-def test_an_accepted_websocket_says_nothing_about_caches(serve: Serve, run: Run) -> None:
-    async def main() -> None:
-        browser = serve(app=chat)
-        answer = await browser.connect()
-        assert [name for name, _ in answer.headers] == ["set-cookie"]
-        assert [message["type"] for message in browser.messages] == ["websocket.accept"]
-
-    run(main())
-
-
-def test_a_websocket_that_is_refused_saves_nothing(
-    serve: Serve, run: Run, redis_server: RedisServer
-) -> None:
-    async def main() -> None:
-        browser = serve(app=chat)
-        await browser.connect("/refused")
-        assert [message["type"] for message in browser.messages] == ["websocket.close"]
-
-    run(main())
-    assert redis_server.records() == []
-
-
-@pytest.mark.parametrize("extension", [False, True])
-def test_a_websocket_without_a_store_is_closed_or_answered(
-    serve: Serve, run: Run, tmp_path: Path, extension: bool
-) -> None:
-    extensions = {"extensions": {"websocket.http.response": {}}} if extension else {}
+def test_ten_thousand_requests_keep_nothing(serve: Serve, run: Run) -> None:
+    async def requests(browser: AsgiBrowser, count: int) -> int:
+        for number in range(count):
+            await browser.get(f"/color/{number % 10}")
+        gc.collect()
+        return sys.getallocatedblocks()
 
     async def main() -> None:
-        browser = serve(app=chat, **nowhere(tmp_path))
-        await browser.connect("/", **extensions)
-        first = browser.messages[0]
-        if extension:
-            assert first["type"] == "websocket.http.response.start" and first["status"] == 503
-        else:
-            assert first == {"type": "websocket.close", "code": 1013}
+        browser = serve()
+        before = await requests(browser, 1_000)
+        assert await requests(browser, 10_000) - before < 1_000
 
     run(main())
 
@@ -743,6 +496,23 @@ def test_shutdown_closes_the_connections_and_the_next_start_has_new_ones(
     run(main())
 
 
+def test_without_a_lifespan_the_end_of_the_event_loop_closes_the_connections(
+    redis_server: RedisServer,
+) -> None:
+    async def two_requests() -> None:
+        assert (await browser.get("/color/red")).status == 200
+        assert (await browser.get("/")).body == b"{'color': 'red'}"
+        assert connections(redis_server) > before
+
+    browser = AsgiBrowser(SessionMiddleware(with_lifespan, redis_server.url, prefix="test:"))
+    before = connections(redis_server)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            asyncio.run(two_requests())
+            wait_for(lambda: connections(redis_server) == before, "the connections to close")
+
+
 def test_a_store_of_ones_own_is_left_open(run: Run, redis_server: RedisServer) -> None:
     async def main() -> None:
         async with aio.Store(redis_server.url, prefix="test:") as store:
@@ -758,15 +528,17 @@ def test_a_store_of_ones_own_is_left_open(run: Run, redis_server: RedisServer) -
 
 # ---- Settings ------------------------------------------------------------------------------
 
+page = application(put)
+
 
 @pytest.mark.parametrize(
     "arguments, options, advice",
     [
         (("not an app", "redis://localhost"), {"prefix": "a:"}, "the first argument is the ASGI"),
-        ((chat,), {}, "COATCHECK_URL"),
-        ((chat, "redis://localhost"), {"prefix": "a:", "load": "sometimes"}, "load='sometimes'"),
-        ((chat, "redis://localhost"), {"prefix": "a:", "on_gone": "what"}, "on_gone='what'"),
-        ((chat, "redis://localhost"), {"prefix": "a:", "cookie": "x"}, "give a coatcheck.Cookie"),
+        ((page,), {}, "COATCHECK_URL"),
+        ((page, "redis://localhost"), {"prefix": "a:", "load": "sometimes"}, "load='sometimes'"),
+        ((page, "redis://localhost"), {"prefix": "a:", "on_gone": "what"}, "on_gone='what'"),
+        ((page, "redis://localhost"), {"prefix": "a:", "cookie": "x"}, "give a coatcheck.Cookie"),
     ],
 )
 def test_wrong_settings_are_an_error_at_the_start(
@@ -778,14 +550,14 @@ def test_wrong_settings_are_an_error_at_the_start(
 
 def test_a_blocking_store_is_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match=r"give a coatcheck\.aio\.Store"):
-        SessionMiddleware(chat, store)  # type: ignore[arg-type]
+        SessionMiddleware(page, store)  # type: ignore[arg-type]
 
 
 def test_options_beside_a_store_are_refused(run: Run) -> None:
     async def main() -> None:
         store = aio.Store("redis://localhost", prefix="a:")
         with pytest.raises(ConfigError, match="idle: options of a store that exists already"):
-            SessionMiddleware(chat, store, idle=60)
+            SessionMiddleware(page, store, idle=60)
         await store.close()
 
     run(main())

@@ -1,0 +1,86 @@
+"""Sessions of websockets, message by message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgi_client import Run, Serve, nowhere, say
+from asgi_client import serve as serve
+from conftest import RedisServer
+from test_aio import run as run
+from views import NAME, put
+
+
+async def chat(scope: Any, receive: Any, send: Any) -> None:
+    """Stores each text; the first one is a request."""
+    session = scope["session"]
+    if scope["type"] == "http":
+        return await say(send, put(session, scope["path"]))
+    assert (await receive())["type"] == "websocket.connect"
+    if scope["path"] == "/refused":
+        return await send({"type": "websocket.close"})
+    session["joined"] = True
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        session["said"] = message["text"]
+        if scope["path"] == "/saves":
+            await session.save()
+        await send({"type": "websocket.send", "text": f"saved {session['said']}"})
+
+
+def test_a_websocket_has_its_session_and_sets_the_cookie_as_it_is_accepted(
+    serve: Serve, run: Run
+) -> None:
+    async def main() -> None:
+        browser = serve(app=chat)
+        await browser.connect("/", ["hi"])
+        assert NAME in browser.jar
+        # Not with each message: saving is up to the application.
+        assert (await browser.get("/")).body == b"{'joined': True}"
+        await browser.connect("/saves", ["hi", "there"])
+        assert (await browser.get("/")).body == b"{'joined': True, 'said': 'there'}"
+        assert browser.messages[0]["type"] == "http.response.start"
+
+    run(main())
+
+
+def test_an_accepted_websocket_says_nothing_about_caches(serve: Serve, run: Run) -> None:
+    async def main() -> None:
+        browser = serve(app=chat)
+        answer = await browser.connect()
+        assert [name for name, _ in answer.headers] == ["set-cookie"]
+        assert [message["type"] for message in browser.messages] == ["websocket.accept"]
+
+    run(main())
+
+
+def test_a_websocket_that_is_refused_saves_nothing(
+    serve: Serve, run: Run, redis_server: RedisServer
+) -> None:
+    async def main() -> None:
+        browser = serve(app=chat)
+        await browser.connect("/refused")
+        assert [message["type"] for message in browser.messages] == ["websocket.close"]
+
+    run(main())
+    assert redis_server.records() == []
+
+
+@pytest.mark.parametrize("extension", [False, True])
+def test_a_websocket_without_a_store_is_closed_or_answered(
+    serve: Serve, run: Run, tmp_path: Path, extension: bool
+) -> None:
+    extensions = {"extensions": {"websocket.http.response": {}}} if extension else {}
+
+    async def main() -> None:
+        browser = serve(app=chat, **nowhere(tmp_path))
+        await browser.connect("/", **extensions)
+        first = browser.messages[0]
+        if extension:
+            assert first["type"] == "websocket.http.response.start" and first["status"] == 503
+        else:
+            assert first == {"type": "websocket.close", "code": 1013}
+
+    run(main())
