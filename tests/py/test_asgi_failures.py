@@ -403,6 +403,73 @@ def test_a_secure_cookie_over_plain_http_is_advised_on_once(
     assert caplog.text.count("plain http") == 1
 
 
+# ---- Late --------------------------------------------------------------------------------------
+
+
+def streamed(change: Any) -> Any:
+    """/stream changes the session after its first chunk; other paths as `put`."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        if scope["path"] != "/stream":
+            return await say(send, put(session, scope["path"]))
+        session.get("color")
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await change(session)
+        await send({"type": "http.response.body", "body": b"the end"})
+
+    return app
+
+
+def test_a_stream_whose_late_changes_cannot_be_saved_is_cut_off(serve: Serve, run: Run) -> None:
+    async def spoil(session: Any) -> None:
+        session["cart"] = []
+        session["cart"].append(object())
+
+    async def main() -> None:
+        browser = serve(app=streamed(spoil))
+        await browser.get("/color/red")
+        with pytest.raises(NotStorable):
+            await browser.get("/stream")
+        assert browser.messages[-1]["body"] == b"a"
+        assert (await browser.get("/")).body == b"{'color': 'red'}"
+
+    run(main())
+
+
+def test_late_changes_of_a_session_that_ended_are_dropped(
+    serve: Serve, run: Run, redis_server: RedisServer
+) -> None:
+    async def end(session: Any) -> None:
+        with Store(redis_server.url, prefix="test:") as store:
+            assert store.destroy(session.id)
+        session["color"] = "blue"
+
+    async def main() -> None:
+        browser = serve(app=streamed(end))
+        await browser.get("/color/red")
+        assert (await browser.get("/stream")).body == b"athe end"
+        assert (await browser.get("/")).body == b"{}"
+
+    run(main())
+
+
+def test_what_a_stream_changed_before_it_failed_is_not_saved(serve: Serve, run: Run) -> None:
+    async def fail(session: Any) -> None:
+        session["color"] = "blue"
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        browser = serve(app=streamed(fail))
+        await browser.get("/color/red")
+        with pytest.raises(ZeroDivisionError):
+            await browser.get("/stream")
+        assert (await browser.get("/")).body == b"{'color': 'red'}"
+
+    run(main())
+
+
 # ---- What failed leaves nothing ------------------------------------------------------------
 
 
