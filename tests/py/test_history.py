@@ -161,31 +161,36 @@ def test_one_thread_plays_the_same_each_time(
     assert game() == game()
 
 
+WHAT_HAPPENS = {
+    "destroy ended",
+    "destroy-all ended",
+    "list listed",
+    "load found",
+    "load none",
+    "load stale",
+    "login refused",
+    "login replaced",
+    "login saved",
+    "logout ended",
+    "logout replaced",
+    "rotate replaced",
+    "rotate saved",
+    "save gone",
+    "save replaced",
+    "save saved",
+}
+
+
 def test_nothing_that_may_happen_is_left_out(redis_server: RedisServer, tmp_path: Path) -> None:
-    happened: set[str] = set()
-    for seed in range(12, 16):
+    left_out = WHAT_HAPPENS
+    for seed in range(12, 60):  # three or four do; which of them meet is up to the machine
         plan = replace(run.in_turns(seed, 2000), harm=0.0)
         verdict = run.play_and_judge(plan, redis_server, tmp_path)
         assert not verdict.faults, verdict.faults
-        happened |= verdict.summary.keys()
-    assert happened >= {
-        "destroy ended",
-        "destroy-all ended",
-        "list listed",
-        "load found",
-        "load none",
-        "load stale",
-        "login refused",
-        "login replaced",
-        "login saved",
-        "logout ended",
-        "logout replaced",
-        "rotate replaced",
-        "rotate saved",
-        "save gone",
-        "save replaced",
-        "save saved",
-    }
+        left_out = left_out - verdict.summary.keys()
+        if not left_out:
+            return
+    assert left_out == set()
 
 
 @pytest.mark.parametrize(
