@@ -16,7 +16,7 @@ import websockets
 from authlib.integrations.starlette_client import OAuth
 from coatcheck import Cookie, StoreUnavailable, aio
 from coatcheck.asgi import SessionMiddleware
-from conftest import RedisServer
+from conftest import RedisServer, wait_for
 from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from starlette.applications import Starlette
@@ -226,6 +226,24 @@ def test_fastapi_with_dependencies_and_server_sent_events(
     }
 
 
+def test_fastapi_under_httpx_in_one_event_loop(redis_server: RedisServer) -> None:
+    app = shop(redis_server.url)
+
+    async def visit(name: str) -> Any:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="https://shop.example") as own:
+            await own.post(f"/cart/{name}")
+            await own.post(f"/login/{name}")
+            return (await own.get("/")).json()
+
+    async def main() -> None:
+        names = [f"user{number}" for number in range(20)]
+        shown = await asyncio.gather(*map(visit, names))
+        assert shown == [{"who": f"user:{name}", "cart": [[name, 1]]} for name in names]
+
+    asyncio.run(main())
+
+
 def test_a_websocket_of_fastapi(redis_server: RedisServer, client: Any) -> None:
     browser = client(shop(redis_server.url))
     with browser.websocket_connect("wss://shop.example/chat") as socket:
@@ -287,6 +305,46 @@ def test_websockets_in_uvicorn(redis_server: RedisServer, tmp_path: Path, loop: 
 
     with serving(command, redis_server, tmp_path) as server:
         asyncio.run(talk(server.url))
+
+
+EVENTS = """
+import asyncio
+from coatcheck import Cookie
+from coatcheck.asgi import SessionMiddleware
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.routing import Route
+
+async def events(request):
+    async def numbers():
+        while True:
+            request.session["sent"] = request.session.get("sent", 0) + 1
+            yield "data: x\\n\\n"
+            await asyncio.sleep(0.01)
+    request.session["began"] = True
+    return StreamingResponse(numbers(), media_type="text/event-stream")
+
+async def show(request):
+    return JSONResponse(dict(request.session))
+
+routes = [Route("/events", events), Route("/", show)]
+app = SessionMiddleware(Starlette(routes=routes), cookie=Cookie(secure=False))
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_events_in_uvicorn_are_saved_though_the_browser_has_left(
+    redis_server: RedisServer, tmp_path: Path, loop: str
+) -> None:
+    (tmp_path / "news.py").write_text(EVENTS)
+    command = [*UVICORN, "--app-dir", str(tmp_path), "--loop", loop, "news:app"]
+    with (
+        serving(command, redis_server, tmp_path) as server,
+        httpx.Client(base_url=server.url, trust_env=False) as browser,
+    ):
+        with browser.stream("GET", "/events") as answer:
+            assert next(answer.iter_text()).startswith("data:")
+        wait_for(lambda: "sent" in browser.get("/").json(), "what was streamed to be saved")
 
 
 # ---- Authlib -------------------------------------------------------------------------------
