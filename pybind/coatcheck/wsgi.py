@@ -198,16 +198,21 @@ class _Response:
 
     def _answer(self, exc: Exception) -> Iterable[bytes]:
         """Our answer to a request that failed; raises the exception again where there is none."""
+        self._failure = None
         refusal = None if self._started else self._visit.refusal(exc)
         if refusal is None:
             self._visit.abandon()
         self._close_body()
         if refusal is None:
-            raise exc
+            try:
+                raise exc
+            finally:
+                del exc  # it holds this frame
         if refusal.status == 503 and self._substitute is not None:
             self._environ["coatcheck.error"] = exc
             self._body = self._substitute(self._environ, self._start_response)
             return self._body
+        exc.__traceback__ = None  # its frames hold the session, which keeps it
         self._start_response(f"{refusal.status} {refusal.reason}", refusal.headers)
         return [] if self._environ.get("REQUEST_METHOD") == "HEAD" else [refusal.text]
 

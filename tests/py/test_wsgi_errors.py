@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -316,3 +320,39 @@ def test_two_requests_that_change_one_field_are_a_409_where_the_store_is_told_to
         assert response.status == 409
         assert b"late" not in response.body and "['late']" in caplog.text
         assert browser.get("/").body == b"{'color': 'red', 'late': 'quick'}"
+
+
+# ---- What failed leaves nothing ------------------------------------------------------------
+
+
+def unstorable(session: Session, path: str) -> Any:
+    session["cart"] = []
+    session["cart"].append(object())
+    return "fine"
+
+
+@pytest.mark.parametrize("path", ["/raise", "/500", "/color/red", "/unstorable"])
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize("cookie", [False, True])
+def test_a_request_that_failed_leaves_nothing_for_the_collector_of_cycles(
+    redis_server: RedisServer, tmp_path: Path, path: str, away: bool, cookie: bool
+) -> None:
+    kept: list[weakref.ref[Session]] = []
+
+    def view(session: Session, path: str) -> Any:
+        kept.append(weakref.ref(session))
+        return (unstorable if path == "/unstorable" else failing)(session, path)
+
+    url = f"unix:{tmp_path}/none" if away else redis_server.url
+    with Store(url, prefix="test:", timeout=0.2) as store:
+        browser = Browser(SessionMiddleware(application(view), store))
+        gc.disable()
+        try:
+            for _ in range(3):
+                if cookie:
+                    browser.jar[NAME] = "A" * 43
+                with suppress(Oops, NotStorable):
+                    browser.get(path)
+            assert [session() for session in kept] == [None] * 3
+        finally:
+            gc.enable()
