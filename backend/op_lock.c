@@ -127,8 +127,8 @@ static void not_had(struct coat_session *s, struct coat_step *step, struct coat_
 {
     fail(s, step,
          coat_error_because(err, COAT_ETIMEOUT, "lock",
-                            "another request has the lock of session %s, and the time for the call "
-                            "is over",
+                            "the lock of session %s is held, by another request or by this one "
+                            "itself, and the time for the call is over",
                             s->keys.public_id));
 }
 

@@ -59,6 +59,12 @@ class SessionMiddleware:
                 "SessionMiddleware(app, url, ...): the first argument is the WSGI application that"
                 " it wraps"
             )
+        if store_or_url is not None and not isinstance(store_or_url, (Store, str)):
+            kind = type(store_or_url)
+            raise ConfigError(
+                f"a {kind.__module__}.{kind.__qualname__} is no store for WSGI: give a"
+                " coatcheck.Store, or a URL"
+            )
         if isinstance(store_or_url, Store) and store_options:
             raise ConfigError(
                 f"{', '.join(store_options)}: options of a store that exists already;"

@@ -30,12 +30,16 @@ static const char *public_id_from(PyObject *public_id)
 struct coat_index_op *core_index_op(struct core_store *store, enum coat_index_do what,
                                     PyObject *principal, PyObject *public_id)
 {
-    const char *name = core_argument_text(store->state, principal, "principal");
-    const char *id = NULL;
+    const char *name, *id = NULL;
     struct coat_index_op *op;
     struct coat_error err;
 
-    if (name == NULL)
+    if (principal == Py_None) { /* of a session that was not asked */
+        PyErr_SetString(PyExc_TypeError, "principal must be a str, not None: nobody is logged in, "
+                                         "so look at session.principal first");
+        return NULL;
+    }
+    if ((name = core_argument_text(store->state, principal, "principal")) == NULL)
         return NULL;
     if (what == COAT_INDEX_END_ONE || public_id != Py_None)
         if ((id = public_id_from(public_id)) == NULL)

@@ -220,7 +220,8 @@ int core_store_session_for(struct core_store *self, PyObject *id, struct coat_se
     int rc;
 
     if (!PyUnicode_Check(id)) {
-        PyErr_Format(PyExc_TypeError, "a session id is a str, not %.80s", Py_TYPE(id)->tp_name);
+        PyErr_Format(PyExc_TypeError, "a session id is a str, not %.80s%s", Py_TYPE(id)->tp_name,
+                     id == Py_None ? ": a session has an id once it is stored" : "");
         return -1;
     }
     text = PyUnicode_AsUTF8AndSize(id, &len);

@@ -37,6 +37,13 @@ def public_ids(store: Store, principal: str = "user:42") -> list[str]:
 # ---- List ---------------------------------------------------------------------------------------
 
 
+def test_where_nobody_is_logged_in_no_sessions_can_be_asked_for(store: Store) -> None:
+    nobody: Any = store.new().principal
+    for call in (store.sessions, store.destroy_all):
+        with pytest.raises(TypeError, match="not None: nobody is logged in"):
+            call(nobody)
+
+
 def test_a_list_says_what_may_be_known_of_each_session(redis_server: RedisServer) -> None:
     with Store(redis_server.url, prefix="t:", show=("device", "at", "none")) as store:
         before = datetime.now(timezone.utc) - timedelta(seconds=1)

@@ -260,6 +260,12 @@ def test_an_id_that_is_no_text_is_a_type_error(store: Store, bad: Any) -> None:
         store.destroy(bad)
 
 
+def test_the_id_of_a_session_that_was_never_stored_is_refused_with_the_reason(store: Store) -> None:
+    unsaved: Any = store.new().id
+    with pytest.raises(TypeError, match="not NoneType: a session has an id once it is stored"):
+        store.load(unsaved)
+
+
 def test_destroy_ends_a_session_once(store: Store, redis_server: RedisServer) -> None:
     session_id = saved(store, a=1)
     assert store.destroy(session_id) is True

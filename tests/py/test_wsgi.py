@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from coatcheck import ConfigError, Cookie, Session, Store
+from coatcheck import ConfigError, Cookie, Session, Store, aio
 from coatcheck.wsgi import SessionMiddleware
 from conftest import Browser, RedisServer, application, in_thread, wait_for
 from views import NAME, Serve, logged_in_elsewhere, put
@@ -444,6 +444,12 @@ def test_the_environment_makes_a_store(
 def test_a_wrong_option_is_a_config_error_when_the_middleware_is_made() -> None:
     with pytest.raises(ConfigError, match="prefix"):
         SessionMiddleware(application(put), "redis://localhost")
+
+
+def test_a_store_for_asyncio_is_refused_with_what_to_give() -> None:
+    for_asyncio: Any = aio.Store("redis://localhost", prefix="a:")
+    with pytest.raises(ConfigError, match=r"a coatcheck\.aio\.Store is no store for WSGI: give a"):
+        SessionMiddleware(application(put), for_asyncio)
 
 
 def test_a_middleware_without_an_application_is_told_so() -> None:
