@@ -20,7 +20,8 @@ static const struct meaning MEANINGS[] = {
      "the server asks for a password: set the options username and password"},
     {"WRONGPASS", "WRONGPASS", COAT_EDENIED, "the server does not accept the username or password"},
     {"NOPERM", "NOPERM", COAT_EDENIED,
-     "the server's ACL does not let this user run a command or touch a key that coatcheck needs"},
+     "the server's ACL does not let this user run a command or touch a key that coatcheck needs: "
+     "give it the line that the command coatcheck acl prints"},
     {"WRONGTYPE", "WRONGTYPE", COAT_ECORRUPT,
      "under a session's key lies something that is not a string; it is left alone: find out what "
      "else writes under this prefix"},
@@ -48,10 +49,10 @@ static const struct meaning MEANINGS[] = {
      "the server refuses writes because it has too few replicas"},
     {"executing the script can't", "NOPERM", COAT_EDENIED,
      "the server's ACL does not let this user's scripts run a command or touch a key that "
-     "coatcheck needs"},
+     "coatcheck needs: give it the line that the command coatcheck acl prints"},
     {"ACL failure in script", "NOPERM", COAT_EDENIED,
      "the server's ACL does not let this user's scripts run a command or touch a key that "
-     "coatcheck needs"},
+     "coatcheck needs: give it the line that the command coatcheck acl prints"},
 };
 
 static int is_word_char(char c)

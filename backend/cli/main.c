@@ -226,6 +226,9 @@ static int run(struct line *line, const struct command *command)
     }
     if (err.code)
         complain(err.text);
+    if (err.code == COAT_EDENIED && strcmp(err.reason, "NOPERM") == 0)
+        complain("beside that line, doctor and stats need +scan and +strlen, and sessions show and "
+                 "sessions destroy +scan");
     coat_store_close(cli->store);
     return written(rc);
 }

@@ -296,6 +296,7 @@ def test_a_permission_that_is_missing_is_not_blamed_on_the_records(
             done = run("--username", "doc", command, COATCHECK_PASSWORD="x", **tool.environment)
             assert done.returncode == UNAVAILABLE
             assert "NOPERM" in done.stderr
+            assert "doctor and stats need +scan and +strlen" in done.stderr
     finally:
         redis_server.cli("ACL", "DELUSER", "doc")
 
