@@ -142,7 +142,7 @@ def test_a_server_that_stands_still_is_a_503_and_the_event_loop_goes_on(
     serve: Serve, run: Run, redis_server: RedisServer
 ) -> None:
     async def main() -> None:
-        browser = serve(timeout=0.5)
+        browser = serve(timeout=1.0)
         await browser.get("/color/red")
         redis_server.pause()
         request = asyncio.ensure_future(browser.get("/"))
@@ -150,7 +150,7 @@ def test_a_server_that_stands_still_is_a_503_and_the_event_loop_goes_on(
         while not request.done():
             await asyncio.sleep(0.01)
             turns += 1
-        assert turns > 5
+        assert turns > 1  # all of them at once, where it blocks
         assert (await request).status == 503
 
     try:
