@@ -184,7 +184,7 @@ def test_awaiting_takes_no_thread(engine: None) -> None:
         lambda session: session.save(),
         lambda session: session.flush(),
         lambda session: session.delete(),
-        lambda session: session.delete("A" * 43),
+        lambda session: session.delete("B" * 43),
         lambda session: session.exists("A" * 43),
         lambda session: session.create(),
         lambda session: session.load(),
