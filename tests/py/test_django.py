@@ -201,6 +201,10 @@ def test_delete_of_its_own_session(engine: None, redis_server: RedisServer) -> N
     for doomed in (SessionStore(session.session_key), session):
         doomed.delete()
         assert doomed.session_key is None and redis_server.keys() == []
+    session["a"] = 1
+    session.save()
+    session.delete(session.session_key)
+    assert session.session_key is None and redis_server.keys() == []
 
 
 def test_create_of_a_session_that_is_stored_begins_another(engine: None) -> None:
@@ -217,6 +221,16 @@ def test_save_of_an_empty_session_gives_it_a_key(engine: None) -> None:
     session.save()
     again = SessionStore(session.session_key)
     assert again.load() == {} and again.session_key == session.session_key
+
+
+def test_a_session_that_a_view_saves_itself_gets_its_cookie(each_middleware: str) -> None:
+    def view(request: HttpRequest) -> str:
+        request.session["a"] = 1
+        request.session.save()
+        return request.session.session_key
+
+    browser = serve(view)
+    assert browser.get().body.decode() == browser.jar[NAME]
 
 
 def test_save_that_must_create_does_so_once(engine: None) -> None:

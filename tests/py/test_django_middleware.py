@@ -186,16 +186,6 @@ def test_an_expiry_that_is_set_later_is_told_to_the_browser() -> None:
     assert attributes(cookie) == attributes(INSECURE.set(browser.jar[NAME]))
 
 
-def test_a_session_that_a_view_saves_itself_gets_its_cookie() -> None:
-    def view(request: HttpRequest) -> str:
-        request.session["a"] = 1
-        request.session.save()
-        return request.session.session_key
-
-    browser = serve(view)
-    assert browser.get().body.decode() == browser.jar[NAME]
-
-
 def test_another_session_may_be_put_in_its_place() -> None:
     def view(request: HttpRequest) -> str:
         if request.path == "/other":
@@ -333,6 +323,25 @@ def test_unavailable_may_be_a_view(nowhere: None) -> None:
         assert browser.get("/color/red").body == b"StoreUnavailable at /color/red"
         browser.jar[NAME] = "A" * 43
         assert browser.get().body == b"StoreUnavailable at /"
+
+
+answered: list[str] = []
+
+
+def instead(request: HttpRequest, exception: Exception) -> HttpResponse:
+    answered.append(request.path)
+    return HttpResponse("a page for everybody")
+
+
+def test_what_was_answered_instead_is_not_saved_once_more(nowhere: None) -> None:
+    def view(request: HttpRequest) -> None:
+        request.session["a"] = 1
+        request.session.save()
+
+    with override_settings(COATCHECK_ON_UNAVAILABLE="test_django_middleware.instead"):
+        answer = serve(view).get("/here")
+    assert (answer.status, answer.body) == (200, b"a page for everybody")
+    assert answered == ["/here"]
 
 
 def test_a_conflict_is_a_409(redis_server: RedisServer) -> None:
