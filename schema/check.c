@@ -218,7 +218,7 @@ int coat_checker_value(struct coat_checker *c)
 int coat_checker_end(struct coat_checker *c)
 {
     if (c->at != c->end)
-        return coat_checker_corrupt(c, c->at, "byte", "comes after the end of the value");
+        return coat_checker_corrupt(c, c->at, "rest", "comes after the end of the value");
     return 0;
 }
 
