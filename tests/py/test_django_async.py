@@ -495,13 +495,15 @@ def test_what_a_stream_changes_is_saved_when_it_ends(ours: None) -> None:
     assert streamed(chunks) == {"color": "red", "at": "end"}
 
 
-def test_a_stream_that_fails_saves_nothing_more(ours: None) -> None:
+@pytest.mark.parametrize("saves", [False, True])
+def test_a_stream_that_fails_saves_only_if_told(ours: None, saves: bool) -> None:
     async def chunks(request: HttpRequest) -> Any:
         yield b"a"
         request.session["at"] = "end"
         raise ZeroDivisionError
 
-    assert streamed(chunks) == {"color": "red", "at": "start"}
+    with override_settings(COATCHECK_SAVE_ON_ERROR=saves):
+        assert streamed(chunks) == {"color": "red", "at": "end" if saves else "start"}
 
 
 def test_what_a_stream_changed_until_the_client_hung_up_is_saved(ours: None) -> None:

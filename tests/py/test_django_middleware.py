@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,22 @@ def test_req_39_a_response_has_one_cookie_of_our_name_and_it_is_ours() -> None:
     browser = serve(view)
     browser.get("/color/red")
     assert browser.jar[NAME] != "mine" and browser.jar["other"] == "stays"
+
+
+def test_a_cookie_of_our_name_by_the_application_goes_with_a_replaced_id() -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        if request.path == "/cycle":
+            request.session.cycle_key()
+        response = HttpResponse(put(request))
+        response.set_cookie(NAME, "mine")
+        return response
+
+    browser = serve(view)
+    browser.get("/color/red")
+    late = Browser(browser.app)
+    late.jar = dict(browser.jar)
+    browser.get("/cycle")
+    assert late.get().cookies == []
 
 
 def test_req_31_logout_clears_the_cookie_with_its_flags() -> None:
@@ -323,6 +339,24 @@ def test_unavailable_may_be_a_view(nowhere: None) -> None:
         assert browser.get("/color/red").body == b"StoreUnavailable at /color/red"
         browser.jar[NAME] = "A" * 43
         assert browser.get().body == b"StoreUnavailable at /"
+
+
+def curious(get_response: Callable[[HttpRequest], HttpResponse]) -> Any:
+    """A middleware that looks at the session on the way out."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        request.session.get("a")
+        return response
+
+    return middleware
+
+
+def test_middleware_that_looks_once_more_does_not_make_a_500_of_it(nowhere: None) -> None:
+    with override_settings(MIDDLEWARE=[OURS, "test_django_middleware.curious"]):
+        browser = serve(put)
+        browser.jar[NAME] = "A" * 43
+        assert browser.get().status == 503
 
 
 answered: list[str] = []
