@@ -205,7 +205,9 @@ class _Visit(Visit):
         age = _idle(flask.current_app)
         if flask.current_app.config[_REFRESH] and ends is not None:
             age = ends - datetime.now(timezone.utc)
-        return dataclasses.replace(cookie, max_age=max(age // timedelta(seconds=1), 1))
+        # The clock of whoever made it may have been ahead.
+        seconds = min(max(age // timedelta(seconds=1), 1), MAX_AGE_LIMIT)
+        return dataclasses.replace(cookie, max_age=seconds)
 
     def after_request(self, response: flask.Response) -> flask.Response:
         """Before such functions of the application: those of Flask-Login look at each session."""

@@ -31,8 +31,11 @@ job = json.loads(sys.argv[1])
 
 def dump(name):
     gc.collect()
+    # One buffer, which is wiped: what was read is not to be found by the next one.
+    buffer = bytearray(1 << 20)
+    view = memoryview(buffer)
     memory = os.open("/proc/self/mem", os.O_RDONLY)
-    with open("/proc/self/maps") as maps, open(f"{job['folder']}/{name}", "wb") as out:
+    with open("/proc/self/maps") as maps, open(f"{job['folder']}/{name}", "wb", buffering=0) as out:
         for line in maps.read().splitlines():
             start, end, may = re.match("([0-9a-f]+)-([0-9a-f]+) (....)", line).groups()
             at, end = int(start, 16), int(end, 16)
@@ -40,10 +43,13 @@ def dump(name):
                 continue
             try:
                 while at < end:
-                    at += out.write(os.pread(memory, min(end - at, 1 << 20), at))
+                    size = os.preadv(memory, [view[: min(end - at, len(view))]], at)
+                    out.write(view[:size])
+                    at += size
             except OSError:
                 pass
     os.close(memory)
+    buffer[:] = bytes(len(buffer))
 
 def say(session_id):
     print(session_id, flush=True)
