@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from .cookie import Cookie
+from .cookie import MAX_AGE_LIMIT, Cookie
 from .exceptions import (
     Busy,
     ConfigError,
@@ -27,6 +27,7 @@ from .exceptions import (
     TooManySessions,
     UnknownFormat,
 )
+from .store import is_given
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,6 +64,18 @@ RULES: Final[Mapping[str, Any]] = {
     "save_on_error": False,
     "cache_control": "auto",
 }
+
+
+def with_lifetimes(options: Mapping[str, Any], idle: Any) -> dict[str, Any]:
+    """The options of a store, with the lifetimes of a framework's own sessions where nobody says
+    any: its idle timeout, and the longest that a cookie may live, since the default of a store
+    would end sessions long before theirs."""
+    options = dict(options)
+    if not is_given("preset", options):
+        for name, value in {"idle": idle, "lifetime": MAX_AGE_LIMIT}.items():
+            if not is_given(name, options):
+                options[name] = value
+    return options
 
 
 class Refusal(NamedTuple):

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final, Literal, cast
-from urllib.parse import parse_qs
+from typing import Final, Literal, cast
 
 import flask
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import default_exceptions
 
-from ._request import REFUSED, RULES, Rules, StreamedBody, Visit
+from ._request import REFUSED, RULES, Rules, StreamedBody, Visit, with_lifetimes
 from .cookie import MAX_AGE_LIMIT, Cookie
 from .exceptions import ConfigError, Error, StoreUnavailable
 from .session import Session as _Session
@@ -25,10 +23,6 @@ _KEY: Final = "coatcheck"
 _SETTING: Final = "COATCHECK_"
 _PERMANENT: Final = "_permanent"
 _REFRESH: Final = "SESSION_REFRESH_EACH_REQUEST"
-
-# The absolute lifetime where nobody says one: the longest that a cookie may live, since the
-# default of a store would end sessions long before Flask's 31 days.
-_LIFETIME: Final = timedelta(seconds=MAX_AGE_LIMIT)
 
 
 class Session(_Session, SessionMixin):  # type: ignore[override]  # `new` is not to be set
@@ -139,31 +133,15 @@ def _rules(app: flask.Flask, store: Store | None) -> Rules:
             " an @app.errorhandler(coatcheck.StoreUnavailable)"
         )
     if store is None:
-        store = _make_store(app, ours)
+        options = with_lifetimes(ours, _idle(app))
+        store = Store(options.pop("url", None), **options)
     elif not isinstance(store, Store):
         raise ConfigError(f"Coatcheck(app, {store!r}): give a coatcheck.Store")
     return Rules(store, _cookie(app), **rules)
 
 
-def _make_store(app: flask.Flask, options: dict[str, Any]) -> Store:
-    url = options.pop("url", None)
-    query = str(url or os.environ.get(_SETTING + "URL")).partition("?")[2]
-
-    def is_said(name: str) -> bool:
-        """Wherever a store looks for it."""
-        setting = os.environ.get(_SETTING + name.upper()) or parse_qs(query).get(name)
-        return options.get(name) is not None or bool(setting)
-
-    if not is_said("preset"):
-        if not is_said("idle"):
-            options.setdefault("idle", _idle(app))  # None is a setting of its own
-        if not is_said("lifetime"):
-            options["lifetime"] = _LIFETIME
-    return Store(url, **options)
-
-
 def _idle(app: flask.Flask) -> timedelta:
-    return min(app.permanent_session_lifetime, _LIFETIME)
+    return min(app.permanent_session_lifetime, timedelta(seconds=MAX_AGE_LIMIT))
 
 
 def _cookie(app: flask.Flask) -> Cookie:

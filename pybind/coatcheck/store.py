@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict, cast
+from urllib.parse import parse_qs
 
 from . import _core
 from .events import Event, log_event, teller
@@ -281,6 +282,17 @@ def core_arguments(
     given = {"url": url, **options}
     pairs = [(name, text) for name in given if (text := _text(name, given[name])) is not None]
     return pairs, (credentials, policies, tell, log_event)
+
+
+def is_given(name: str, options: Mapping[str, Any]) -> bool:
+    """Is an option given by one of these, in their URL, or by the environment? For whoever has a
+    default of his own; where an option is looked for is as in options.c, and so is what counts."""
+    if name in options and (options[name] is not None or name in _NONE_LIFTS):
+        return True
+    url = options.get("url")
+    query = str(os.environ.get("COATCHECK_URL", "") if url is None else url).partition("?")[2]
+    in_url = name in parse_qs(query, keep_blank_values=True)
+    return in_url or os.environ.get(f"COATCHECK_{name.upper()}", "") != ""
 
 
 def _policies(on_conflict: Any) -> dict[str, Any] | None:

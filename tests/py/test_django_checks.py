@@ -126,7 +126,7 @@ def test_the_idle_timeout_is_the_age_of_the_cookie() -> None:
 
 
 def test_lifetime_is_400_days_unless_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert options()["lifetime"] == settings.LIFETIME
+    assert options()["lifetime"] == 400 * 86400
     assert options(COATCHECK_LIFETIME=60)["lifetime"] == 60
     assert "lifetime" not in options(COATCHECK_URL="redis://localhost?lifetime=60")
     monkeypatch.setenv("COATCHECK_LIFETIME", "60")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from coatcheck import ConfigError, LimitExceeded, Store, aio
+from coatcheck.store import is_given
 from coatcheck.wsgi import SessionMiddleware
 from conftest import RedisServer
 
@@ -58,6 +59,40 @@ def test_an_argument_that_lifts_an_option_wins_too(
     monkeypatch.setenv("COATCHECK_IDLE", "100")
     store = Store(idle=None, lifetime=500)
     assert ttl_of_a_new_session(redis_server, store) == 500
+
+
+@pytest.mark.parametrize(
+    ("query", "variable", "options", "given"),
+    [
+        ("", None, {}, False),
+        ("?idle=60", None, {}, True),
+        ("?lifetime=60", None, {}, False),
+        ("?lifetime=60&%69dle=60", None, {}, True),
+        ("", "60", {}, True),
+        ("", "", {}, False),
+        ("", None, {"idle": 60}, True),
+        ("", None, {"idle": None}, True),
+    ],
+)
+def test_what_counts_as_given_is_what_a_store_takes(
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    variable: str | None,
+    options: dict[str, Any],
+    given: bool,
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("COATCHECK_IDLE", variable)
+    with Store(url + query, **options) as store:
+        assert (store.new().idle != 1800) is given
+    assert is_given("idle", {"url": url + query, **options}) is given
+    monkeypatch.setenv("COATCHECK_URL", url + query)
+    assert is_given("idle", options) is given
+
+
+def test_none_is_no_value_where_it_lifts_nothing(url: str) -> None:
+    assert not is_given("lifetime", {"lifetime": None})
 
 
 def test_none_in_the_environment_lifts_an_option(

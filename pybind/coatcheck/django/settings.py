@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from datetime import timedelta
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import parse_qs
 
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from .. import aio
-from .._request import RULES, Rules
+from .._request import RULES, Rules, with_lifetimes
 from ..cookie import Cookie
 from ..exceptions import ConfigError
 from ..session import Session, SessionInfo
 from ..store import Store as _Store
-from ..store import StoreOptions
+from ..store import StoreOptions, is_given
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -28,10 +25,6 @@ if TYPE_CHECKING:
     from .engine import SessionStore
 
 PREFIX: Final = "COATCHECK_"
-
-#: The longest that browsers keep a cookie: the store's own 12 hours would end sessions long before
-#: SESSION_COOKIE_AGE does.
-LIFETIME: Final = timedelta(days=400)
 
 #: The settings that are not options of the store, with their defaults.
 DEFAULTS: Final[dict[str, Any]] = {"carry": "all", **RULES}
@@ -154,26 +147,16 @@ def unknown() -> list[str]:
 
 def is_said(name: str) -> bool:
     """Is an option of the store given by a setting, in the URL, or by the environment?"""
-    given = _given().get(name) is not None
-    return given or PREFIX + name.upper() in os.environ or name in _in_url()
+    return is_given(name, _given())
 
 
 def store_options() -> dict[str, Any]:
     """What the settings say of the store."""
     given = _given()
     options = {name: value for name, value in given.items() if name not in DEFAULTS}
-    if not is_said("preset"):
+    if settings.is_overridden("SESSION_COOKIE_AGE") and not is_said("idle"):
         options["idle"] = settings.SESSION_COOKIE_AGE
-        if not is_said("lifetime"):
-            options["lifetime"] = LIFETIME
-    elif settings.is_overridden("SESSION_COOKIE_AGE"):
-        options["idle"] = settings.SESSION_COOKIE_AGE
-    return options
-
-
-def _in_url() -> dict[str, list[str]]:
-    url = _given().get("url") or os.environ.get(PREFIX + "URL", "")
-    return parse_qs(str(url).partition("?")[2], keep_blank_values=True)
+    return with_lifetimes(options, settings.SESSION_COOKIE_AGE)
 
 
 def _given() -> dict[str, Any]:
