@@ -474,6 +474,37 @@ def test_req_17_session_cookie_age_is_the_idle_timeout(
         assert session.idle == 600 and session.get_expiry_age() == 600
 
 
+@pytest.mark.parametrize(
+    ("changed", "idle", "age"),
+    [
+        ({"COATCHECK_PRESET": "aal2"}, 3600, 3600),
+        ({"COATCHECK_IDLE": 60}, 60, 60),
+        ({"COATCHECK_IDLE": None}, None, 400 * 86400),
+        ({"COATCHECK_ANONYMOUS_IDLE": 60}, 60, 1209600),
+    ],
+)
+def test_without_an_expiry_the_idle_timeout_is_that_of_the_store(
+    redis_server: RedisServer, changed: dict[str, Any], idle: int | None, age: int
+) -> None:
+    with django_site.settings(redis_server.url, **changed):
+        session = SessionStore()
+        assert (session.idle, session.get_session_cookie_age()) == (idle, age)
+        for expiry in (300, None, 300, 0):
+            session.set_expiry(expiry)
+        assert (session.idle, session.get_expiry_age()) == (idle, age)
+
+
+def test_nor_is_an_expiry_taken_back_to_that_of_who_is_not_logged_in(
+    redis_server: RedisServer,
+) -> None:
+    with django_site.settings(redis_server.url, COATCHECK_ANONYMOUS_IDLE=60):
+        session = SessionStore()
+        session.login("user:1", carry="all")
+        session.set_expiry(None)
+        session.save()
+        assert session.idle == 1209600
+
+
 def test_it_lives_for_400_days_at_most(engine: None) -> None:
     session = SessionStore()
     session.save()

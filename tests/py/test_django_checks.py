@@ -59,7 +59,7 @@ def test_they_are_registered_once() -> None:
         ("E003", "COATCHECK_PREFIX = 'shop:'", {"COATCHECK_PREFIX": None}),
         ("E004", "Is COATCHECK_TIMEOUT meant?", {"COATCHECK_TIMEOUTS": 1}),
         ("E004", "Leave it out", {"COATCHECK_XYZZY": 1}),
-        ("E004", "SESSION_COOKIE_AGE", {"COATCHECK_IDLE": 60}),
+        ("E005", "leave out one", {"COATCHECK_IDLE": 60, "SESSION_COOKIE_AGE": 61}),
         ("E005", "timeout", {"COATCHECK_TIMEOUT": "soon"}),
         ("E005", "no form that is known", {"COATCHECK_URL": "http://localhost"}),
         ("E005", "COATCHECK_CARRY", {"COATCHECK_CARRY": "cart"}),
@@ -116,13 +116,49 @@ def options(**changed: Any) -> dict[str, Any]:
 
 
 def test_each_option_of_a_store_is_a_setting_and_no_other() -> None:
-    names = {*StoreOptions.__annotations__, "url", *settings.DEFAULTS} - {"idle"}
+    names = {*StoreOptions.__annotations__, "url", *settings.DEFAULTS}
     assert settings.names() == {name: f"COATCHECK_{name.upper()}" for name in sorted(names)}
     assert options(COATCHECK_TIMEOUT=0.5)["timeout"] == 0.5
 
 
 def test_the_idle_timeout_is_the_age_of_the_cookie() -> None:
     assert options()["idle"] == 1209600 and options(SESSION_COOKIE_AGE=60)["idle"] == 60
+
+
+@pytest.mark.parametrize(
+    ("environment", "changed"),
+    [
+        ({}, {"COATCHECK_IDLE": 60}),
+        ({}, {"COATCHECK_URL": "redis://localhost?idle=60"}),
+        ({"COATCHECK_IDLE": "60"}, {}),
+        ({"COATCHECK_IDLE": "60"}, {"SESSION_COOKIE_AGE": 60}),
+        ({"COATCHECK_IDLE": "60"}, {"COATCHECK_PRESET": "aal2"}),
+        ({"COATCHECK_IDLE": ""}, {"COATCHECK_URL": "redis://localhost?idle=60"}),
+    ],
+)
+def test_unless_ours_is_said_somewhere(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], changed: dict[str, Any]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with override_settings(**{**GOOD, **changed}):
+        assert settings.store().new().idle == 60
+
+
+@pytest.mark.parametrize("place", ["settings", "environment", "URL"])
+def test_two_idle_timeouts_are_an_error(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    changed = {
+        "settings": {"COATCHECK_IDLE": 60},
+        "environment": {},
+        "URL": {"COATCHECK_URL": "redis://localhost?idle=60"},
+    }[place]
+    if place == "environment":
+        monkeypatch.setenv("COATCHECK_IDLE", "60")
+    with (
+        override_settings(**{**GOOD, **changed, "SESSION_COOKIE_AGE": 600}),
+        pytest.raises(ConfigError, match=r"SESSION_COOKIE_AGE=600 .* says, 60; leave out one"),
+    ):
+        settings.store()
 
 
 def test_lifetime_is_400_days_unless_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -426,6 +426,7 @@ def test_the_django_page_lists_every_setting_with_its_default() -> None:
     known |= {
         f"COATCHECK_{name.upper()}": value for name, value in django_settings.DEFAULTS.items()
     }
+    known["COATCHECK_IDLE"] = known["SESSION_COOKIE_AGE"]
     known["COATCHECK_LIFETIME"] = timedelta(seconds=MAX_AGE_LIMIT)
     rows = table(ROOT / "docs" / "django.md", "setting")
     said = {row[0].strip("`"): row[1].strip("`") for row in rows}

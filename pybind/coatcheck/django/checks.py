@@ -70,11 +70,8 @@ def _is_embedded() -> bool:
 
 def _names() -> Iterator[CheckMessage]:
     for setting in ours.unknown():
-        if setting == "COATCHECK_IDLE":
-            hint = "The idle timeout is SESSION_COOKIE_AGE."
-        else:
-            close = get_close_matches(setting.removeprefix(ours.PREFIX).lower(), ours.names(), 1)
-            hint = f"Is {ours.names()[close[0]]} meant?" if close else "Leave it out."
+        close = get_close_matches(setting.removeprefix(ours.PREFIX).lower(), ours.names(), 1)
+        hint = f"Is {ours.names()[close[0]]} meant?" if close else "Leave it out."
         yield Error(f"There is no setting {setting}.", hint=hint, id="coatcheck.E004")
 
 

@@ -13,6 +13,7 @@ from django.utils.asyncio import async_unsafe
 
 from .. import aio, dumps, loads
 from .._request import Load
+from ..cookie import MAX_AGE_LIMIT
 from ..exceptions import SessionGone, StoreUnavailable
 from ..session import Session
 from . import settings
@@ -131,6 +132,10 @@ class SessionStore(Session, SessionBase):
         _ = self.new  # a look
         return self
 
+    def get_session_cookie_age(self) -> int:
+        """The idle timeout of the store; 400 days where that is none."""
+        return settings.idle_of(self._store) or MAX_AGE_LIMIT
+
     def set_expiry(self, value: Any) -> None:
         """As in Django; what it says holds on the server, too."""
         SessionBase.set_expiry(self, value)
@@ -142,7 +147,10 @@ class SessionStore(Session, SessionBase):
         self.set_expiry(value)
 
     def _set_idle(self) -> None:
-        self.idle = min(max(self.get_expiry_age(), 1), _LONGEST_IDLE_S)
+        if self.get(_EXPIRY):
+            self.idle = min(max(self.get_expiry_age(), 1), _LONGEST_IDLE_S)
+        else:
+            self.idle = settings.idle_of(self._store, logged_in=self.principal is not None)
 
     # ---- Loading and saving ----------------------------------------------------------------------
 

@@ -78,7 +78,23 @@ async def _awaited(store: _Store) -> aio.Store:
 def store() -> Store:
     """The store that the settings name."""
     options = store_options()
-    return Store(options.pop("url", None), **options)
+    made = Store(options.pop("url", None), **options)
+    idle = idle_of(made)
+    if settings.is_overridden("SESSION_COOKIE_AGE") and idle != settings.SESSION_COOKIE_AGE:
+        made.close()
+        raise ConfigError(
+            f"SESSION_COOKIE_AGE={settings.SESSION_COOKIE_AGE!r} is not the idle timeout that"
+            f" {PREFIX}IDLE, the environment or the URL says, {idle}; leave out one of the two"
+        )
+    return made
+
+
+def idle_of(store: Store, *, logged_in: bool = True) -> int | None:
+    """Its idle timeout in seconds; None: not before the deadline."""
+    session = store.new()
+    if logged_in:  # before that, the option anonymous_idle may say another
+        session.login("anybody", carry=())
+    return session.idle
 
 
 @lru_cache(maxsize=1)
@@ -136,7 +152,7 @@ def principal(user: Any) -> str:
 
 def names() -> dict[str, str]:
     """Each name that a setting may have after COATCHECK_, by the name of its option."""
-    known = {"url", *StoreOptions.__annotations__, *DEFAULTS} - {"idle"}
+    known = {"url", *StoreOptions.__annotations__, *DEFAULTS}
     return {name: PREFIX + name.upper() for name in sorted(known)}
 
 
