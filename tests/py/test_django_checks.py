@@ -57,7 +57,7 @@ def test_they_are_registered_once() -> None:
         ),
         ("E002", "COATCHECK_URL = 'redis://localhost:6379/0'", {"COATCHECK_URL": None}),
         ("E003", "COATCHECK_PREFIX = 'shop:'", {"COATCHECK_PREFIX": None}),
-        ("E004", "Is COATCHECK_TIMEOUT meant?", {"COATCHECK_TIMEOUTS": 1}),
+        ("E004", "Did you mean COATCHECK_TIMEOUT?", {"COATCHECK_TIMEOUTS": 1}),
         ("E004", "Leave it out", {"COATCHECK_XYZZY": 1}),
         ("E005", "leave out one", {"COATCHECK_IDLE": 60, "SESSION_COOKIE_AGE": 61}),
         ("E005", "timeout", {"COATCHECK_TIMEOUT": "soon"}),
@@ -119,6 +119,15 @@ def test_each_option_of_a_store_is_a_setting_and_no_other() -> None:
     names = {*StoreOptions.__annotations__, "url", *settings.DEFAULTS}
     assert settings.names() == {name: f"COATCHECK_{name.upper()}" for name in sorted(names)}
     assert options(COATCHECK_TIMEOUT=0.5)["timeout"] == 0.5
+
+
+@pytest.mark.parametrize("setting", ["COATCHECK_TIMEOUTS", "COATCHECK_ON_GON"])
+def test_a_mistyped_setting_is_an_error_without_the_checks(setting: str) -> None:
+    with (
+        override_settings(**{**GOOD, setting: 1}),
+        pytest.raises(ConfigError, match=f"no setting {setting}; did you mean {setting[:-1]}"),
+    ):
+        settings.store()
 
 
 def test_the_idle_timeout_is_the_age_of_the_cookie() -> None:

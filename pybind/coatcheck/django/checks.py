@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Any, Final
 
 from django.apps import apps
@@ -69,14 +68,13 @@ def _is_embedded() -> bool:
 
 
 def _names() -> Iterator[CheckMessage]:
-    for setting in ours.unknown():
-        close = get_close_matches(setting.removeprefix(ours.PREFIX).lower(), ours.names(), 1)
-        hint = f"Is {ours.names()[close[0]]} meant?" if close else "Leave it out."
+    for setting, advice in ours.unknown().items():
+        hint = advice[0].upper() + advice[1:]
         yield Error(f"There is no setting {setting}.", hint=hint, id="coatcheck.E004")
 
 
 def _values() -> Iterator[CheckMessage]:
-    if any(_where()):
+    if any(_where()) or any(_names()):
         return
     # One that is embedded would be started.
     for make in (ours.carry,) if _is_embedded() else (ours.carry, ours.store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -77,6 +78,8 @@ async def _awaited(store: _Store) -> aio.Store:
 @lru_cache(maxsize=1)
 def store() -> Store:
     """The store that the settings name."""
+    for setting, advice in unknown().items():
+        raise ConfigError(f"there is no setting {setting}; {advice}")
     options = store_options()
     made = Store(options.pop("url", None), **options)
     idle = idle_of(made)
@@ -156,9 +159,15 @@ def names() -> dict[str, str]:
     return {name: PREFIX + name.upper() for name in sorted(known)}
 
 
-def unknown() -> list[str]:
-    """Settings that begin like ours and are none."""
-    return sorted({PREFIX + name.upper() for name in _all_given()} - set(names().values()))
+def unknown() -> dict[str, str]:
+    """Settings that begin like ours and are none, and what to do about each."""
+    known = names()
+    advice = {}
+    for name in sorted(set(_all_given()) - set(known)):
+        close = get_close_matches(name, known, 1)
+        meant = f"did you mean {known[close[0]]}?" if close else "leave it out"
+        advice[PREFIX + name.upper()] = meant
+    return advice
 
 
 def is_said(name: str) -> bool:
@@ -176,7 +185,7 @@ def store_options() -> dict[str, Any]:
 
 
 def _given() -> dict[str, Any]:
-    """Our settings, by the names of their options; those that are none are for the checks."""
+    """Our settings, by the names of their options."""
     known = names()
     return {name: value for name, value in _all_given().items() if name in known}
 
