@@ -147,9 +147,10 @@ class Rules:
             self._advised = True
             log.warning(
                 "the Secure cookie %s answers a request over plain http, and browsers may not"
-                " return it: while developing use Cookie(secure=False); behind a proxy that speaks"
+                " return it: while developing make the cookie with %s; behind a proxy that speaks"
                 " https, pass the scheme on",
                 self.cookie.name,
+                self.cookie._spelt("secure", False),
             )
 
 

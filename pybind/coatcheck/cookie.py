@@ -68,13 +68,18 @@ class Cookie:
             name=name,
             secure=bool(secure),
             httponly=bool(httponly),
-            samesite=_samesite(samesite),
+            samesite=self._samesite(samesite),
             path=path,
             domain=_domain(domain),
-            max_age=_max_age(max_age),
+            max_age=self._max_age(max_age),
             partitioned=bool(partitioned),
         )
         self._check()
+
+    @staticmethod
+    def _spelt(argument: str, value: object) -> str:
+        """An argument as whoever configures the cookie would write it, for errors and advice."""
+        return f"{argument}={value!r}"
 
     def _check(self) -> None:
         if not _matches(_TOKEN, self.name):
@@ -95,31 +100,55 @@ class Cookie:
             self._check_insecure()
         elif self._is_host_only_name() and self.domain is not None:
             raise ConfigError(
-                f"cookie {self.name!r} with domain={self.domain!r}: browsers drop a __Host- cookie"
-                " that has a Domain; leave out the domain, or name it '__Secure-...'"
+                f"cookie {self.name!r} with {self._spelt('domain', self.domain)}: browsers drop a"
+                " __Host- cookie that has a Domain; leave out the domain, or name it '__Secure-...'"
             )
         elif self._is_host_only_name() and self.path != "/":
             raise ConfigError(
-                f"cookie {self.name!r} with path={self.path!r}: browsers drop a __Host- cookie"
-                " whose Path is not '/'; leave out the path, or name it '__Secure-...'"
+                f"cookie {self.name!r} with {self._spelt('path', self.path)}: browsers drop a"
+                " __Host- cookie whose Path is not '/'; leave out the path, or name it"
+                " '__Secure-...'"
             )
 
     def _check_insecure(self) -> None:
+        insecure, secure = self._spelt("secure", False), self._spelt("secure", True)
         if self.name.lower().startswith(("__host-", "__secure-")):
             raise ConfigError(
-                f"cookie {self.name!r} with secure=False: browsers drop it; leave out secure=False,"
-                " or over plain http leave out the name"
+                f"cookie {self.name!r} with {insecure}: browsers drop it; use https and say"
+                f" {secure}, or give it a name without that prefix"
             )
         if self.samesite == "None":
             raise ConfigError(
-                "samesite='None' with secure=False: browsers drop such a cookie;"
-                " use https and leave out secure=False, or use samesite='Lax'"
+                f"{self._spelt('samesite', 'None')} with {insecure}: browsers drop such a cookie;"
+                f" use https and say {secure}, or say {self._spelt('samesite', 'Lax')}"
             )
         if self.partitioned:
             raise ConfigError(
-                "partitioned=True with secure=False: browsers drop such a cookie;"
-                " use https and leave out secure=False, or leave out partitioned"
+                f"{self._spelt('partitioned', True)} with {insecure}: browsers drop such a cookie;"
+                f" use https and say {secure}, or say {self._spelt('partitioned', False)}"
             )
+
+    def _samesite(self, samesite: str | None) -> str | None:
+        if samesite is None:
+            return None
+        if isinstance(samesite, str) and samesite.lower() in _SAMESITE:
+            return _SAMESITE[samesite.lower()]
+        raise ConfigError(
+            f"{self._spelt('samesite', samesite)}: say 'Lax', 'Strict' or, with Secure, 'None';"
+            " None leaves it out"
+        )
+
+    def _max_age(self, max_age: int | timedelta | None) -> int | None:
+        if max_age is None:
+            return None
+        seconds = max_age if isinstance(max_age, int) else _whole_seconds(max_age)
+        if type(seconds) is not int or not 1 <= seconds <= MAX_AGE_LIMIT:
+            raise ConfigError(
+                f"cookie {self._spelt('max_age', max_age)}: must be whole seconds or a timedelta,"
+                f" from 1 second to 400 days ({MAX_AGE_LIMIT}), the longest that browsers keep a"
+                " cookie"
+            )
+        return seconds
 
     def _is_host_only_name(self) -> bool:
         # Browsers compare the prefix, unlike the name, without regard to case.
@@ -194,6 +223,14 @@ class Cookie:
         return "".join(attributes)
 
 
+class CookieOfSettings(Cookie):
+    """The cookie where a framework has the settings ``SESSION_COOKIE_...`` for it."""
+
+    @staticmethod
+    def _spelt(argument: str, value: object) -> str:
+        return f"SESSION_COOKIE_{argument.upper()} = {value!r}"
+
+
 class _Reader(Generic[AnyStr]):
     """Finds the cookies of one name in a header that is text, or bytes as ASGI has them."""
 
@@ -229,16 +266,6 @@ def _default_name(secure: bool, path: str, domain: str | None) -> str:
     return "__Host-session" if domain is None and path == "/" else "__Secure-session"
 
 
-def _samesite(samesite: str | None) -> str | None:
-    if samesite is None:
-        return None
-    if isinstance(samesite, str) and samesite.lower() in _SAMESITE:
-        return _SAMESITE[samesite.lower()]
-    raise ConfigError(
-        f"samesite={samesite!r}: say 'Lax', 'Strict' or, with Secure, 'None'; None leaves it out"
-    )
-
-
 def _domain(domain: str | None) -> str | None:
     if domain is None:
         return None
@@ -250,18 +277,6 @@ def _domain(domain: str | None) -> str | None:
             " or port, and a name with other letters in its 'xn--' form"
         )
     return bare
-
-
-def _max_age(max_age: int | timedelta | None) -> int | None:
-    if max_age is None:
-        return None
-    seconds = max_age if isinstance(max_age, int) else _whole_seconds(max_age)
-    if type(seconds) is not int or not 1 <= seconds <= MAX_AGE_LIMIT:
-        raise ConfigError(
-            f"cookie max_age={max_age!r}: must be whole seconds or a timedelta, from 1 second to"
-            f" 400 days ({MAX_AGE_LIMIT}), the longest that browsers keep a cookie"
-        )
-    return seconds
 
 
 def _whole_seconds(age: object) -> object:

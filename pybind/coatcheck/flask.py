@@ -14,7 +14,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import default_exceptions
 
 from ._request import REFUSED, RULES, Rules, StreamedBody, Visit, with_lifetimes
-from .cookie import MAX_AGE_LIMIT, Cookie
+from .cookie import MAX_AGE_LIMIT, Cookie, CookieOfSettings
 from .exceptions import ConfigError, Error, StoreUnavailable
 from .session import Session as _Session
 from .store import Store
@@ -147,7 +147,7 @@ def _idle(app: flask.Flask) -> timedelta:
 def _cookie(app: flask.Flask) -> Cookie:
     flasks = SessionInterface()
     try:
-        return Cookie(
+        return CookieOfSettings(
             flasks.get_cookie_name(app),
             secure=flasks.get_cookie_secure(app),
             httponly=flasks.get_cookie_httponly(app),
@@ -157,7 +157,7 @@ def _cookie(app: flask.Flask) -> Cookie:
             partitioned=app.config.get("SESSION_COOKIE_PARTITIONED", False),
         )
     except ConfigError as exc:
-        raise ConfigError(f"app.config, SESSION_COOKIE_...: {exc}") from None
+        raise ConfigError(f"app.config: {exc}") from None
 
 
 # ---- A request -----------------------------------------------------------------------------------

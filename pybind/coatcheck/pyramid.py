@@ -110,6 +110,13 @@ def _rules(settings: dict[str, Any]) -> Rules:
     return Rules(_make_store(ours), cookie, **rules)
 
 
+class _Cookie(Cookie):
+    @staticmethod
+    def _spelt(argument: str, value: object) -> str:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return f"{_SETTING}cookie_{argument} = {text}"
+
+
 def _cookie(ours: dict[str, Any]) -> Cookie:
     options: dict[str, Any] = {
         name.removeprefix("cookie_"): value or None for name, value in ours.items()
@@ -120,7 +127,7 @@ def _cookie(ours: dict[str, Any]) -> Cookie:
     if isinstance(options.get("max_age"), str):
         options["max_age"] = _whole_number("coatcheck.cookie_max_age", options["max_age"])
     try:
-        return Cookie(**options)
+        return _Cookie(**options)
     except TypeError:
         raise ConfigError(
             f"{_names(ours)}: there are coatcheck.cookie_name, _secure, _httponly, _samesite,"

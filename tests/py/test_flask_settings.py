@@ -147,9 +147,12 @@ def test_req_32_33_34_35_the_cookie_is_as_flasks_settings_say(
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
-        ({"SESSION_COOKIE_SAMESITE": "None"}, "SESSION_COOKIE_.*samesite='None'"),
-        ({"SESSION_COOKIE_NAME": "__Host-session"}, "SESSION_COOKIE_.*__Host-session"),
-        ({"SESSION_COOKIE_PARTITIONED": True}, "SESSION_COOKIE_.*partitioned"),
+        ({"SESSION_COOKIE_SAMESITE": "None"}, "say SESSION_COOKIE_SAMESITE = 'Lax'"),
+        (
+            {"SESSION_COOKIE_NAME": "__Host-session"},
+            "say SESSION_COOKIE_SECURE = True",
+        ),
+        ({"SESSION_COOKIE_PARTITIONED": True}, "say SESSION_COOKIE_PARTITIONED = False"),
         ({"SESSION_COOKIE_SAMESITE": "Laxx"}, "Laxx"),
         ({"SESSION_COOKIE_NAME": "a;b"}, "a;b"),
         ({"SESSION_COOKIE_PATH": "/a\r\nX: y"}, "cookie path"),
@@ -197,6 +200,15 @@ def test_but_not_of_a_secure_one_or_while_developing(
 ) -> None:
     at(put, store, **{setting: True}).get("/color/red")
     assert "SESSION_COOKIE_SECURE" not in caplog.text
+
+
+def test_a_secure_cookie_over_plain_http_is_advised_on(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = at(put, store, SESSION_COOKIE_SECURE=True)
+    browser.https = False
+    browser.get("/color/red")
+    assert "while developing make the cookie with SESSION_COOKIE_SECURE = False" in caplog.text
 
 
 # ---- The others ----------------------------------------------------------------------------

@@ -507,6 +507,10 @@ def test_settings_as_an_ini_file_has_them(redis_server: RedisServer) -> None:
         ({"url": "redis://localhost"}, "prefix"),
         ({"url": "redis://localhost", "prefix": "a:", "cookie_secret": "x"}, "cookie_secret"),
         ({"url": "redis://localhost", "prefix": "a:", "cookie_max_age": "1h"}, "whole seconds"),
+        (
+            {"cookie_name": "__Host-id", "cookie_secure": "false"},
+            "say coatcheck.cookie_secure = true",
+        ),
         ({"url": "redis://localhost", "prefix": "a:", "on_gone": "what"}, "on_gone"),
         ({"url": "redis://localhost", "prefix": "a:", "on_unavailable": print}, "exception view"),
         ({"url": "redis://localhost", "prefix": "a:", "idel": "600"}, "idel"),
@@ -530,4 +534,4 @@ def test_a_secure_cookie_over_plain_http_is_advised_on(
     browser.https = False
     with caplog.at_level(logging.WARNING, "coatcheck"):
         browser.get("/color/red")
-    assert "plain http" in caplog.text
+    assert "plain http" in caplog.text and "coatcheck.cookie_secure = false" in caplog.text

@@ -312,7 +312,7 @@ def test_a_secure_cookie_over_plain_http_gives_advice_once(
         for _ in range(2):
             browser.jar.clear()
             browser.get("/a/1")
-    assert [record.getMessage().count("Cookie(secure=False)") for record in caplog.records] == [1]
+    assert [record.getMessage().count("with secure=False") for record in caplog.records] == [1]
 
 
 def test_a_cookie_for_plain_http_gives_no_advice(

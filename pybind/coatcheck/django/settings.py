@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from .. import aio
 from .._request import RULES, Rules, with_lifetimes
-from ..cookie import Cookie
+from ..cookie import Cookie, CookieOfSettings
 from ..exceptions import ConfigError
 from ..session import Session, SessionInfo
 from ..store import Store as _Store
@@ -103,7 +103,7 @@ def idle_of(store: Store, *, logged_in: bool = True) -> int | None:
 @lru_cache(maxsize=1)
 def cookie() -> Cookie:
     """The cookie that the settings SESSION_COOKIE_... describe."""
-    return Cookie(
+    return CookieOfSettings(
         settings.SESSION_COOKIE_NAME,
         secure=bool(settings.SESSION_COOKIE_SECURE),
         httponly=bool(settings.SESSION_COOKIE_HTTPONLY),
