@@ -85,6 +85,8 @@ class Refusal(NamedTuple):
     reason: str
     text: bytes
     headers: Headers
+    #: What the application would rather answer: ``on_unavailable``, as its framework calls it.
+    page: Callable[..., Any] | None = None
 
 
 class Rules:
@@ -122,15 +124,25 @@ class Rules:
         """Our answer to a request that ended in this exception; None: it is not ours to answer."""
         if isinstance(exc, StoreUnavailable):
             self.note_unavailable(exc)
-            return None if self.on_unavailable == "raise" else _try_again()
+            return None if self.on_unavailable == "raise" else self._try_again()
         if isinstance(exc, _LATER):
             log.error("answered with 503: %s", exc)
-            return _try_again()
+            return self._try_again()
         for kind, text in _CONFLICTS.items():
             if isinstance(exc, kind):
                 log.info("answered with 409: %s", exc)
                 return _refusal(409, "Conflict", text)
         return None
+
+    def _try_again(self) -> Refusal:
+        refusal = _refusal(
+            503,
+            "Service Unavailable",
+            "The session store cannot be used at the moment; please try again shortly.",
+            ("Retry-After", str(_RETRY_AFTER_S)),
+        )
+        page = self.on_unavailable
+        return refusal._replace(page=page) if callable(page) else refusal
 
     def note_unavailable(self, exc: StoreUnavailable) -> None:
         if not self._unavailable:
@@ -280,7 +292,7 @@ class _Visit:
 
     def _cookie_is_due(self) -> bool:
         """Does the browser have to be told of a session that is stored?"""
-        return self.session.id != self._id
+        return self.session.id != self._id or self.session._cookie_changed
 
     def _cookie_to_set(self) -> Cookie:
         return self._rules.cookie
@@ -441,15 +453,6 @@ def one_of(name: str, value: object, *choices: object, also: str | None = None) 
     if value not in choices:
         words = [*map(repr, choices), *([also] if also else [])]
         raise ConfigError(f"{name}={value!r}: must be {' or '.join(words)}")
-
-
-def _try_again() -> Refusal:
-    return _refusal(
-        503,
-        "Service Unavailable",
-        "The session store cannot be used at the moment; please try again shortly.",
-        ("Retry-After", str(_RETRY_AFTER_S)),
-    )
 
 
 def _refusal(status: int, reason: str, text: str, *headers: tuple[str, str]) -> Refusal:

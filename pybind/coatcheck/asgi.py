@@ -120,7 +120,7 @@ class SessionMiddleware:
                 await visit.load()
             # Not in a copy: servers and others around us look at what frameworks leave in it.
             scope[self.scope_key] = visit.session
-            await _Response(visit, scope, receive, send, self._rules.on_unavailable).run(self.app)
+            await _Response(visit, scope, receive, send).run(self.app)
         else:
             await self.app(scope, receive, send)
 
@@ -155,13 +155,11 @@ class _Response:
         scope: Scope,
         receive: Receive,
         send: Send,
-        on_unavailable: OnUnavailable | ASGIApplication,
     ) -> None:
         self._visit = visit
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._substitute = None if isinstance(on_unavailable, str) else on_unavailable
         self._websocket = scope["type"] == "websocket"
         self._held: Message | None = None
         self._started = False
@@ -242,9 +240,9 @@ class _Response:
         prefix = "websocket." if self._websocket else ""
         if self._websocket and "websocket.http.response" not in extensions:
             await self._send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
-        elif self._substitute is not None and refusal.status == 503 and not self._websocket:
+        elif refusal.page is not None and not self._websocket:
             self._scope["coatcheck.error"] = exc
-            await self._substitute(self._scope, self._receive, self._send)
+            await refusal.page(self._scope, self._receive, self._send)
         else:
             start = {"status": refusal.status, "headers": _encoded(refusal.headers)}
             await self._send({"type": f"{prefix}http.response.start", **start})

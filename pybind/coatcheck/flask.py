@@ -30,7 +30,6 @@ class Session(_Session, SessionMixin):  # type: ignore[override]  # `new` is not
 
     # What _Visit has to know.
     _written = False
-    _permanence_changed = False
 
     @property
     def accessed(self) -> bool:
@@ -60,7 +59,7 @@ class Session(_Session, SessionMixin):  # type: ignore[override]  # `new` is not
         if self.permanent != bool(value):
             with suppress(StoreUnavailable):  # COATCHECK_ON_UNAVAILABLE = "anonymous", read-only
                 self[_PERMANENT] = bool(value)
-                self._permanence_changed = True
+                self._cookie_changed = True
 
     def login(self, principal: str, *, carry: Iterable[str] | Literal["all"]) -> None:
         # `permanent` says something about the cookie, not about who was here before.
@@ -127,11 +126,6 @@ class Coatcheck:
 def _rules(app: flask.Flask, store: Store | None) -> Rules:
     ours = app.config.get_namespace(_SETTING)
     rules = {name: ours.pop(name, default) for name, default in RULES.items()}
-    if callable(rules["on_unavailable"]):
-        raise ConfigError(
-            "COATCHECK_ON_UNAVAILABLE: must be '503', 'raise' or 'anonymous'; a page of your own is"
-            " an @app.errorhandler(coatcheck.StoreUnavailable)"
-        )
     if store is None:
         options = with_lifetimes(ours, _idle(app))
         store = Store(options.pop("url", None), **options)
@@ -173,7 +167,7 @@ class _Visit(Visit):
         # Where SESSION_REFRESH_EACH_REQUEST is set, Flask sends the cookie of a permanent session
         # each time. A slow request would overwrite that of a login meanwhile, so ours simply lasts.
         again = self.session._written and not flask.current_app.config[_REFRESH]
-        return super()._cookie_is_due() or self.session._permanence_changed or again
+        return super()._cookie_is_due() or again
 
     def _cookie_to_set(self) -> Cookie:
         cookie = super()._cookie_to_set()
@@ -256,6 +250,10 @@ def _answer(exc: Error) -> flask.Response:
     if refusal is None:
         raise exc
     app = flask.current_app
+    if refusal.page is not None:
+        response = app.make_response(refusal.page(exc))
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
     plain = app.response_class(refusal.text, refusal.status, refusal.headers)
     error = default_exceptions[refusal.status](refusal.text.decode(), plain)
     response = app.make_response(app.handle_http_exception(error))

@@ -79,7 +79,7 @@ def includeme(config: Configurator) -> None:
 
     ``request.session`` is a `Session`, ``request.coatcheck_store`` the `Store`.
     """
-    rules = _rules(config.registry.settings)
+    rules = _rules(config)
     config.registry[_KEY] = rules
     config.set_session_factory(_session)
     config.add_request_method(_store, "coatcheck_store", property=True)
@@ -92,22 +92,30 @@ def includeme(config: Configurator) -> None:
 # ---- Settings ------------------------------------------------------------------------------------
 
 
-def _rules(settings: dict[str, Any]) -> Rules:
+def _rules(config: Configurator) -> Rules:
     ours = {
         name.removeprefix(_SETTING): value
-        for name, value in settings.items()
+        for name, value in config.registry.settings.items()
         if name.startswith(_SETTING)
     }
     rules = {name: ours.pop(name, default) for name, default in RULES.items()}
     rules["save_on_error"] = asbool(rules["save_on_error"])
     rules["cache_control"] = rules["cache_control"] or None
-    if callable(rules["on_unavailable"]):
-        raise ConfigError(
-            "coatcheck.on_unavailable: must be '503', 'raise' or 'anonymous'; a page of your own is"
-            " an exception view for coatcheck.StoreUnavailable"
-        )
+    rules["on_unavailable"] = _page(config, rules["on_unavailable"])
     cookie = _cookie({name: ours.pop(name) for name in list(ours) if name.startswith("cookie_")})
     return Rules(_make_store(ours), cookie, **rules)
+
+
+def _page(config: Configurator, on_unavailable: Any) -> Any:
+    if not isinstance(on_unavailable, str) or "." not in on_unavailable:
+        return on_unavailable
+    try:
+        return config.maybe_dotted(on_unavailable)
+    except ImportError as exc:
+        raise ConfigError(
+            f"coatcheck.on_unavailable = {on_unavailable}: {exc}; name a function, as in"
+            " shop.views.closed"
+        ) from exc
 
 
 class _Cookie(Cookie):
@@ -229,7 +237,11 @@ def _answer(exc: Error, request: Request) -> Response:
     refusal = visit.refusal(exc)
     if refusal is None:
         raise exc
-    return Response(refusal.text, refusal.status, refusal.headers)
+    if refusal.page is None:
+        return Response(refusal.text, refusal.status, refusal.headers)
+    response = refusal.page(exc, request)
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 def _store(request: Request) -> Store:

@@ -56,6 +56,7 @@ class BaseSession(_core.BaseSession, MutableMapping[str, Any]):
     _ended: bool | None = None
     _new_id = False
     _headers_sent = False
+    _cookie_changed = False  # but for its value: for how long the browser is to keep it
 
     @property
     def created(self) -> datetime | None:

@@ -88,10 +88,7 @@ class SessionMiddleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         visit = Visit.of_environ(self._rules, environ)
         environ[self.environ_key] = visit.session
-        substitute = self._rules.on_unavailable
-        return _Response(
-            visit, environ, start_response, substitute if callable(substitute) else None
-        ).run(self.app)
+        return _Response(visit, environ, start_response).run(self.app)
 
 
 class _Response:
@@ -103,12 +100,10 @@ class _Response:
         visit: Visit,
         environ: WSGIEnvironment,
         start_response: StartResponse,
-        substitute: WSGIApplication | None,
     ) -> None:
         self._visit = visit
         self._environ = environ
         self._start_response = start_response
-        self._substitute = substitute
         self._body: Iterable[bytes] = ()
         self._file: object = None
         self._status: str | None = None
@@ -214,9 +209,9 @@ class _Response:
                 raise exc
             finally:
                 del exc  # it holds this frame
-        if refusal.status == 503 and self._substitute is not None:
+        if refusal.page is not None:
             self._environ["coatcheck.error"] = exc
-            self._body = self._substitute(self._environ, self._start_response)
+            self._body = refusal.page(self._environ, self._start_response)
             return self._body
         exc.__traceback__ = None  # its frames hold the session, which keeps it
         self._start_response(f"{refusal.status} {refusal.reason}", refusal.headers)

@@ -333,10 +333,13 @@ def unavailable(request: HttpRequest, exception: Exception) -> HttpResponse:
     return HttpResponse(f"{type(exception).__name__} at {request.path}", status=503)
 
 
-def test_unavailable_may_be_a_view(nowhere: None) -> None:
-    with override_settings(COATCHECK_ON_UNAVAILABLE="test_django_middleware.unavailable"):
+@pytest.mark.parametrize("view", [unavailable, "test_django_middleware.unavailable"])
+def test_unavailable_may_be_a_view(nowhere: None, view: object) -> None:
+    with override_settings(COATCHECK_ON_UNAVAILABLE=view):
         browser = serve(put)
-        assert browser.get("/color/red").body == b"StoreUnavailable at /color/red"
+        answer = browser.get("/color/red")
+        assert answer.body == b"StoreUnavailable at /color/red"
+        assert answer["Cache-Control"] == "no-store"
         browser.jar[NAME] = "A" * 43
         assert browser.get().body == b"StoreUnavailable at /"
 

@@ -134,6 +134,13 @@ def test_raise_makes_it_an_exception_like_others(tmp_path: Path, path: str) -> N
     assert ask(browser, path).body == b"closed: StoreUnavailable"
 
 
+@EACH
+def test_unavailable_may_be_a_function(tmp_path: Path, path: str) -> None:
+    answer = ask(at(put, nowhere(tmp_path), COATCHECK_ON_UNAVAILABLE=closed), path)
+    assert answer.body == b"closed: StoreUnavailable"
+    assert answer["Cache-Control"] == "no-store" and not answer.cookies
+
+
 def test_raise_may_be_said_later(tmp_path: Path) -> None:
     store = nowhere(tmp_path)
 

@@ -225,7 +225,6 @@ REDIS = {"COATCHECK_URL": "redis://localhost", "COATCHECK_PREFIX": "a:"}
         ({**REDIS, "COATCHECK_IDEL": 600}, "idel"),
         ({**REDIS, "COATCHECK_ON_GONE": "what"}, "on_gone"),
         ({**REDIS, "COATCHECK_ON_CORRUPT": "what"}, "on_corrupt"),
-        ({**REDIS, "COATCHECK_ON_UNAVAILABLE": print}, "errorhandler"),
         ({**REDIS, "COATCHECK_CACHE_CONTROL": "no"}, "cache_control"),
         ({**REDIS, "PERMANENT_SESSION_LIFETIME": 0}, "idle"),
         ({**REDIS, "PERMANENT_SESSION_LIFETIME": timedelta(days=-1)}, "idle"),

@@ -422,6 +422,22 @@ def test_anonymous_is_empty_and_read_only(serve: Serve, tmp_path: Path) -> None:
     assert browser.get().body == b"{}"
 
 
+def closed(exc: Exception, request: Request) -> Response:
+    return Response(f"closed: {request.path}", 503)
+
+
+@pytest.mark.parametrize("page", [closed, "test_pyramid.closed"])
+@pytest.mark.parametrize("path", ["/", "/color/red"])  # at the load, at the commit
+def test_unavailable_may_be_a_function(
+    serve: Serve, tmp_path: Path, path: str, page: object
+) -> None:
+    browser = serve(put, store=nowhere(tmp_path), on_unavailable=page)
+    browser.jar[NAME] = "A" * 43
+    answer = browser.get(path)
+    assert (answer.status, answer.body) == (503, f"closed: {path}".encode())
+    assert answer["Cache-Control"] == "no-store" and not answer.cookies
+
+
 def test_what_cannot_be_stored_is_refused_on_its_line(serve: Serve) -> None:
     def view(session: Session, path: str) -> Any:
         try:
@@ -512,7 +528,10 @@ def test_settings_as_an_ini_file_has_them(redis_server: RedisServer) -> None:
             "say coatcheck.cookie_secure = true",
         ),
         ({"url": "redis://localhost", "prefix": "a:", "on_gone": "what"}, "on_gone"),
-        ({"url": "redis://localhost", "prefix": "a:", "on_unavailable": print}, "exception view"),
+        (
+            {"url": "redis://localhost", "prefix": "a:", "on_unavailable": "no.page"},
+            "name a function",
+        ),
         ({"url": "redis://localhost", "prefix": "a:", "idel": "600"}, "idel"),
         ({"store": "redis://localhost"}, "give a coatcheck.Store"),
     ],

@@ -55,7 +55,7 @@ def _where() -> Iterator[CheckMessage]:
         ("prefix", "shop:", "coatcheck.E003"),
     ):
         if not ours.is_said(name) and not (name == "prefix" and _is_embedded()):
-            setting = ours.PREFIX + name.upper()
+            setting = ours.SETTING + name.upper()
             yield Error(
                 f"{setting} is not set.",
                 hint=f"Set {setting}, as in {setting} = '{example}', here or in the environment.",

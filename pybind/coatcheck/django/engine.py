@@ -59,7 +59,6 @@ class SessionStore(Session, SessionBase):
     serializer = _Plain
     _accessed = False
     _modified = False
-    _expiry_was_set = False
 
     def __new__(cls, session_key: str | None = None) -> Self:
         return cast("Self", settings.store().session(session_key or None, _on_error, cls))
@@ -140,7 +139,7 @@ class SessionStore(Session, SessionBase):
         """As in Django; what it says holds on the server, too."""
         SessionBase.set_expiry(self, value)
         self._set_idle()
-        self._expiry_was_set = True
+        self._cookie_changed = True
 
     async def aset_expiry(self, value: Any) -> None:
         await self._aget_session()

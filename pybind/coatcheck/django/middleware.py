@@ -123,12 +123,9 @@ class _Visit(Visit):
         every: bool = django_settings.SESSION_SAVE_EVERY_REQUEST
         return every and self._id is not None and self._state == "open"
 
-    def _cookie_is_due(self) -> bool:
+    def _cookie_to_set(self) -> Cookie:
         # Django sends the cookie with each change. A slow request would overwrite that of a login
         # meanwhile, so ours is sent for a new id, and lasts as long as the session may.
-        return super()._cookie_is_due() or self.session._expiry_was_set
-
-    def _cookie_to_set(self) -> Cookie:
         cookie = super()._cookie_to_set()
         ends = self.session.deadline
         if ends is None or self.session.get_expire_at_browser_close():
@@ -220,9 +217,10 @@ def _answer(
 
 def _refuse(request: HttpRequest, visit: _Visit, refusal: Refusal, exc: Exception) -> HttpResponse:
     visit.answered()
-    view = visit.rules.on_unavailable
-    if refusal.status == 503 and callable(view):
-        return view(request, exc)
+    if refusal.page is not None:
+        response: HttpResponse = refusal.page(request, exc)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
     return HttpResponse(
         refusal.text,
         status=refusal.status,

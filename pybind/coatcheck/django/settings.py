@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .engine import SessionStore
 
-PREFIX: Final = "COATCHECK_"
+SETTING: Final = "COATCHECK_"
 
 #: The settings that are not options of the store, with their defaults.
 DEFAULTS: Final[dict[str, Any]] = {"carry": "all", **RULES}
@@ -87,7 +87,7 @@ def store() -> Store:
         made.close()
         raise ConfigError(
             f"SESSION_COOKIE_AGE={settings.SESSION_COOKIE_AGE!r} is not the idle timeout that"
-            f" {PREFIX}IDLE, the environment or the URL says, {idle}; leave out one of the two"
+            f" {SETTING}IDLE, the environment or the URL says, {idle}; leave out one of the two"
         )
     return made
 
@@ -119,9 +119,20 @@ def rules() -> Rules:
     given = _given()
     chosen = {name: given.get(name, default) for name, default in DEFAULTS.items()}
     del chosen["carry"]
-    if "." in str(chosen["on_unavailable"]) and isinstance(chosen["on_unavailable"], str):
-        chosen["on_unavailable"] = import_string(chosen["on_unavailable"])
+    chosen["on_unavailable"] = _view(chosen["on_unavailable"])
     return Rules(store(), cookie(), **chosen)
+
+
+def _view(on_unavailable: Any) -> Any:
+    if not isinstance(on_unavailable, str) or "." not in on_unavailable:
+        return on_unavailable
+    try:
+        return import_string(on_unavailable)
+    except ImportError as exc:
+        raise ConfigError(
+            f"{SETTING}ON_UNAVAILABLE={on_unavailable!r}: {exc}; name a view, as in"
+            " 'shop.views.closed'"
+        ) from exc
 
 
 @lru_cache(maxsize=1)
@@ -131,7 +142,7 @@ def carry() -> list[str] | str:
     if named == "all":
         return "all"
     if isinstance(named, str) or not all(isinstance(name, str) for name in named):
-        raise ConfigError(f"{PREFIX}CARRY={named!r}: must be 'all', or a list of names of fields")
+        raise ConfigError(f"{SETTING}CARRY={named!r}: must be 'all', or a list of names of fields")
     return [*named, *_DJANGOS]
 
 
@@ -156,7 +167,7 @@ def principal(user: Any) -> str:
 def names() -> dict[str, str]:
     """Each name that a setting may have after COATCHECK_, by the name of its option."""
     known = {"url", *StoreOptions.__annotations__, *DEFAULTS}
-    return {name: PREFIX + name.upper() for name in sorted(known)}
+    return {name: SETTING + name.upper() for name in sorted(known)}
 
 
 def unknown() -> dict[str, str]:
@@ -166,7 +177,7 @@ def unknown() -> dict[str, str]:
     for name in sorted(set(_all_given()) - set(known)):
         close = get_close_matches(name, known, 1)
         meant = f"did you mean {known[close[0]]}?" if close else "leave it out"
-        advice[PREFIX + name.upper()] = meant
+        advice[SETTING + name.upper()] = meant
     return advice
 
 
@@ -192,9 +203,9 @@ def _given() -> dict[str, Any]:
 
 def _all_given() -> dict[str, Any]:
     return {
-        name.removeprefix(PREFIX).lower(): getattr(settings, name)
+        name.removeprefix(SETTING).lower(): getattr(settings, name)
         for name in dir(settings)
-        if name.startswith(PREFIX) and name.isupper()
+        if name.startswith(SETTING) and name.isupper()
     }
 
 
@@ -203,7 +214,7 @@ _CACHED: tuple[Callable[[], object], ...] = (store, cookie, rules, carry)
 
 def _forget(*, setting: str, **_: Any) -> None:
     """In tests settings change."""
-    if setting.startswith((PREFIX, "SESSION_")):
+    if setting.startswith((SETTING, "SESSION_")):
         for cached in _CACHED:
             cast(Any, cached).cache_clear()
 
