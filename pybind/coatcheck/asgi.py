@@ -15,7 +15,8 @@ from ._request import (
     Rules,
     one_of,
 )
-from .aio import Store, _stay
+from .aio import Store
+from .aio.driver import stay
 from .cookie import Cookie
 from .exceptions import ConfigError
 from .store import Store as BlockingStore
@@ -114,7 +115,7 @@ class SessionMiddleware:
         elif scope["type"] in ("http", "websocket"):
             if self._made_store:
                 # Not every application is told of a lifespan: those that are mounted, for one.
-                await _stay(self.store)
+                await stay(self.store)
             visit = self._visit(scope)
             if self._eager:
                 await visit.load()

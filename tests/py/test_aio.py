@@ -29,6 +29,7 @@ from coatcheck import (
     _core,
     aio,
 )
+from coatcheck.aio import address
 from conftest import RedisError, RedisServer, wait_for
 
 Main = Callable[..., Coroutine[Any, Any, None]]
@@ -956,7 +957,7 @@ def test_a_connection_that_meets_itself_is_refused(
             with pytest.raises(StoreUnavailable, match="connection refused"):
                 await store.ping()
 
-    monkeypatch.setattr(aio, "socket", SimpleNamespace(**vars(socket) | {"socket": Bound}))
+    monkeypatch.setattr(address, "socket", SimpleNamespace(**vars(socket) | {"socket": Bound}))
     run(main())
 
 

@@ -13,6 +13,7 @@ from django.utils.asyncio import async_unsafe
 
 from .. import aio, dumps, loads
 from .._request import Load
+from ..aio.driver import stay
 from ..cookie import MAX_AGE_LIMIT
 from ..exceptions import SessionGone, StoreUnavailable
 from ..session import Session
@@ -300,7 +301,7 @@ def _on_error(exc: Exception) -> bool:
 
 async def _awaited(session: SessionStore) -> aio.Session:
     """What the calls of an aio.Session use of it, this one has as well."""
-    await aio._stay(session._store)
+    await stay(session._store)
     return cast(aio.Session, session)
 
 

@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 
 from .. import aio
 from .._request import RULES, Rules, with_lifetimes
+from ..aio.driver import prepare, stay
 from ..cookie import Cookie, CookieOfSettings
 from ..exceptions import ConfigError
 from ..session import Session, SessionInfo
@@ -45,7 +46,7 @@ class Store(_Store):
 
     def __init__(self, url: str | None = None, **options: Unpack[StoreOptions]) -> None:
         super().__init__(url, **options)
-        aio._prepare(self)
+        prepare(self)
 
     async def aload(self, id: str) -> Session | None:
         return cast("Session | None", await aio.Store.load(await _awaited(self), id))
@@ -71,7 +72,7 @@ class Store(_Store):
 async def _awaited(store: _Store) -> aio.Store:
     """What the calls of an aio.Store use of it, this one has as well."""
     own = cast(aio.Store, store)
-    await aio._stay(own)
+    await stay(own)
     return own
 
 
