@@ -88,7 +88,12 @@ def _made(make: Callable[[], object], what: str, number: str) -> Iterator[CheckM
     try:
         make()
     except (ConfigError, ImportError, TypeError) as exc:
-        yield Error(f"{what} cannot be used: {exc}.", hint="Correct what it names.", id=number)
+        # Our errors end with what to do, or else with what a value must be.
+        wrong, _, advice = str(exc).rpartition("; ")
+        if not wrong:
+            wrong, advice = advice, "give it such a value, or leave it out"
+        hint = f"{advice[0].upper()}{advice[1:]}."
+        yield Error(f"{what} cannot be used: {wrong}.", hint=hint, id=number)
 
 
 def _order() -> Iterator[CheckMessage]:
