@@ -517,6 +517,20 @@ def test_settings_as_an_ini_file_has_them(redis_server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "settings", "idle"),
+    [("", {}, 100), ("?idle=200", {}, 200), ("?idle=200", {"idle": "300"}, 300)],
+)
+def test_a_setting_wins_over_the_url_and_that_over_the_environment(
+    monkeypatch: pytest.MonkeyPatch, query: str, settings: dict[str, Any], idle: int
+) -> None:
+    monkeypatch.setenv("COATCHECK_URL", "redis://localhost" + query)
+    monkeypatch.setenv("COATCHECK_PREFIX", "test:")
+    monkeypatch.setenv("COATCHECK_IDLE", "100")
+    for given in (settings, {"url": "redis://localhost" + query, **settings}):
+        assert configured(given).registry["coatcheck"].store.new().idle == idle
+
+
+@pytest.mark.parametrize(
     ("settings", "advice"),
     [
         ({"prefix": "a:"}, "COATCHECK_URL"),
