@@ -45,6 +45,10 @@ CacheControl = Literal["auto"] | None
 
 _RETRY_AFTER_S = 5
 
+_VARY = ("Vary", "Cookie")
+_NO_STORE = ("Cache-Control", "no-store")
+_PRIVATE = ("Cache-Control", "private")
+
 # What the exceptions say is for the log: these go to whoever sent the request.
 _CONFLICTS: dict[type[Error], str] = {
     Conflict: "Another request changed the same data meanwhile; please try again.",
@@ -149,8 +153,9 @@ class Rules:
             self._unavailable = True
             log.error("session store unavailable: %s", exc)
 
-    def note_available(self) -> None:
-        if self._unavailable:
+    def note_available(self, saved: BaseSession) -> None:
+        """A session was saved, which was also to be stored if it has an id."""
+        if self._unavailable and saved.id is not None:
             self._unavailable = False
             log.warning("session store available again")
 
@@ -166,6 +171,31 @@ class Rules:
             )
 
 
+class Load:
+    """Answers a session that could not be loaded, and remembers it. Knows no session, so that the
+    two make no cycle."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.failure: Exception | None = None
+        self.answered = False
+
+    def __call__(self, exc: Exception) -> bool:
+        """True: an empty, read-only session; False: a new one."""
+        if self.answered:
+            return True
+        unusable = isinstance(exc, (Corrupt, LimitExceeded)) and not isinstance(exc, UnknownFormat)
+        if unusable and self.rules.on_corrupt == "new":
+            log.error("a new session for a record that cannot be used, and is left alone: %s", exc)
+            return False
+        self.failure = exc
+        if isinstance(exc, StoreUnavailable):
+            self.rules.note_unavailable(exc)
+            if self.rules.on_unavailable == "anonymous":
+                return True
+        raise exc
+
+
 class _Visit:
     """One request's session, from its cookie to the headers of its response; but for the calls
     that wait for the store."""
@@ -174,6 +204,14 @@ class _Visit:
 
     #: What the session is to be, where a framework's has attributes of its own.
     session_type: type[BaseSession] | None = None
+    #: What is done where it cannot be loaded.
+    load_type = Load
+
+    refused = False
+    _set: str | None = None
+    _clear = False
+    _silent = False
+    _state: Literal["open", "committed", "over"] = "open"
 
     def __init__(
         self, rules: Rules, cookies: Iterable[str | bytes], host: str, *, https: bool
@@ -184,29 +222,29 @@ class _Visit:
         self._https = https
         self._twins = len(ids) > 1
         self._id = ids[0] if len(ids) == 1 else None
-        self._load = Load(rules)
-        self.refused = False
-        self._set: str | None = None
-        self._clear = False
-        self._silent = False
-        self._state: Literal["open", "committed", "over"] = "open"
+        self._load = self.load_type(rules)
         self.session = rules.store.session(self._id, self._load, self.session_type)
 
     def headers(self, headers: Headers, *, kept: bool = True) -> Headers:
-        """The headers of the committed response, with what the session adds to them: about caches
-        only where one might keep it."""
+        """The headers of the committed response, with what the session adds to them at the end:
+        about caches only where one might keep it."""
         failed = self._load.failure is not None
-        if not (self._twins or self.session.accessed or failed):
+        if not (self.session.accessed or self._twins or failed):
             return headers
         cookies = self._cookies()
         if cookies or self._silent:
             headers = [(k, v) for k, v in headers if not self._is_our_cookie(k, v)]
         if kept:
-            headers = _vary_by_cookie(headers)
-        if kept and self._rules.cache_control == "auto":
             personal = bool(cookies) or failed or self.session.principal is not None
-            headers = _limit_caching(headers, no_store=personal)
-        return headers + [("Set-Cookie", cookie) for cookie in cookies]
+            headers = self._about_caches(headers, _NO_STORE if personal else _PRIVATE)
+        return headers + cookies
+
+    def _about_caches(self, headers: Headers, limit: tuple[str, str]) -> Headers:
+        names = {name.lower() for name, _ in headers}
+        headers = _vary_by_cookie(headers) if "vary" in names else [*headers, _VARY]
+        if self._rules.cache_control is None:
+            return headers
+        return _limit_caching(headers, limit) if "cache-control" in names else [*headers, limit]
 
     def refusal(self, exc: BaseException) -> Refusal | None:
         """As `Rules.refusal`; afterwards nothing is saved."""
@@ -247,36 +285,26 @@ class _Visit:
         knows_id = session.accessed and session.id is not None and not session._new_id
         return state != "over" and self._rules.save_on_error and knows_id
 
-    @contextmanager
-    def _saving(self) -> Iterator[None]:
-        """Around a save, of which it knows what an exception means."""
-        try:
-            yield
-        except SessionGone as exc:
-            self._drop(exc)
-        except BaseException:
-            self._state = "over"
-            raise
-        else:
-            if self.session.id is not None:
-                self._rules.note_available()
+    def _not_saved(self, exc: BaseException) -> bool:
+        """A save has raised: True if that is to be raised, False if what was changed is dropped."""
+        self._state = "over"
+        return not isinstance(exc, SessionGone) or self._drop(exc)
 
     def _committed(self) -> None:
         if self.session.accessed:
             self._choose_cookie()
         self.session._headers_sent = True
 
-    def _drop(self, exc: SessionGone) -> None:
-        """What was changed is dropped: the session ended, or lives on under another id.
+    def _drop(self, exc: SessionGone) -> bool:
+        """What was changed is dropped: the session ended, or lives on under another id. True if
+        the request is to be told.
 
         No cookie is set either way. Meanwhile the browser may have one from a new login, which
         would be overwritten; and a dead id that it keeps does no harm.
         """
-        self._state = "over"
         self._silent = True
         log.info("what a request changed was dropped: %s", exc)
-        if self._rules.on_gone == "error" and not exc.replaced:
-            raise exc
+        return self._rules.on_gone == "error" and not exc.replaced
 
     def _choose_cookie(self) -> None:
         session = self.session
@@ -297,10 +325,10 @@ class _Visit:
     def _cookie_to_set(self) -> Cookie:
         return self._rules.cookie
 
-    def _cookies(self) -> list[str]:
-        cookie = self._rules.cookie
-        if self._silent:
+    def _cookies(self) -> Headers:
+        if self._silent or not (self._twins or self._set or self._clear):
             return []
+        cookie = self._rules.cookie
         cookies = cookie.clear_twins(self._host) if self._twins else []
         if self._set is not None:
             # Last, for browsers that take one of the twins for the cookie itself.
@@ -309,7 +337,7 @@ class _Visit:
                 self._rules.advise_on_plain_http()
         elif self._clear and not self._twins:
             cookies.append(cookie.clear())
-        return cookies
+        return [("Set-Cookie", value) for value in cookies]
 
     def _is_our_cookie(self, name: str, value: str) -> bool:
         return name.lower() == "set-cookie" and value.startswith(self._rules.cookie.name + "=")
@@ -337,21 +365,28 @@ class Visit(_Visit):
         Raises what must not be answered by that response.
         """
         if self._saves_at_commit(status):
-            with self._saving():
-                self._save()
+            self._save_or_drop()
         self._committed()
 
     def finish(self) -> None:
         """The body has ended: save what was changed while it was sent."""
         if self._saves_late():
-            with self._saving():
-                self._save()
+            self._save_or_drop()
 
     def abandon(self) -> None:
         """The application raised: nothing is saved, unless the rules say so."""
         if self._saves_though_abandoned():
             with _logging_failure():
                 self._save()
+
+    def _save_or_drop(self) -> None:
+        try:
+            self._save()
+        except BaseException as exc:
+            if self._not_saved(exc):
+                raise
+        else:
+            self._rules.note_available(self.session)
 
     def _save(self) -> None:
         self.session.save()
@@ -396,21 +431,28 @@ class AsyncVisit(_Visit):
     async def commit(self, status: int) -> None:
         """As that of `Visit`."""
         if self._saves_at_commit(status):
-            with self._saving():
-                await self._asave()
+            await self._asave_or_drop()
         self._committed()
 
     async def finish(self) -> None:
         """As that of `Visit`."""
         if self._saves_late():
-            with self._saving():
-                await self._asave()
+            await self._asave_or_drop()
 
     async def abandon(self) -> None:
         """As that of `Visit`."""
         if self._saves_though_abandoned():
             with _logging_failure():
                 await self._asave()
+
+    async def _asave_or_drop(self) -> None:
+        try:
+            await self._asave()
+        except BaseException as exc:
+            if self._not_saved(exc):
+                raise
+        else:
+            self._rules.note_available(self.session)
 
     async def _asave(self) -> None:
         await self.session.save()
@@ -422,31 +464,6 @@ def _logging_failure() -> Iterator[None]:
         yield
     except Exception:
         log.exception("session not saved after an error of the application")
-
-
-class Load:
-    """Answers a session that could not be loaded, and remembers it. Knows no session, so that the
-    two make no cycle."""
-
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
-        self.failure: Exception | None = None
-        self.answered = False
-
-    def __call__(self, exc: Exception) -> bool:
-        """True: an empty, read-only session; False: a new one."""
-        if self.answered:
-            return True
-        unusable = isinstance(exc, (Corrupt, LimitExceeded)) and not isinstance(exc, UnknownFormat)
-        if unusable and self.rules.on_corrupt == "new":
-            log.error("a new session for a record that cannot be used, and is left alone: %s", exc)
-            return False
-        self.failure = exc
-        if isinstance(exc, StoreUnavailable):
-            self.rules.note_unavailable(exc)
-            if self.rules.on_unavailable == "anonymous":
-                return True
-        raise exc
 
 
 def one_of(name: str, value: object, *choices: object, also: str | None = None) -> None:
@@ -474,9 +491,9 @@ def _vary_by_cookie(headers: Headers) -> Headers:
     return [*others, ("Vary", ", ".join([*vary, "Cookie"]))]
 
 
-def _limit_caching(headers: Headers, *, no_store: bool) -> Headers:
+def _limit_caching(headers: Headers, limit: tuple[str, str]) -> Headers:
     cache = [value.lower() for name, value in headers if name.lower() == "cache-control"]
-    if any("no-store" in value for value in cache) or (cache and not no_store):
+    if any("no-store" in value for value in cache) or limit is not _NO_STORE:
         return headers
     others = [header for header in headers if header[0].lower() != "cache-control"]
-    return [*others, ("Cache-Control", "no-store" if no_store else "private")]
+    return [*others, limit]

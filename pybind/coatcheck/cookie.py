@@ -238,10 +238,17 @@ class _Reader(Generic[AnyStr]):
         value = rf"([^;,]{{0,{MAX_NAME_AND_VALUE}}})"
         pattern = rf"(?:\A|;|(,))[ \t]*{re.escape(name)}[ \t]*=[ \t]*{value}"
         self._pattern: re.Pattern[AnyStr] = re.compile(convert(pattern))
+        self._name: AnyStr = convert(name)
         self._semicolon: AnyStr = convert(";")
 
     def read(self, header: AnyStr, found: list[str]) -> None:
         """Add its values, until there are two."""
+        if header.count(self._name) > 1:
+            self._read_all(header, found)
+        elif (match := self._pattern.search(header)) and match.start(1) < 0:
+            found.append(_text(match[2]))
+
+    def _read_all(self, header: AnyStr, found: list[str]) -> None:
         ours = -1  # from where on a comma is in a part that begins with our name; -1: from nowhere
         for match in self._pattern.finditer(header):
             if match.start(1) < 0:

@@ -6,14 +6,15 @@ import dataclasses
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import flask
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import default_exceptions
 
-from ._request import REFUSED, RULES, Rules, StreamedBody, Visit, with_lifetimes
+from . import _core
+from ._request import REFUSED, RULES, Load, Rules, StreamedBody, Visit, with_lifetimes
 from .cookie import MAX_AGE_LIMIT, Cookie, CookieOfSettings
 from .exceptions import ConfigError, Error, StoreUnavailable
 from .session import Session as _Session
@@ -25,29 +26,25 @@ _PERMANENT: Final = "_permanent"
 _REFRESH: Final = "SESSION_REFRESH_EACH_REQUEST"
 
 
+def _that_can_be_said(name: str, doc: str) -> Any:
+    """An attribute that the core knows, and that others may set to no effect."""
+
+    def ignore(session: Session, value: bool) -> None:
+        pass
+
+    return property(vars(_core.BaseSession)[name].__get__, ignore, doc=doc)
+
+
 class Session(_Session, SessionMixin):  # type: ignore[override]  # `new` is not to be set
     """A coatcheck session with what Flask's sessions have."""
 
     # What _Visit has to know.
     _written = False
 
-    @property
-    def accessed(self) -> bool:
-        """True once it was looked at."""
-        return super().accessed
-
-    @accessed.setter
-    def accessed(self, value: bool) -> None:
-        """Set by Flask where somebody asks for the session, who need not look at it."""
-
-    @property
-    def modified(self) -> bool:
-        """True if a save would write."""
-        return super().modified
-
-    @modified.setter
-    def modified(self, value: bool) -> None:
-        """Nothing is to be said: what is changed inside a stored list or dict is seen."""
+    # Flask says the first where somebody asks for the session, who need not look at it; views say
+    # the second, though what is changed inside a stored list or dict is seen.
+    accessed = _that_can_be_said("accessed", "True once it was looked at.")
+    modified = _that_can_be_said("modified", "True if a save would write.")
 
     @property
     def permanent(self) -> bool:
@@ -157,11 +154,28 @@ def _cookie(app: flask.Flask) -> Cookie:
 # ---- A request -----------------------------------------------------------------------------------
 
 
+class _Load(Load):
+    """Where it fails, `answered` comes before the after_request functions of the application: those
+    of Flask-Login look at each session."""
+
+    def __call__(self, exc: Exception) -> bool:
+        try:
+            return super().__call__(exc)
+        finally:
+            if self.failure is not None and not self.answered and flask.has_request_context():
+                flask.after_this_request(self._after_request)
+
+    def _after_request(self, response: flask.Response) -> flask.Response:
+        self.answered = True
+        return response
+
+
 class _Visit(Visit):
     """A visit whose cookie may outlive the browser."""
 
     session: Session
     session_type = Session
+    load_type = _Load
 
     def _cookie_is_due(self) -> bool:
         # Where SESSION_REFRESH_EACH_REQUEST is set, Flask sends the cookie of a permanent session
@@ -181,11 +195,6 @@ class _Visit(Visit):
         seconds = min(max(age // timedelta(seconds=1), 1), MAX_AGE_LIMIT)
         return dataclasses.replace(cookie, max_age=seconds)
 
-    def after_request(self, response: flask.Response) -> flask.Response:
-        """Before such functions of the application: those of Flask-Login look at each session."""
-        self.answered()
-        return response
-
 
 class _Interface(SessionInterface):
     """What Flask asks for sessions."""
@@ -200,7 +209,6 @@ class _Interface(SessionInterface):
             _warn_of_plain_http(app, self._rules.cookie)
         visit = _Visit.of_environ(self._rules, request.environ)
         request.__dict__[_KEY] = visit
-        flask.after_this_request(visit.after_request)
         return visit.session
 
     def save_session(
@@ -217,14 +225,21 @@ class _Interface(SessionInterface):
             page = app.make_response(app.handle_user_exception(exc))
             _become(response, app.process_response(page))
             return
-        response.headers = Headers(visit.headers(list(response.headers)))
+        given = list(response.headers)
+        headers = visit.headers(given)
+        if headers[: len(given)] == given:
+            for name, value in headers[len(given) :]:
+                response.headers.add(name, value)
+        else:
+            response.headers = Headers(headers)
         if response.is_streamed and not response.direct_passthrough:
             response.response = StreamedBody(visit, cast("Iterable[bytes]", response.response))
 
 
 def _visit() -> _Visit:
     """That of the current request."""
-    return cast(_Visit, flask.request.__dict__[_KEY])
+    visit: _Visit = flask.request.__dict__[_KEY]
+    return visit
 
 
 def _warn_of_plain_http(app: flask.Flask, cookie: Cookie) -> None:

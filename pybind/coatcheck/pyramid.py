@@ -77,16 +77,23 @@ class Session(_Session):
 def includeme(config: Configurator) -> None:
     """Give an application its sessions, with the settings ``coatcheck.*`` of its ini file.
 
-    ``request.session`` is a `Session`, ``request.coatcheck_store`` the `Store`.
+    ``request.session`` is a `Session`; the `Store` is what `get_store` says.
     """
     rules = _rules(config)
     config.registry[_KEY] = rules
     config.set_session_factory(_session)
-    config.add_request_method(_store, "coatcheck_store", property=True)
     config.add_tween("coatcheck.pyramid.tween_factory", over=EXCVIEW)
     for kind in REFUSED:
         if kind is not StoreUnavailable or rules.on_unavailable != "raise":
             config.add_exception_view(_answer, context=kind)
+
+
+def get_store(request: Request) -> Store:
+    """That of a request's application."""
+    # A property of the request would cost each of them, also those without a session, more than
+    # all else here: Pyramid makes a class for each request that is to have one.
+    rules: Rules = request.registry[_KEY]
+    return cast(Store, rules.store)
 
 
 # ---- Settings ------------------------------------------------------------------------------------
@@ -205,9 +212,10 @@ def _session(request: Request) -> Session:
 
 
 def _visit(request: Request, rules: Rules) -> _Visit:
-    if _KEY not in request.__dict__:
-        request.__dict__[_KEY] = _Visit.of_environ(rules, request.environ)
-    return cast(_Visit, request.__dict__[_KEY])
+    visit: _Visit | None = request.__dict__.get(_KEY)
+    if visit is None:
+        visit = request.__dict__[_KEY] = _Visit.of_environ(rules, request.environ)
+    return visit
 
 
 def _commit_without_tween(request: Request, response: Response) -> None:
@@ -242,7 +250,3 @@ def _answer(exc: Error, request: Request) -> Response:
     response = refusal.page(exc, request)
     response.headers.setdefault("Cache-Control", "no-store")
     return response
-
-
-def _store(request: Request) -> Store:
-    return cast(Store, request.registry[_KEY].store)

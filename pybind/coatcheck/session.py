@@ -124,11 +124,10 @@ class BaseSession(_core.BaseSession, MutableMapping[str, Any]):
         return "<Session, new>" if public_id is None else f"<Session {public_id}>"
 
     def _may_save(self) -> None:
-        """Refuses a save that comes too late."""
-        if self._headers_sent:
-            creates = self.accessed and self.new
-            if self._new_id or (creates and self.modified):
-                self._too_late("save")
+        """Refuses a save that comes too late, which it may do once the headers were sent."""
+        creates = self.accessed and self.new
+        if self._new_id or (creates and self.modified):
+            self._too_late("save")
 
     def _destroyed(self, ended: bool) -> None:
         self._ended = ended
@@ -158,14 +157,16 @@ class Session(BaseSession, _core.Session):
         TooManySessions and Busy; under a lock LockLost; Uncertain where the reply was lost; and
         what Store says of a store that cannot be reached. The session is then as it was.
         """
-        self._may_save()
+        if self._headers_sent:
+            self._may_save()
         session_id = super().save()
         self._new_id = False
         return session_id
 
     def _saved_alone(self) -> bool:
         """Save without a merge; False: the session is now what another request has stored."""
-        self._may_save()
+        if self._headers_sent:
+            self._may_save()
         saved = self._try_save()
         self._new_id = False
         return saved

@@ -95,6 +95,15 @@ class _Response:
     """A response whose headers wait for the session to be committed: until the first chunk of the
     body that is not empty, the first `write`, or the end."""
 
+    _body: Iterable[bytes] = ()
+    _file: object = None
+    _status: str | None = None
+    _headers: Headers
+    _exc_info: ExcInfo | None = None
+    _started = False
+    _write: Callable[[bytes], object]
+    _failure: Exception | None = None
+
     def __init__(
         self,
         visit: Visit,
@@ -104,14 +113,6 @@ class _Response:
         self._visit = visit
         self._environ = environ
         self._start_response = start_response
-        self._body: Iterable[bytes] = ()
-        self._file: object = None
-        self._status: str | None = None
-        self._headers: Headers = []
-        self._exc_info: ExcInfo | None = None
-        self._started = False
-        self._write: Callable[[bytes], object]
-        self._failure: Exception | None = None
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
         wrap_file = self._environ.get("wsgi.file_wrapper")

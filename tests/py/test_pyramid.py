@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from coatcheck import ConfigError, Cookie, NotStorable, Store, StoreUnavailable
-from coatcheck.pyramid import Session
+from coatcheck.pyramid import Session, get_store
 from conftest import Browser, RedisServer
 from pyramid.config import Configurator
 from pyramid.csrf import check_csrf_token, get_csrf_token, new_csrf_token
@@ -191,7 +191,7 @@ def test_req_25_31_logout_takes_the_session_and_the_cookie(serve: Serve, store: 
 
 def test_the_store_is_at_hand(serve: Serve, store: Store) -> None:
     def devices(request: Request) -> Response:
-        return Response(str(len(request.coatcheck_store.sessions(request.session.principal))))
+        return Response(str(len(get_store(request).sessions(request.session.principal))))
 
     def add(config: Configurator) -> None:
         config.add_route("devices", "/devices")

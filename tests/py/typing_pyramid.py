@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coatcheck import Store, StoreUnavailable
-from coatcheck.pyramid import Session
+from coatcheck.pyramid import Session, get_store
 
 Request = Any
 
@@ -29,7 +29,7 @@ def log_out(request: Request) -> tuple[int, bool]:
     session: Session = request.session
     session.changed()
     session.invalidate()
-    store: Store = request.coatcheck_store
+    store: Store = get_store(request)
     return store.destroy_all("user:42", keep=session)
 
 

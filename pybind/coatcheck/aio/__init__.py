@@ -47,7 +47,8 @@ class Session(BaseSession):
         what Store says of a store that cannot be reached. The session is then as it was. Where the
         task is cancelled meanwhile, the save may have been carried out.
         """
-        self._may_save()
+        if self._headers_sent:
+            self._may_save()
         driver = driver_of(self._store)
         session_id = cast("str | None", await result_of(driver.save(self)))
         self._new_id = False
@@ -55,7 +56,8 @@ class Session(BaseSession):
 
     async def _saved_alone(self) -> bool:
         """Save without a merge; False: the session is now what another request has stored."""
-        self._may_save()
+        if self._headers_sent:
+            self._may_save()
         saved = cast(bool, await result_of(driver_of(self._store).try_save(self)))
         self._new_id = False
         return saved

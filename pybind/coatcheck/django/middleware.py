@@ -106,6 +106,7 @@ class _Visit(Visit):
     acommit = cast(Any, AsyncVisit.commit)
     afinish = cast(Any, AsyncVisit.finish)
     aabandon = cast(Any, AsyncVisit.abandon)
+    _asave_or_drop = cast(Any, AsyncVisit._asave_or_drop)
 
     def _save(self) -> None:
         self.session._save_changes()
