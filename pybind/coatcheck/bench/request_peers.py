@@ -353,7 +353,7 @@ def _starlette(*middleware: Any) -> Any:
     async def view(request: Request) -> PlainTextResponse:
         if "session" not in request.scope:
             return PlainTextResponse("hello")
-        return PlainTextResponse(page(request.session, request.url.path))
+        return PlainTextResponse(page(request.session, request.scope["path"]))
 
     return Starlette(routes=[Route(path, view) for path in PAGES], middleware=list(middleware))
 
@@ -401,7 +401,7 @@ def _pyramid(set_up: Callable[[Any], object]) -> Ask:
     from pyramid.response import Response
 
     def view(request: Request) -> Response:
-        return Response(page(request.session, request.path))
+        return Response(page(request.session, request.environ["PATH_INFO"]))
 
     def bare(request: Request) -> Response:
         return Response("hello")

@@ -3,7 +3,8 @@ Requests: what a session adds to a request of a web application, beside what oth
 
 Only the sessions differ: the framework, the payload of 2.1 KB and the server are the same. What the
 framework takes by itself is measured, too, and taken off. Nothing but the application is called: no
-HTTP server is in the way.
+HTTP server is in the way. What a single PING adds is measured as well, since no session that is
+looked up in Redis can add less.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from . import request_peers as peers
 from .measure import Run, ratio, take_turns
 from .redis_server import Server, a_server
 from .report import Row
-from .request_peers import PREFIX, Contender, asks
+from .request_peers import PREFIX, Ask, Contender, asks
 
 READ, WRITE = "/read", "/write"
-BARE, OURS = "bare", "ours"
+BARE, OURS, WAY = "bare", "ours", "a PING alone"
 
 TURN_S = 0.01
 
@@ -70,8 +71,24 @@ def _runs(
     return {name: asks(make(server, stack), what) for name, make in contenders.items()}
 
 
+def _and_a_ping(bare: Contender) -> Contender:
+    def contender(server: Server, stack: ExitStack) -> Ask:
+        store = stack.enter_context(Store(server.tcp_url, prefix=PREFIX))
+        ask = bare(server, stack)
+
+        def asking(path: str) -> bytes:
+            store.ping()
+            return ask(path)
+
+        return asking
+
+    return contender
+
+
 def _rows(framework: str, what: str, server: Server, seconds: float) -> list[Row]:
     bare, ours, others = FRAMEWORKS[framework]
+    if what == READ:
+        others = {**others, WAY: _and_a_ping(bare)}
     with ExitStack() as stack:
         contenders = {BARE: bare, OURS: ours, **others}
         times = take_turns(_runs(what, contenders, server, stack), seconds, TURN_S)
@@ -86,7 +103,7 @@ def _rows(framework: str, what: str, server: Server, seconds: float) -> list[Row
             "2.1 KB",
             name,
             ratio(added[name], added[OURS]),
-            GOALS.get((framework, what, name), GOAL),
+            None if name == WAY else GOALS.get((framework, what, name), GOAL),
             statistics.median(added[OURS]) * 1e6,
         )
         for name in others
