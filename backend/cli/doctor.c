@@ -290,6 +290,19 @@ static int look_at_index(void *context, struct coat_node *node, const struct sur
     return rc;
 }
 
+static void check_records(struct doctor *d)
+{
+    if (d->records == 0 && d->corrupt == 0)
+        say(d, WARNING, "records",
+            "there are none under the prefix %s: nobody has a session yet, or the application has "
+            "another prefix",
+            d->survey.store->options->prefix);
+    else
+        say(d, d->corrupt ? UNSAFE : FINE, "records",
+            "%" PRId64 " keys that are named as records or lists of ours are none%s", d->corrupt,
+            d->corrupt ? ": something else writes under this prefix" : "");
+}
+
 static int check_keys(struct doctor *d, struct coat_error *err)
 {
     d->node[0] = 0;
@@ -302,9 +315,7 @@ static int check_keys(struct doctor *d, struct coat_error *err)
     say(d, d->without_ttl ? UNSAFE : FINE, "ttl",
         "%" PRId64 " of %" PRId64 " records have no TTL%s", d->without_ttl, d->records + d->corrupt,
         d->without_ttl ? ": they would stay for ever; the next load of each repairs it" : "");
-    say(d, d->corrupt ? UNSAFE : FINE, "records",
-        "%" PRId64 " keys that are named as records or lists of ours are none%s", d->corrupt,
-        d->corrupt ? ": something else writes under this prefix" : "");
+    check_records(d);
     say(d, d->orphans > d->records ? WARNING : FINE, "index",
         "%" PRId64 " of %" PRId64 " entries in the lists of who is logged in are of sessions "
         "that have ended; they go by themselves",

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict, cast
 from urllib.parse import parse_qs
 
@@ -129,7 +130,8 @@ class Store(_core.Store):
     prefix              names the application in Redis, ``"shop:"``; required, except for embedded:
     idle                time without a request after which a session ends; None: not before its
                         deadline (1800)
-    lifetime            time after creation or login at which a session ends (43200)
+    lifetime            time after creation or login at which a session ends, at most 400 days;
+                        each ends, and None is the default (43200)
     anonymous_idle      idle, until somebody logs in (None: no difference)
     preset              idle and lifetime where they are not given, by NIST's assurance levels:
                         ``"aal1"`` (None, 30 days), ``"aal2"`` (1 h, 24 h) or ``"aal3"`` (15 min,
@@ -219,9 +221,9 @@ class Store(_core.Store):
         session = self.load(id)
         if session is None or session.stale:
             return None
-        fn(session)
+        _call(fn, session)
         while not session._saved_alone():
-            fn(session)
+            _call(fn, session)
         return session
 
     @contextmanager
@@ -282,6 +284,16 @@ def core_arguments(
     given = {"url": url, **options}
     pairs = [(name, text) for name in given if (text := _text(name, given[name])) is not None]
     return pairs, (credentials, policies, tell, log_event)
+
+
+def _call(fn: Callable[[Session], object], session: Session) -> None:
+    result = fn(session)
+    if isinstance(result, CoroutineType):
+        result.close()
+        raise TypeError(
+            "update: fn is a coroutine function, which nothing awaits here; give a function, or"
+            " await that of a coatcheck.aio.Store"
+        )
 
 
 def is_given(name: str, options: Mapping[str, Any]) -> bool:

@@ -54,9 +54,12 @@ class AsgiBrowser:
     async def get(self, path: str = "/", *, fails: int | None = None, **more: Any) -> Response:
         """A request; from the message of that number on nobody listens any more."""
         self.messages = []
+        asked: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
         async def receive() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            if not asked:
+                await asyncio.Event().wait()  # it does not hang up
+            return asked.pop()
 
         async def send(message: Message) -> None:
             if fails is not None and len(self.messages) >= fails:

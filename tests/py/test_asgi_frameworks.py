@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import httpx
 import httpx2
 import pytest
 import websockets
+from asgi_client import AsgiBrowser
 from authlib.integrations.starlette_client import OAuth
 from coatcheck import Cookie, StoreUnavailable, aio
 from coatcheck.asgi import SessionMiddleware
@@ -23,6 +25,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
@@ -135,6 +138,39 @@ def test_redirects_errors_and_background_tasks(
     assert browser.get("/").json() == {"visits": 1}
     browser.get("/later")
     assert browser.get("/").json() == {"visits": 2, "done": True}
+
+
+async def passing(request: Any, call_next: Any) -> Any:
+    return await call_next(request)
+
+
+def test_what_a_stream_changes_within_a_middleware_of_starlettes_own_kind_is_saved(
+    redis_server: RedisServer,
+) -> None:
+    """A BaseHTTPMiddleware runs what it surrounds in a task of its own."""
+
+    async def stream(request: Any) -> Response:
+        async def numbers() -> AsyncIterator[str]:
+            for number in range(4):
+                request.session["number"] = number
+                yield str(number)
+
+        request.session["number"] = -1
+        return StreamingResponse(numbers())
+
+    async def show(request: Any) -> Response:
+        return JSONResponse(dict(request.session))
+
+    async def main() -> None:
+        async with aio.Store(redis_server.url, prefix="test:") as store:
+            sessions = Middleware(SessionMiddleware, store)
+            around = Middleware(BaseHTTPMiddleware, dispatch=passing)
+            routes = [Route("/stream", stream), Route("/", show)]
+            browser = AsgiBrowser(Starlette(routes=routes, middleware=[around, sessions]))
+            await browser.get("/stream")
+            assert json.loads((await browser.get("/")).body) == {"number": 3}
+
+    asyncio.run(main())
 
 
 def test_an_exception_handler_of_starlette_answers_for_a_store_that_is_away(

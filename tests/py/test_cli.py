@@ -237,7 +237,15 @@ def test_a_good_server_is_not_unsafe(tool: Tool, store: Store) -> None:
     stored(store, a=1)
     found = findings(tool, OK)
     assert set(found.values()) <= {"ok", "warning"}
-    assert found["eviction"] == found["version"] == found["role"] == found["ttl"] == "ok"
+    for check in ("eviction", "version", "role", "ttl", "records"):
+        assert found[check] == "ok"
+
+
+def test_a_prefix_without_records_is_a_warning_that_names_it(tool: Tool, store: Store) -> None:
+    stored(store, a=1)
+    tool.environment["COATCHECK_PREFIX"] = "tset:"
+    rows = {row["check"]: row for row in tool.json("doctor")["checks"]}
+    assert rows["records"]["finding"] == "warning" and "tset:" in rows["records"]["text"]
 
 
 def test_a_server_that_may_evict_is_unsafe(redis_server: RedisServer, tool: Tool) -> None:

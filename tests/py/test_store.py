@@ -274,6 +274,16 @@ def test_destroy_ends_a_session_once(store: Store, redis_server: RedisServer) ->
     assert redis_server.keys() == []
 
 
+def test_update_refuses_a_coroutine_function_and_writes_nothing(store: Store) -> None:
+    async def change(session: Session) -> None:
+        session["a"] = 2
+
+    session_id = saved(store, a=1)
+    with pytest.raises(TypeError, match=r"coroutine function.*coatcheck\.aio\.Store"):
+        store.update(session_id, change)
+    assert store.load(session_id) == {"a": 1}
+
+
 def test_sessions_of_another_prefix_are_not_opened(store: Store, redis_server: RedisServer) -> None:
     session_id = saved(store, a=1)
     with Store(redis_server.url, prefix="other:") as other:
