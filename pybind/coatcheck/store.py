@@ -221,9 +221,9 @@ class Store(_core.Store):
         session = self.load(id)
         if session is None or session.stale:
             return None
-        _call(fn, session)
+        _called(fn, session)
         while not session._saved_alone():
-            _call(fn, session)
+            _called(fn, session)
         return session
 
     @contextmanager
@@ -286,7 +286,7 @@ def core_arguments(
     return pairs, (credentials, policies, tell, log_event)
 
 
-def _call(fn: Callable[[Session], object], session: Session) -> None:
+def _called(fn: Callable[[Session], object], session: Session) -> None:
     result = fn(session)
     if isinstance(result, CoroutineType):
         result.close()

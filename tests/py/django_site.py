@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+import views
 from conftest import Browser
 from django.conf import settings as _settings
 from django.core.handlers.wsgi import WSGIHandler
@@ -115,6 +116,11 @@ def serve(view: View, *, https: bool = True) -> Browser:
     global _view
     _view = view
     return Browser(WSGIHandler(), https=https)
+
+
+def put(request: HttpRequest) -> str:
+    """/plain looks at nothing; otherwise as views.put."""
+    return "plain" if request.path == "/plain" else views.put(request.session, request.path)
 
 
 def ada() -> Any:
