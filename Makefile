@@ -2,18 +2,20 @@
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all lib python test-programs fuzz-programs bench-programs install install-lib install-python \
-	uninstall clean distclean deps demo run-demo bench-codec run-bench-codec bench-redis \
-	run-bench-redis bench-requests run-bench-requests bench-session run-bench-session check run-check check-long run-check-long check-servers \
-	run-check-servers check-web run-check-web test fuzz run-fuzz fuzz-afl run-fuzz-afl \
-	requirements help
+
+# These install what is missing, and then make run-...: configure can look for what is needed only
+# when that is there.
+after_deps = demo bench-codec bench-redis bench-requests bench-session check check-long \
+	check-servers check-web fuzz fuzz-afl
+needs_nothing = deps requirements clean distclean help
+.PHONY: all lib tool python test-programs fuzz-programs bench-programs install install-lib \
+	install-tool install-python uninstall test $(after_deps) $(after_deps:%=run-%) $(needs_nothing)
 
 all: lib tool python
 
-# What configure found. It runs by itself where it has not yet, or is newer; not for the targets
-# that install first what it looks for, or that need nothing from it.
+# What configure found. It runs by itself where it has not yet, or is newer.
 srcdir = .
-ifneq ($(filter-out deps demo bench-codec bench-redis bench-requests bench-session check check-long check-servers check-web fuzz fuzz-afl requirements clean distclean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out $(after_deps) $(needs_nothing),$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 build/config.mk: $(srcdir)/configure $(srcdir)/schema/coat_version.h
 	$(srcdir)/configure $(configure_args)
@@ -186,7 +188,7 @@ uninstall:
 
 # What was built goes, what was found out stays.
 clean:
-	rm -rf build/obj build/python build/tests build/libcoatcheck.*
+	rm -rf build/obj build/python build/tests build/coatcheck build/libcoatcheck.*
 
 distclean:
 	rm -rf build
@@ -196,25 +198,21 @@ distclean:
 deps:
 	$(srcdir)/tests/deps all
 
-# In two steps: configure can look for what is needed only when that is there.
-demo:
-	@$(srcdir)/tests/deps build
-	@$(MAKE) -s run-demo
+demo bench-session: needed = build
+bench-codec bench-redis bench-requests: needed = bench
+check fuzz: needed = all
+check-servers: needed = all servers
+check-long check-web: needed = web
+fuzz-afl: needed = afl
+$(after_deps):
+	@for what in $(needed); do PYTHON='$(PYTHON)' $(srcdir)/tests/deps $$what || exit; done
+	@$(MAKE) -s run-$@
 
 run-demo: all
 	@[ -n '$(PYTHON)' ] || { echo 'make: the demo needs Python, and this was configured without' >&2; exit 1; }
 	@PYTHONPATH=build/python $(PYTHON) $(srcdir)/tests/demo/demo.py $(if $(filter-out 0,$(SERVE)),--serve)
 
-# What it is compared with is in an environment of its own.
-bench-codec bench-redis bench-requests:
-	@PYTHON='$(PYTHON)' $(srcdir)/tests/deps bench
-	@$(MAKE) -s run-$@
-
-# Compares with nobody.
-bench-session:
-	@$(srcdir)/tests/deps build
-	@$(MAKE) -s run-$@
-
+# What it is compared with is in an environment of its own; bench-session compares with nobody.
 run-bench-redis: bench-programs
 run-bench-codec run-bench-redis run-bench-requests: bench_python = build/venv-bench/bin/python
 run-bench-session: bench_python = $(PYTHON)
@@ -222,50 +220,13 @@ run-bench-codec run-bench-redis run-bench-requests run-bench-session: all
 	@[ -n '$(PYTHON)' ] || { echo 'make: this needs Python, and was configured without' >&2; exit 1; }
 	@PYTHONPATH=build/python $(bench_python) -m coatcheck.bench $(@:run-bench-%=%) $(BENCH_OPTIONS)
 
-check:
-	@$(srcdir)/tests/deps all
-	@$(MAKE) -s run-$@
-
-check-long check-web:
-	@$(srcdir)/tests/deps web
-	@$(MAKE) -s run-$@
-
+# A variable, since make would run a line that names $(MAKE) though it was told -n.
 run_tests = MAKE='$(MAKE)' CC='$(CC)' PYTHON='$(PYTHON)' SERVER='$(SERVER)' $(srcdir)/tests/run
 
-run-check: all
-	@$(run_tests) check
-
-run-check-long: all
-	@$(run_tests) long
-
-check-servers:
-	@$(srcdir)/tests/deps all
-	@$(srcdir)/tests/deps servers
-	@$(MAKE) -s run-$@
-
-run-check-servers: all
-	@$(run_tests) servers
-
-run-check-web: all
-	@$(run_tests) web
-
-test: all
-	@$(run_tests) test
-
+# The last word of the target is what tests/run knows it by.
 T = 60
-fuzz:
-	@$(srcdir)/tests/deps all
-	@$(MAKE) -s run-$@
-
-fuzz-afl:
-	@$(srcdir)/tests/deps afl
-	@$(MAKE) -s run-$@
-
-run-fuzz: all
-	@$(run_tests) fuzz $(T)
-
-run-fuzz-afl: all
-	@$(run_tests) afl $(T)
+run-check run-check-long run-check-servers run-check-web run-fuzz run-fuzz-afl test: all
+	@$(run_tests) $(lastword $(subst -, ,$@)) $(T)
 
 # What the last run said, nothing runs.
 requirements:
@@ -273,10 +234,11 @@ requirements:
 		build/test-logs
 
 help:
-	@echo 'make              the library and the Python package, into build/'
-	@echo 'make lib          the library only'
+	@echo 'make              the library, the command and the Python package, into build/'
+	@echo 'make lib          the library only; make tool: the command'
 	@echo 'make python       the Python package only'
-	@echo 'make install      both, below DESTDIR; also install-lib, install-python, uninstall'
+	@echo 'make install      all of it, below DESTDIR; also install-lib, install-tool,'
+	@echo '                  install-python, uninstall'
 	@echo 'make demo         shows a session going from a web request into Redis and back'
 	@echo '                  SERVE=1: and then serves a page to be tried with a browser'
 	@echo 'make check        all tests, with nothing left out; installs what they need'
