@@ -27,7 +27,7 @@ from .exceptions import (
     TooManySessions,
     UnknownFormat,
 )
-from .store import is_given
+from .store import StoreOptions, is_given
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -68,6 +68,26 @@ RULES: Final[Mapping[str, Any]] = {
     "save_on_error": False,
     "cache_control": "auto",
 }
+
+
+def unknown_settings(
+    given: Iterable[str], spelt: Callable[[str], str], *others: str
+) -> dict[str, str]:
+    """Settings that there are not, and what to do about each, both as they are spelt. A store would
+    know its own options only, and might suggest one of these where another setting was meant."""
+    from difflib import get_close_matches  # here, since only a mistake needs it
+
+    known = ["url", *StoreOptions.__annotations__, *RULES, *others]
+    advice = {}
+    for name in sorted({*given} - {*known}):
+        close = get_close_matches(name, known, 1)
+        advice[spelt(name)] = f"did you mean {spelt(close[0])}?" if close else "leave it out"
+    return advice
+
+
+def refuse_unknown(given: Iterable[str], spelt: Callable[[str], str], *others: str) -> None:
+    for setting, advice in unknown_settings(given, spelt, *others).items():
+        raise ConfigError(f"there is no setting {setting}; {advice}")
 
 
 def with_lifetimes(options: Mapping[str, Any], idle: Any) -> dict[str, Any]:

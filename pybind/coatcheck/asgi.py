@@ -14,6 +14,7 @@ from ._request import (
     Refusal,
     Rules,
     one_of,
+    refuse_unknown,
 )
 from .aio import Store
 from .aio.driver import stay
@@ -82,6 +83,7 @@ class SessionMiddleware:
                 "SessionMiddleware(app, url, ...): the first argument is the ASGI application that"
                 " it wraps"
             )
+        refuse_unknown(store_options, str)
         if isinstance(store_or_url, BlockingStore):
             raise ConfigError(
                 "a coatcheck.Store would block the event loop: give a coatcheck.aio.Store, or a URL"

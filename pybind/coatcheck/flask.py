@@ -14,7 +14,16 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import default_exceptions
 
 from . import _core
-from ._request import REFUSED, RULES, Load, Rules, StreamedBody, Visit, with_lifetimes
+from ._request import (
+    REFUSED,
+    RULES,
+    Load,
+    Rules,
+    StreamedBody,
+    Visit,
+    refuse_unknown,
+    with_lifetimes,
+)
 from .cookie import MAX_AGE_LIMIT, Cookie, CookieOfSettings
 from .exceptions import ConfigError, Error, StoreUnavailable
 from .session import Session as _Session
@@ -122,6 +131,7 @@ class Coatcheck:
 
 def _rules(app: flask.Flask, store: Store | None) -> Rules:
     ours = app.config.get_namespace(_SETTING)
+    refuse_unknown(ours, lambda name: _SETTING + name.upper())
     rules = {name: ours.pop(name, default) for name, default in RULES.items()}
     if store is None:
         options = with_lifetimes(ours, _idle(app))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Callable
 from inspect import isgenerator
@@ -13,7 +14,7 @@ from pyramid.settings import asbool
 from pyramid.tweens import EXCVIEW
 from zope.interface import implementer
 
-from ._request import REFUSED, RULES, Rules, StreamedBody, Visit
+from ._request import REFUSED, RULES, Rules, StreamedBody, Visit, refuse_unknown
 from .cookie import Cookie
 from .exceptions import ConfigError, Error, StoreUnavailable
 from .session import Session as _Session
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _KEY: Final = "coatcheck"
 _SETTING: Final = "coatcheck."
+
+# The arguments of a cookie, by their settings.
+_COOKIE: Final = {f"cookie_{field.name}": field.name for field in dataclasses.fields(Cookie)}
 
 # Where Pyramid's own sessions have these.
 _CSRF: Final = "_csrft_"
@@ -105,11 +109,12 @@ def _rules(config: Configurator) -> Rules:
         for name, value in config.registry.settings.items()
         if name.startswith(_SETTING)
     }
+    refuse_unknown(ours, lambda name: _SETTING + name, "store", *_COOKIE)
     rules = {name: ours.pop(name, default) for name, default in RULES.items()}
     rules["save_on_error"] = asbool(rules["save_on_error"])
     rules["cache_control"] = rules["cache_control"] or None
     rules["on_unavailable"] = _page(config, rules["on_unavailable"])
-    cookie = _cookie({name: ours.pop(name) for name in list(ours) if name.startswith("cookie_")})
+    cookie = _cookie({_COOKIE[name]: ours.pop(name) for name in _COOKIE if name in ours})
     return Rules(_make_store(ours), cookie, **rules)
 
 
@@ -133,21 +138,13 @@ class _Cookie(Cookie):
 
 
 def _cookie(ours: dict[str, Any]) -> Cookie:
-    options: dict[str, Any] = {
-        name.removeprefix("cookie_"): value or None for name, value in ours.items()
-    }
+    options: dict[str, Any] = {name: value or None for name, value in ours.items()}
     for name in ("secure", "httponly", "partitioned"):
         if name in options:
             options[name] = asbool(options[name])
     if isinstance(options.get("max_age"), str):
         options["max_age"] = _whole_number("coatcheck.cookie_max_age", options["max_age"])
-    try:
-        return _Cookie(**options)
-    except TypeError:
-        raise ConfigError(
-            f"{_names(ours)}: there are coatcheck.cookie_name, _secure, _httponly, _samesite,"
-            " _path, _domain, _max_age and _partitioned"
-        ) from None
+    return _Cookie(**options)
 
 
 def _whole_number(name: str, text: str) -> int:

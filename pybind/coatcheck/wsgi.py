@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ._request import CacheControl, Headers, OnCorrupt, OnGone, OnUnavailable, Rules, Visit
+from ._request import (
+    CacheControl,
+    Headers,
+    OnCorrupt,
+    OnGone,
+    OnUnavailable,
+    Rules,
+    Visit,
+    refuse_unknown,
+)
 from .cookie import Cookie
 from .exceptions import ConfigError
 from .store import Store, StoreOptions
@@ -59,6 +68,7 @@ class SessionMiddleware:
                 "SessionMiddleware(app, url, ...): the first argument is the WSGI application that"
                 " it wraps"
             )
+        refuse_unknown(store_options, str)
         if store_or_url is not None and not isinstance(store_or_url, (Store, str)):
             kind = type(store_or_url)
             raise ConfigError(

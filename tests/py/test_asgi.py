@@ -540,6 +540,7 @@ page = application(put)
         ((page,), {}, "COATCHECK_URL"),
         ((page, "redis://localhost"), {"prefix": "a:", "load": "sometimes"}, "load='sometimes'"),
         ((page, "redis://localhost"), {"prefix": "a:", "on_gone": "what"}, "on_gone='what'"),
+        ((page, "redis://localhost"), {"prefix": "a:", "on_gon": "drop"}, "did you mean on_gone"),
         ((page, "redis://localhost"), {"prefix": "a:", "cookie": "x"}, "give a coatcheck.Cookie"),
     ],
 )

@@ -222,7 +222,12 @@ REDIS = {"COATCHECK_URL": "redis://localhost", "COATCHECK_PREFIX": "a:"}
         ({"COATCHECK_PREFIX": "a:"}, "COATCHECK_URL"),
         ({"COATCHECK_URL": "redis://localhost"}, "prefix"),
         ({"COATCHECK_URL": "redis://[::1", "COATCHECK_PREFIX": "a:"}, "URL"),
-        ({**REDIS, "COATCHECK_IDEL": 600}, "idel"),
+        (
+            {**REDIS, "COATCHECK_IDEL": 600},
+            "COATCHECK_IDEL; did you mean COATCHECK_IDLE",
+        ),
+        ({**REDIS, "COATCHECK_ON_GON": "drop"}, "did you mean COATCHECK_ON_GONE"),
+        ({**REDIS, "COATCHECK_XYZZY": 1}, "leave it out"),
         ({**REDIS, "COATCHECK_ON_GONE": "what"}, "on_gone"),
         ({**REDIS, "COATCHECK_ON_CORRUPT": "what"}, "on_corrupt"),
         ({**REDIS, "COATCHECK_CACHE_CONTROL": "no"}, "cache_control"),
@@ -233,6 +238,11 @@ REDIS = {"COATCHECK_URL": "redis://localhost", "COATCHECK_PREFIX": "a:"}
 def test_wrong_settings_are_an_error_at_the_start(settings: dict[str, Any], advice: str) -> None:
     with pytest.raises(ConfigError, match=advice):
         an_app(None, **settings)
+
+
+def test_a_mistyped_setting_is_an_error_beside_a_store_too(store: Store) -> None:
+    with pytest.raises(ConfigError, match="COATCHECK_ON_GON;"):
+        an_app(store, COATCHECK_ON_GON="drop")
 
 
 def test_what_is_no_store_is_refused() -> None:

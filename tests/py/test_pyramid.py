@@ -546,7 +546,9 @@ def test_a_setting_wins_over_the_url_and_that_over_the_environment(
             {"url": "redis://localhost", "prefix": "a:", "on_unavailable": "no.page"},
             "name a function",
         ),
-        ({"url": "redis://localhost", "prefix": "a:", "idel": "600"}, "idel"),
+        ({"url": "redis://localhost", "prefix": "a:", "idel": "600"}, "coatcheck.idle"),
+        ({"on_gon": "drop"}, "no setting coatcheck.on_gon; did you mean coatcheck.on_gone"),
+        ({"cookie_nam": "shop"}, "did you mean coatcheck.cookie_name"),
         ({"store": "redis://localhost"}, "give a coatcheck.Store"),
     ],
 )

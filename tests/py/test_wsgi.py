@@ -413,6 +413,7 @@ def test_browsers_at_once_keep_to_their_own_sessions(serve: Serve) -> None:
         ({"on_gone": "raise"}, "on_gone='raise'"),
         ({"cache_control": "public"}, "cache_control='public'"),
         ({"cookie": "session"}, "give a coatcheck.Cookie"),
+        ({"on_gon": "drop"}, "no setting on_gon; did you mean on_gone"),
         ({"prefix": "a:", "idle": 5}, "prefix, idle: options of a store that exists"),
     ],
 )

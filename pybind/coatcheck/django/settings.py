@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -13,7 +12,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from .. import aio
-from .._request import RULES, Rules, with_lifetimes
+from .._request import RULES, Rules, refuse_unknown, unknown_settings, with_lifetimes
 from ..aio.driver import prepare, stay
 from ..cookie import Cookie, CookieOfSettings
 from ..exceptions import ConfigError
@@ -79,8 +78,7 @@ async def _awaited(store: _Store) -> aio.Store:
 @lru_cache(maxsize=1)
 def store() -> Store:
     """The store that the settings name."""
-    for setting, advice in unknown().items():
-        raise ConfigError(f"there is no setting {setting}; {advice}")
+    refuse_unknown(_all_given(), _spelt, "carry")
     options = store_options()
     made = Store(options.pop("url", None), **options)
     idle = idle_of(made)
@@ -168,18 +166,16 @@ def principal(user: Any) -> str:
 def names() -> dict[str, str]:
     """Each name that a setting may have after COATCHECK_, by the name of its option."""
     known = {"url", *StoreOptions.__annotations__, *DEFAULTS}
-    return {name: SETTING + name.upper() for name in sorted(known)}
+    return {name: _spelt(name) for name in sorted(known)}
 
 
 def unknown() -> dict[str, str]:
     """Settings that begin like ours and are none, and what to do about each."""
-    known = names()
-    advice = {}
-    for name in sorted(set(_all_given()) - set(known)):
-        close = get_close_matches(name, known, 1)
-        meant = f"did you mean {known[close[0]]}?" if close else "leave it out"
-        advice[SETTING + name.upper()] = meant
-    return advice
+    return unknown_settings(_all_given(), _spelt, "carry")
+
+
+def _spelt(name: str) -> str:
+    return SETTING + name.upper()
 
 
 def is_said(name: str) -> bool:
