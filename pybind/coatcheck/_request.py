@@ -267,17 +267,17 @@ class _Visit:
         return _limit_caching(headers, limit) if "cache-control" in names else [*headers, limit]
 
     def refusal(self, exc: BaseException) -> Refusal | None:
-        """As `Rules.refusal`; afterwards nothing is saved."""
+        """As `Rules.refusal`; afterwards nothing is saved.
+
+        A session that cannot be loaded when somebody looks at it is empty from now on, and cannot
+        be changed: a page for the failure must not fail for that once more.
+        """
         refusal = self._rules.refusal(exc)
         if refusal is not None:
             self._state = "over"
             self.refused = True
+            self._load.answered = True
         return refusal
-
-    def answered(self) -> None:
-        """The application has made its response. A session that could not be loaded is empty from
-        now on, and cannot be changed: what looks at it later must not fail for that once more."""
-        self._load.answered = self._load.failure is not None
 
     def _saves_at_commit(self, status: int) -> bool:
         """Does a response with this status save? Raises what must not be answered by it."""

@@ -94,6 +94,29 @@ def test_one_for_the_status_renders_it(tmp_path: Path, path: str, kind: Any) -> 
     assert answer["Retry-After"] and answer["Cache-Control"] == "no-store"
 
 
+def in_the_layout(exc: Exception) -> Any:
+    return flask.render_template_string(
+        "{{ get_flashed_messages() }} {{ session.user }} closed"
+    ), 503
+
+
+@EACH
+@pytest.mark.parametrize("in_settings", [False, True])
+def test_one_that_looks_at_the_session_finds_it_empty(
+    tmp_path: Path, path: str, in_settings: bool
+) -> None:
+    settings = {"COATCHECK_ON_UNAVAILABLE": in_the_layout} if in_settings else {}
+    browser = at(
+        put,
+        nowhere(tmp_path),
+        lambda app: None if in_settings else app.register_error_handler(503, in_the_layout),
+        **settings,
+    )
+    answer = ask(browser, path)
+    assert (answer.status, answer.body) == (503, b"[]  closed")
+    assert answer["Cache-Control"] == "no-store" and not answer.cookies
+
+
 @EACH
 @pytest.mark.parametrize("kind", [Exception, 500])
 def test_one_for_all_errors_does_not_make_a_500_of_it(tmp_path: Path, path: str, kind: Any) -> None:

@@ -438,6 +438,16 @@ def test_unavailable_may_be_a_function(
     assert answer["Cache-Control"] == "no-store" and not answer.cookies
 
 
+def test_a_page_for_it_finds_an_empty_session(serve: Serve, tmp_path: Path) -> None:
+    def page(exc: Exception, request: Request) -> Response:
+        return Response(f"closed: {request.session.pop_flash()}", 503)
+
+    browser = serve(put, store=nowhere(tmp_path), on_unavailable=page)
+    browser.jar[NAME] = "A" * 43
+    answer = browser.get()
+    assert (answer.status, answer.body) == (503, b"closed: []")
+
+
 def test_what_cannot_be_stored_is_refused_on_its_line(serve: Serve) -> None:
     def view(session: Session, path: str) -> Any:
         try:

@@ -245,6 +245,20 @@ def test_on_unavailable_may_be_an_application(serve: Serve, redis_server: RedisS
     assert (response.status, response.body) == (503, b"Error")
 
 
+def test_that_application_finds_an_empty_session(serve: Serve, redis_server: RedisServer) -> None:
+    def sorry(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
+        return [repr(dict(environ["coatcheck.session"])).encode()]
+
+    def log_out(session: Any, path: str) -> Any:
+        return put(session, path) if path != "/out" else session.destroy()
+
+    browser = serve(log_out, on_unavailable=sorry)
+    browser.get("/color/red")
+    redis_server.stop()
+    assert [browser.get(path).body for path in ("/", "/out")] == [b"{}", b"{}"]
+
+
 def test_a_500_that_a_framework_made_of_a_store_failure_becomes_the_503(
     serve: Serve, redis_server: RedisServer
 ) -> None:

@@ -217,7 +217,6 @@ def _answer(
 
 
 def _refuse(request: HttpRequest, visit: _Visit, refusal: Refusal, exc: Exception) -> HttpResponse:
-    visit.answered()
     if refusal.page is not None:
         response: HttpResponse = refusal.page(request, exc)
         response.headers.setdefault("Cache-Control", "no-store")
