@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import flask
@@ -37,7 +36,3 @@ def at(
     for setup in setups:
         setup(app)
     return Browser(app)
-
-
-def nowhere(tmp_path: Path) -> Store:
-    return Store(f"unix:{tmp_path}/none", prefix="test:", timeout=0.2)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from coatcheck import Store
 from conftest import RedisServer
+from sites import unescaped
 
 ID_LEN = 43
 PIECE = 16  # bytes of a selector, and of a verifier
@@ -53,11 +54,6 @@ def pieces(found: list[bytes]) -> set[bytes]:
     return windows(found) | windows(bytes_ for raw in found for bytes_ in decoded(raw))
 
 
-def as_sent(word: str) -> bytes:
-    """What MONITOR shows of a word, in bytes again."""
-    return word.encode("latin-1").decode("unicode_escape").encode("latin-1")
-
-
 def test_req_45_nothing_that_redis_holds_or_hears_opens_a_session(
     redis_server: RedisServer,
 ) -> None:
@@ -80,7 +76,7 @@ def test_req_45_nothing_that_redis_holds_or_hears_opens_a_session(
                 found = everything(redis_server)
                 records = [redis_server.cli("GET", key) for key in redis_server.records()]
             assert store.load(session_id) is not None
-        found += [as_sent(word) for command in heard for word in command]
+        found += [unescaped(word) for command in heard for word in command]
         assert len(found) > 20
         halves = pieces(found)
         for id in (former_id, session_id, ended_id):

@@ -12,8 +12,8 @@ from coatcheck import Store
 from coatcheck.flask import session
 from conftest import Browser, RedisServer
 from flask_wtf.csrf import CSRFProtect, generate_csrf
-from flasks import NAME, an_app, nowhere
-from views import Slow, overtaken
+from flasks import NAME, an_app
+from views import Slow, nowhere, overtaken
 
 # Flask-Login's, where Python has a better way by now.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")

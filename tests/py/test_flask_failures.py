@@ -11,8 +11,8 @@ import pytest
 from coatcheck import NotStorable, Store, StoreUnavailable, TooManySessions
 from coatcheck.flask import Coatcheck, Session
 from conftest import Browser, RedisServer
-from flasks import NAME, an_app, at, nowhere
-from views import Slow, overtaken, put, spoil
+from flasks import NAME, an_app, at
+from views import Slow, nowhere, overtaken, put, spoil
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 # At the load, and at the commit.

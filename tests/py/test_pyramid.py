@@ -16,7 +16,7 @@ from pyramid.csrf import check_csrf_token, get_csrf_token, new_csrf_token
 from pyramid.interfaces import ISession
 from pyramid.request import Request
 from pyramid.response import FileResponse, Response
-from views import NAME, Slow, logged_in_elsewhere, overtaken, put
+from views import NAME, Slow, logged_in_elsewhere, nowhere, overtaken, put
 from zope.interface.verify import verifyObject
 
 View = Callable[[Session, str], Any]
@@ -55,10 +55,6 @@ def serve(store: Store) -> Iterator[Serve]:
         return Browser(apps[-1])
 
     yield serve
-
-
-def nowhere(tmp_path: Path) -> Store:
-    return Store(f"unix:{tmp_path}/none", prefix="test:", timeout=0.2)
 
 
 # ---- What Pyramid's sessions have ----------------------------------------------------------

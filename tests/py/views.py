@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from coatcheck import Session
+from coatcheck import Session, Store
 from conftest import Browser, RedisServer, in_thread
 
 NAME = "__Host-session"
@@ -57,6 +58,11 @@ def overtaken(browser: Browser, view: Slow, by: str) -> Any:
     browser.get(by)
     view.go_on.set()
     return answer()
+
+
+def nowhere(folder: Path) -> Store:
+    """A store without a server."""
+    return Store(f"unix:{folder}/none", prefix="test:", timeout=0.2)
 
 
 class Oops(Exception):

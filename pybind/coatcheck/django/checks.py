@@ -126,7 +126,7 @@ def _cookie() -> Iterator[CheckMessage]:
     if not settings.SESSION_COOKIE_HTTPONLY:
         yield Warning(
             "SESSION_COOKIE_HTTPONLY is False: scripts of a page can read the session cookie.",
-            hint="Leave it out.",
+            hint="Leave it out: True is what Django has where nothing is said.",
             id="coatcheck.W002",
         )
 
@@ -145,7 +145,7 @@ def _development() -> Iterator[CheckMessage]:
     if not settings.DEBUG and _is_embedded():
         yield Warning(
             "COATCHECK_URL is embedded:, which is for development.",
-            hint="Name a server, as in redis://localhost:6379/0.",
+            hint="Name a server, as in COATCHECK_URL = 'redis://localhost:6379/0'.",
             id="coatcheck.W004",
         )
 
