@@ -12,7 +12,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings as django_settings
 from django.http import HttpRequest, HttpResponse
 
-from .._request import AsyncVisit, Refusal, Rules, StreamedBody, Visit
+from .._request import AsyncVisit, Headers, Refusal, Rules, StreamedBody, Visit
 from ..cookie import MAX_AGE_LIMIT, Cookie
 from ..exceptions import SessionGone
 from . import settings
@@ -124,6 +124,14 @@ class _Visit(Visit):
         every: bool = django_settings.SESSION_SAVE_EVERY_REQUEST
         return every and self._id is not None and self._state == "open"
 
+    def _about_caches(self, headers: Headers, limit: tuple[str, str]) -> Headers:
+        # Django's own cache, in some versions, keeps what is no-store, with its cookies and for
+        # everybody who sends the same ones; what is private it never does.
+        return [
+            (name, f"{value}, private" if _is_only_no_store(name, value) else value)
+            for name, value in super()._about_caches(headers, limit)
+        ]
+
     def _cookie_to_set(self) -> Cookie:
         # Django sends the cookie with each change. A slow request would overwrite that of a login
         # meanwhile, so ours is sent for a new id, and lasts as long as the session may.
@@ -180,6 +188,11 @@ def _morsel(set_cookie: str) -> _Morsel:
         key, equals, text = attribute.partition("=")
         morsel[key] = text if equals else True
     return morsel
+
+
+def _is_only_no_store(name: str, value: str) -> bool:
+    limits = value.lower() if name.lower() == "cache-control" else ""
+    return "no-store" in limits and "private" not in limits
 
 
 def _finish_with_the_body(response: Any, visit: _Visit) -> None:
