@@ -134,7 +134,7 @@ class SessionStore(Session, SessionBase):
 
     def get_session_cookie_age(self) -> int:
         """The idle timeout of the store; 400 days where that is none."""
-        return settings.idle_of(self._store) or MAX_AGE_LIMIT
+        return self._store._idle or MAX_AGE_LIMIT
 
     def set_expiry(self, value: Any) -> None:
         """As in Django; what it says holds on the server, too."""
@@ -150,7 +150,7 @@ class SessionStore(Session, SessionBase):
         if self.get(_EXPIRY):
             self.idle = min(max(self.get_expiry_age(), 1), _LONGEST_IDLE_S)
         else:
-            self.idle = settings.idle_of(self._store, logged_in=self.principal is not None)
+            self.idle = self._store.new().idle if self.principal is None else self._store._idle
 
     # ---- Loading and saving ----------------------------------------------------------------------
 

@@ -46,6 +46,9 @@ class Store(_Store):
     def __init__(self, url: str | None = None, **options: Unpack[StoreOptions]) -> None:
         super().__init__(url, **options)
         prepare(self)
+        session = self.new()
+        session.login("anybody", carry=())  # before that, anonymous_idle may be another
+        self._idle = session.idle
 
     async def aload(self, id: str) -> Session | None:
         return cast("Session | None", await aio.Store.load(await _awaited(self), id))
@@ -81,22 +84,14 @@ def store() -> Store:
     refuse_unknown(_all_given(), _spelt, "carry")
     options = store_options()
     made = Store(options.pop("url", None), **options)
-    idle = idle_of(made)
-    if settings.is_overridden("SESSION_COOKIE_AGE") and idle != settings.SESSION_COOKIE_AGE:
+    age = settings.SESSION_COOKIE_AGE
+    if settings.is_overridden("SESSION_COOKIE_AGE") and made._idle != age:
         made.close()
         raise ConfigError(
-            f"SESSION_COOKIE_AGE={settings.SESSION_COOKIE_AGE!r} is not the idle timeout that"
-            f" {SETTING}IDLE, the environment or the URL says, {idle}; leave out one of the two"
+            f"SESSION_COOKIE_AGE={age!r} is not the idle timeout that {SETTING}IDLE, the"
+            f" environment or the URL says, {made._idle}; leave out one of the two"
         )
     return made
-
-
-def idle_of(store: Store, *, logged_in: bool = True) -> int | None:
-    """Its idle timeout in seconds; None: not before the deadline."""
-    session = store.new()
-    if logged_in:  # before that, the option anonymous_idle may say another
-        session.login("anybody", carry=())
-    return session.idle
 
 
 @lru_cache(maxsize=1)
