@@ -15,7 +15,7 @@ from asgi_client import serve as serve
 from coatcheck import ConfigError, Cookie, NotLoaded, Store, aio
 from coatcheck.asgi import SessionMiddleware
 from conftest import RedisServer, wait_for
-from test_aio import run as run
+from loops import run as run
 from views import NAME, put
 
 # ---- The life of a session -----------------------------------------------------------------

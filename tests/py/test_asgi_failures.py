@@ -27,7 +27,7 @@ from coatcheck import (
     aio,
 )
 from conftest import RedisServer
-from test_aio import run as run
+from loops import run as run
 from views import NAME, put, spoil
 
 # ---- The store is away ---------------------------------------------------------------------

@@ -10,7 +10,7 @@ from asgi_client import Run, Serve, nowhere, say
 from asgi_client import serve as serve
 from coatcheck import SessionGone, Store
 from conftest import RedisServer
-from test_aio import run as run
+from loops import run as run
 from views import NAME, put
 
 
