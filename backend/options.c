@@ -219,6 +219,8 @@ static int check_variable(const char *variable, struct coat_error *err)
      */
     if (strncmp(name, "PORT", 4) == 0 || strncmp(name, "SERVICE_", 8) == 0)
         return 0;
+    if (strncmp(name, "CACHE_", 6) == 0) /* of Python's caches, which read it */
+        return 0;
     char option[32] = "";
     for (size_t i = 0; len < sizeof option && i < len; i++)
         option[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] - 'A' + 'a')

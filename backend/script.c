@@ -57,3 +57,13 @@ const struct coat_script coat_script_unlock =
     SCRIPT("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
            "return redis.call('DEL', KEYS[1])\n",
            "3c9c9e0fad36a4c131785264072fb16c2f7347b2");
+
+/* Lua's numbers have 53 bits, so the sum stays text. */
+const struct coat_script coat_script_incr =
+    SCRIPT("local new = redis.call('EXISTS', KEYS[1]) == 0\n"
+           "if new and ARGV[2] == '' then return false end\n"
+           "if new and ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2])\n"
+           "elseif new then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])\n"
+           "else redis.call('INCRBY', KEYS[1], ARGV[1]) end\n"
+           "return redis.call('GET', KEYS[1])\n",
+           "a3c438e6e20e5285f30ff748cec86b6cf4eb2afe");

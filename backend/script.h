@@ -42,4 +42,10 @@ extern const struct coat_script coat_script_enter;
 /* KEYS lock, ARGV token: give a lock back. 1, or 0 if it is not held with this token. */
 extern const struct coat_script coat_script_unlock;
 
+/*
+ * KEYS entry, ARGV by first ttl_ms: add to an entry of a cache, which keeps its TTL; where there is
+ * none, make one that is `first` ('': make none), with this TTL (0: none). What it is then, or nil.
+ */
+extern const struct coat_script coat_script_incr;
+
 #endif

@@ -57,6 +57,14 @@ static const char *const op_names[COAT_OP_KINDS] = {
     [COAT_KIND_DESTROY_ALL] = "destroy_all",
     [COAT_KIND_LOCK] = "lock",
     [COAT_KIND_UNLOCK] = "unlock",
+    [COAT_KIND_GET] = "get",
+    [COAT_KIND_SET] = "set",
+    [COAT_KIND_DELETE] = "delete",
+    [COAT_KIND_HAS] = "has",
+    [COAT_KIND_TOUCH] = "touch",
+    [COAT_KIND_TTL] = "ttl",
+    [COAT_KIND_POP] = "pop",
+    [COAT_KIND_INCR] = "incr",
 };
 
 /* ---- Counting ------------------------------------------------------------------------------- */
@@ -89,10 +97,11 @@ static void ended(struct coat_stats *stats, enum coat_op_kind kind, int end, int
 
 void coat_stats_ended(struct coat_stats *stats, enum coat_op_kind kind, int rc, int64_t took_us)
 {
-    static const char may_miss[COAT_OP_KINDS] = {[COAT_KIND_LOAD] = 1,
-                                                 [COAT_KIND_LOCK] = 1,
-                                                 [COAT_KIND_DESTROY] = 1,
-                                                 [COAT_KIND_DESTROY_ONE] = 1};
+    static const char may_miss[COAT_OP_KINDS] = {
+        [COAT_KIND_LOAD] = 1,   [COAT_KIND_LOCK] = 1,        [COAT_KIND_DESTROY] = 1,
+        [COAT_KIND_GET] = 1,    [COAT_KIND_DESTROY_ONE] = 1, [COAT_KIND_SET] = 1,
+        [COAT_KIND_DELETE] = 1, [COAT_KIND_HAS] = 1,         [COAT_KIND_TOUCH] = 1,
+        [COAT_KIND_TTL] = 1,    [COAT_KIND_POP] = 1,         [COAT_KIND_INCR] = 1};
     int may_be_stale = kind == COAT_KIND_LOAD || kind == COAT_KIND_LOCK;
     int end = rc <= -COAT_ENDED_OK        ? -COAT_EUSAGE /* a caller's own function */
               : rc < 0                    ? -rc

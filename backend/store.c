@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/cache.h"
 #include "api/call.h"
 #include "api/error.h"
 #include "coat_session.h"
@@ -107,14 +108,39 @@ uint64_t coat_store_count(const struct coat_store *store, enum coat_count what)
  * of the default limits has, so that one that was written before the limit was lowered is seen
  * for what it is.
  */
-#define REPLY_SLACK ((size_t)64 << 10)
-#define REPLY_MIN   ((size_t)1 << 20)
-#define REPLY_MAX   ((size_t)512 << 20) /* no value in Redis has more */
+#define REPLY_SLACK     ((size_t)64 << 10)
+#define REPLY_MIN       ((size_t)1 << 20)
+#define CACHE_REPLY_MIN ((size_t)64 << 20)  /* many values come at once */
+#define REPLY_MAX       ((size_t)512 << 20) /* no value in Redis has more */
 
 size_t coat_store_reply_bytes(const struct coat_store *store)
 {
     size_t n = store->options->limits.max_bytes;
+    if (store->serves_cache && n < CACHE_REPLY_MIN)
+        n = CACHE_REPLY_MIN;
     return (n < REPLY_MIN ? REPLY_MIN : n > REPLY_MAX ? REPLY_MAX : n) + REPLY_SLACK;
+}
+
+/* ---- For a cache ---------------------------------------------------------------------------- */
+
+void coat_store_serves_cache(struct coat_store *store)
+{
+    store->serves_cache = 1;
+}
+
+void coat_store_note_corrupt_entry(struct coat_store *store)
+{
+    int first = coat_store_count(store, COAT_COUNT_CORRUPT) == 0;
+    coat_store_note(store, COAT_COUNT_CORRUPT);
+    if (!first)
+        return;
+    coat_store_tell(store, "a cache found what is not an entry of its own, or is damaged, and took "
+                           "it for missing; see whether others write under its prefix");
+}
+
+const struct coat_limits *coat_store_limits(const struct coat_store *store)
+{
+    return &store->options->limits;
 }
 
 /* ---- Calls --------------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@ struct coat_store {
     struct coat_redis *redis;
     struct coat_registry *registry; /* where redis comes from; NULL: it is the store's alone */
     int brief;                      /* brief waits are sensible here: brief.h */
+    int serves_cache;               /* api/cache.h */
     _Atomic uint64_t counts[COAT_COUNTS];
     struct coat_stats stats;
     coat_life_fn *on_event; /* NULL: nobody is told */

@@ -79,6 +79,14 @@ enum coat_op_kind {
     COAT_KIND_LIST,
     COAT_KIND_DESTROY_ONE,
     COAT_KIND_DESTROY_ALL,
+    COAT_KIND_GET, /* from here on of a cache */
+    COAT_KIND_SET,
+    COAT_KIND_DELETE,
+    COAT_KIND_HAS,
+    COAT_KIND_TOUCH,
+    COAT_KIND_TTL,
+    COAT_KIND_POP,
+    COAT_KIND_INCR,
     COAT_OP_KINDS
 };
 

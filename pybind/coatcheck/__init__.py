@@ -7,6 +7,8 @@ Everything that needs no framework; the middleware for one is imported from its 
 import logging
 
 from ._core import __version__, check, dumps, loads
+from .cache import Cache
+from .cache_options import CacheOptions
 from .cookie import Cookie
 from .events import Event
 from .exceptions import (
@@ -36,6 +38,8 @@ from .store import Store, StoreOptions
 __all__ = [
     "MISSING",
     "Busy",
+    "Cache",
+    "CacheOptions",
     "ConfigError",
     "Conflict",
     "Cookie",

@@ -206,7 +206,7 @@ class Store(_core.Store):
 
     def __init__(self, url: str | None = None, **options: Unpack[StoreOptions]) -> None:
         pairs, callables = core_arguments(url, cast("dict[str, Any]", options))
-        _warn_of_patched_sockets()
+        warn_of_patched_sockets()
         super().__init__(pairs, True, self.session_type, *callables)
 
     def update(self, id: str, fn: Callable[[Session], object]) -> Session | None:
@@ -273,7 +273,7 @@ def core_arguments(
     url: str | None, options: dict[str, Any]
 ) -> tuple[list[tuple[str, str]], tuple[Any, ...]]:
     """The options of a store as the core takes them: pairs of texts, and what is no text."""
-    _refuse_embedded_under_mod_wsgi(url)
+    refuse_embedded_under_mod_wsgi(os.environ.get("COATCHECK_URL", "") if url is None else url)
     credentials = options.pop("credentials", None)
     policies = _policies(options.get("on_conflict"))
     if policies is not None:
@@ -282,7 +282,7 @@ def core_arguments(
     if not isinstance(options.get("on_event"), (str, type(None))):
         tell = teller(options.pop("on_event"))
     given = {"url": url, **options}
-    pairs = [(name, text) for name in given if (text := _text(name, given[name])) is not None]
+    pairs = [(name, text) for name in given if (text := text_of(name, given[name])) is not None]
     return pairs, (credentials, policies, tell, log_event)
 
 
@@ -325,7 +325,7 @@ def _policies(on_conflict: Any) -> dict[str, Any] | None:
     return policies
 
 
-def _text(name: str, value: Any) -> str | None:
+def text_of(name: str, value: Any) -> str | None:
     """An option's value as coat_options.h reads it; None: not given."""
     if value is None:
         return "none" if name in _NONE_LIFTS else None
@@ -370,8 +370,7 @@ def _total_seconds(name: str, value: object) -> float:
     )
 
 
-def _refuse_embedded_under_mod_wsgi(url: str | None) -> None:
-    url = os.environ.get("COATCHECK_URL", "") if url is None else url
+def refuse_embedded_under_mod_wsgi(url: str) -> None:
     if "mod_wsgi" in sys.modules and url.startswith("embedded:"):
         raise ConfigError(
             "embedded: is for development and does not run under mod_wsgi, whose processes come and"
@@ -379,7 +378,7 @@ def _refuse_embedded_under_mod_wsgi(url: str | None) -> None:
         )
 
 
-def _warn_of_patched_sockets() -> None:
+def warn_of_patched_sockets() -> None:
     socket = sys.modules.get("socket")
     by = getattr(getattr(socket, "socket", None), "__module__", "").partition(".")[0]
     if by in ("gevent", "eventlet"):

@@ -28,6 +28,8 @@ static struct coat_op *operation(struct core_call *call)
     case CORE_CALL_DESTROY_ONE:
     case CORE_CALL_DESTROY_ALL:
         return coat_index_op(call->index);
+    case CORE_CALL_CACHE:
+        return core_request_op(&call->request);
     default:
         return coat_ping_op(&call->ping);
     }
@@ -106,6 +108,27 @@ struct core_call *core_call_on_index(struct core_driver *driver, enum core_call_
     return call;
 }
 
+struct core_call *core_call_on_cache(struct core_driver *driver, struct core_cache *cache,
+                                     enum core_method method, PyObject *const *args,
+                                     Py_ssize_t count, PyObject *keywords)
+{
+    struct core_request request;
+    struct core_call *call;
+
+    if (core_request_begin(&request, cache, method, args, count, keywords) < 0) {
+        core_store_unuse(&cache->base);
+        return NULL;
+    }
+    call = new_call(driver, CORE_CALL_CACHE, &cache->base);
+    if (call == NULL) {
+        core_request_release(&request);
+        return NULL;
+    }
+    call->request = request;
+    begin(call, 0);
+    return call;
+}
+
 /* ---- Ending --------------------------------------------------------------------------------- */
 
 /* What it held, except for the future. */
@@ -123,6 +146,7 @@ static void let_go(struct core_call *call)
     call->session = NULL;
     coat_index_op_free(call->index);
     call->index = NULL;
+    core_request_release(&call->request);
     call->store = NULL;
     Py_CLEAR(call->object);
     Py_CLEAR(call->cause);
@@ -190,6 +214,8 @@ static PyObject *result(struct core_call *call)
         return core_index_result(call->store, COAT_INDEX_END_ONE, call->index, call->hop.rc);
     case CORE_CALL_DESTROY_ALL:
         return core_index_result(call->store, COAT_INDEX_END_ALL, call->index, call->hop.rc);
+    case CORE_CALL_CACHE:
+        return core_request_result(&call->request, call->hop.rc);
     default:
         return Py_NewRef(Py_None);
     }
@@ -231,7 +257,7 @@ static void raise_failure(const struct core_call *call, const struct coat_error 
         PyErr_SetObject((PyObject *)Py_TYPE(call->raised), call->raised);
         return;
     }
-    core_raise(call->driver->state, err, "session");
+    core_raise(call->driver->state, err, core_root(call->courier.op));
     if (call->cause != NULL)
         core_raise_from(call->cause);
 }
@@ -293,7 +319,7 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(call->future);
     Py_VISIT(call->cause);
     Py_VISIT(call->raised);
-    return 0;
+    return core_request_traverse(&call->request, visit, arg);
 }
 
 static int clear(PyObject *object)

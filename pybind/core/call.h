@@ -6,6 +6,7 @@
 #define COAT_CORE_CALL_H
 
 #include "api/courier.h"
+#include "request.h"
 #include "session.h"
 
 struct coat_channel_place;
@@ -24,6 +25,7 @@ enum core_call_kind {
     CORE_CALL_LIST,
     CORE_CALL_DESTROY_ONE,
     CORE_CALL_DESTROY_ALL,
+    CORE_CALL_CACHE,
     CORE_CALL_PING
 };
 
@@ -34,6 +36,7 @@ struct core_call {
     struct core_session *object;  /* LOAD_INTO, SAVE, UPDATE, UNLOCK, DESTROY: busy; else NULL */
     struct coat_session *session; /* what the operation is on, or NULL */
     struct coat_index_op *index;  /* LIST, DESTROY_ONE, DESTROY_ALL: the operation; else NULL */
+    struct core_request request;  /* CACHE: the call, and its operation */
     struct coat_ping ping;
     PyObject *raised; /* by a function that it asked, and what it raises then; or NULL */
     PyObject *future;
@@ -62,6 +65,11 @@ struct core_call *core_call_new(struct core_driver *driver, enum core_call_kind 
 /* The same for an operation on the sessions of a principal, which is taken over. */
 struct core_call *core_call_on_index(struct core_driver *driver, enum core_call_kind kind,
                                      struct core_store *store, struct coat_index_op *index);
+
+/* The same for a call of a cache, one use of which is taken over; args are the method's. */
+struct core_call *core_call_on_cache(struct core_driver *driver, struct core_cache *cache,
+                                     enum core_method method, PyObject *const *args,
+                                     Py_ssize_t count, PyObject *keywords);
 
 /* The courier has said DONE: the future gets the result of hop.rc, or the exception of *err. */
 void core_call_finish(struct core_call *call, const struct coat_error *err);

@@ -274,6 +274,15 @@ static PyObject *destroy(PyObject *object, PyObject *argument)
     return start(core_call_new(driver, CORE_CALL_DESTROY, s->store, s, session, 0));
 }
 
+static struct core_store *store_or_cache_from(struct core_driver *driver, PyObject *object)
+{
+    struct core_store *cache = (struct core_store *)object;
+
+    if (!PyObject_TypeCheck(object, driver->state->base_cache_type))
+        return store_from(driver, object);
+    return core_store_use(cache) < 0 ? NULL : cache;
+}
+
 static PyObject *ping(PyObject *object, PyObject *const *args, Py_ssize_t count)
 {
     struct core_driver *driver = (struct core_driver *)object;
@@ -283,7 +292,7 @@ static PyObject *ping(PyObject *object, PyObject *const *args, Py_ssize_t count)
     if (count != 2)
         return PyErr_Format(PyExc_TypeError, "a store and a timeout are needed");
     timeout_ms = core_store_timeout(args[1]);
-    store = timeout_ms < 0 ? NULL : store_from(driver, args[0]);
+    store = timeout_ms < 0 ? NULL : store_or_cache_from(driver, args[0]);
     if (store == NULL)
         return NULL;
     return start(core_call_new(driver, CORE_CALL_PING, store, NULL, NULL, timeout_ms));
@@ -322,6 +331,23 @@ static PyObject *destroy_one(PyObject *object, PyObject *const *args, Py_ssize_t
 static PyObject *destroy_all(PyObject *object, PyObject *const *args, Py_ssize_t count)
 {
     return on_index(object, args, count, CORE_CALL_DESTROY_ALL, COAT_INDEX_END_ALL);
+}
+
+/* cache, name of the method, its arguments. */
+static PyObject *on_cache(PyObject *object, PyObject *const *args, Py_ssize_t count,
+                          PyObject *keywords)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    struct core_cache *cache;
+    enum core_method method;
+
+    if (count < 2 || !PyObject_TypeCheck(args[0], driver->state->base_cache_type) ||
+        (method = core_method_named(args[1])) == CORE_METHODS)
+        return PyErr_Format(PyExc_TypeError, "a cache and the name of a method are needed");
+    cache = (struct core_cache *)args[0];
+    if (core_store_use(&cache->base) < 0)
+        return NULL;
+    return start(core_call_on_cache(driver, cache, method, args + 2, count - 2, keywords));
 }
 
 /* ---- Waking --------------------------------------------------------------------------------- */
@@ -544,6 +570,9 @@ static PyMethodDef methods[] = {
      "destroy_all($self, store, principal, keep, /)\n--\n\nA Call; its result is as of the Store's."},
     {"ping", CORE_METHOD(ping), METH_FASTCALL,
      "ping($self, store, timeout, /)\n--\n\nA Call; its result is None."},
+    {"on_cache", CORE_METHOD(on_cache), METH_FASTCALL | METH_KEYWORDS,
+     "on_cache($self, cache, method, /, *args, **kwargs)\n--\n\n"
+     "A Call; its result is what that method of a Cache returns."},
     {"wake", wake, METH_NOARGS, "wake($self)\n--\n\nThe time that wake_in was given is over."},
     {NULL, NULL, 0, NULL},
 };

@@ -4,6 +4,7 @@
 
 #include "coat_value.h"
 #include "coat_version.h"
+#include "cache.h"
 #include "decode.h"
 #include "document.h"
 #include "driver.h"
@@ -174,8 +175,9 @@ static int execute(PyObject *module)
         PyModule_AddObjectRef(module, "cpython_internals",
                               state->layout.is_known ? Py_True : Py_False) < 0 ||
         core_errors_init(state) < 0 || import_missing(state) < 0 ||
-        core_store_init(module, state) < 0 || core_session_init(module, state) < 0 ||
-        core_driver_init(module, state) < 0 || core_document_init(module) < 0)
+        core_store_init(module, state) < 0 || core_cache_init(module, state) < 0 ||
+        core_session_init(module, state) < 0 || core_driver_init(module, state) < 0 ||
+        core_document_init(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", COAT_VERSION);
 }
@@ -191,6 +193,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->missing);
     Py_VISIT(state->base_store_type);
     Py_VISIT(state->store_type);
+    Py_VISIT(state->base_cache_type);
     Py_VISIT(state->base_session_type);
     Py_VISIT(state->session_type);
     Py_VISIT(state->names_type);
@@ -211,6 +214,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->missing);
     Py_CLEAR(state->base_store_type);
     Py_CLEAR(state->store_type);
+    Py_CLEAR(state->base_cache_type);
     Py_CLEAR(state->base_session_type);
     Py_CLEAR(state->session_type);
     Py_CLEAR(state->names_type);

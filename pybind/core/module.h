@@ -20,6 +20,7 @@ struct core_state {
     PyObject *missing; /* coatcheck.MISSING */
     PyTypeObject *base_store_type;
     PyTypeObject *store_type; /* blocking */
+    PyTypeObject *base_cache_type;
     PyTypeObject *base_session_type;
     PyTypeObject *session_type; /* blocking */
     PyTypeObject *call_type;

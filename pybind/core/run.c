@@ -156,14 +156,19 @@ void core_raise_from(PyObject *cause)
     Py_DECREF(exception);
 }
 
-static void raise_failure(struct core_state *state, const struct coat_error *err,
-                          const struct core_pause *pause)
+const char *core_root(const struct coat_op *op)
+{
+    return op->kind >= COAT_KIND_GET ? "value" : "session";
+}
+
+static void raise_failure(struct core_state *state, const struct coat_op *op,
+                          const struct coat_error *err, const struct core_pause *pause)
 {
     if (pause->exception != NULL && pause->blame == CORE_RAISES) {
         PyErr_SetObject((PyObject *)Py_TYPE(pause->exception), pause->exception);
         return;
     }
-    core_raise(state, err, "session");
+    core_raise(state, err, core_root(op));
     if (pause->exception != NULL)
         core_raise_from(pause->exception);
 }
@@ -219,7 +224,7 @@ int core_run(struct core_state *state, struct coat_store *store, struct coat_op 
         coat_life_tell(op, store);
         core_log_notices(store);
         if (rc < 0)
-            raise_failure(state, &err, &pause);
+            raise_failure(state, op, &err, &pause);
     }
     Py_XDECREF(pause.exception);
     return rc < 0 ? -1 : rc;

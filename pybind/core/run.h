@@ -18,6 +18,9 @@ struct core_state;
 int core_run(struct core_state *state, struct coat_store *store, struct coat_op *op,
              int64_t timeout_ms);
 
+/* What the paths in its failures start from. */
+const char *core_root(const struct coat_op *op);
+
 /* What a callback of the library needs of the call, or the connect, that it is a part of. */
 struct core_pause {
     PyThreadState *thread; /* that has let go of the interpreter's lock; NULL: it has it */

@@ -7,19 +7,26 @@
 #include "events.h"
 #include "index.h"
 #include "module.h"
+#include "options.h"
 #include "run.h"
 #include "session.h"
 #include "coat_stats.h"
 #include "api/op.h"
 #include "api/registry.h"
 
+/* For messages. */
+static const char *kind_of(const struct core_store *self)
+{
+    return PyObject_TypeCheck((PyObject *)self, self->state->base_cache_type) ? "cache" : "store";
+}
+
 /* ---- Users --------------------------------------------------------------------------------- */
 
 int core_store_use(struct core_store *self)
 {
     if (self->closed || self->store == NULL) {
-        PyErr_SetString(PyExc_ValueError,
-                        self->closed ? "the store is closed" : "the store was never opened");
+        PyErr_Format(PyExc_ValueError, "the %s %s", kind_of(self),
+                     self->closed ? "is closed" : "was never opened");
         return -1;
     }
     self->users++;
@@ -35,7 +42,7 @@ void core_store_unuse(struct core_store *self)
     }
 }
 
-static PyObject *close_store(PyObject *object, PyObject *Py_UNUSED(ignored))
+PyObject *core_store_close(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     struct core_store *self = (struct core_store *)object;
 
@@ -48,52 +55,6 @@ static PyObject *close_store(PyObject *object, PyObject *Py_UNUSED(ignored))
 }
 
 /* ---- Opening ------------------------------------------------------------------------------- */
-
-static int set_options(struct core_state *state, struct coat_options *options, PyObject *pairs,
-                       int env)
-{
-    struct coat_error err;
-
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(pairs); i++) {
-        PyObject *pair = PySequence_Fast_GET_ITEM(pairs, i);
-        const char *name, *value;
-
-        if (!PyTuple_CheckExact(pair)) {
-            PyErr_SetString(PyExc_TypeError, "an option is a tuple of a name and a value");
-            return -1;
-        }
-        if (!PyArg_ParseTuple(pair, "ss:option", &name, &value))
-            return -1;
-        if (coat_options_set(options, name, value, &err) < 0) {
-            core_raise(state, &err, "");
-            return -1;
-        }
-    }
-    if (env && coat_options_env(options, &err) < 0) {
-        core_raise(state, &err, "");
-        return -1;
-    }
-    return 0;
-}
-
-/* New options, or NULL with an exception. */
-static struct coat_options *options_from(struct core_state *state, PyObject *sequence, int env)
-{
-    struct coat_options *options = NULL;
-    struct coat_error err;
-    PyObject *pairs = PySequence_Fast(sequence, "options must be a sequence of pairs");
-
-    if (pairs == NULL)
-        return NULL;
-    if (coat_options_new(&options, &err) < 0) {
-        core_raise(state, &err, "");
-    } else if (set_options(state, options, pairs, env) < 0) {
-        coat_options_free(options);
-        options = NULL;
-    }
-    Py_DECREF(pairs);
-    return options;
-}
 
 /* What the sessions of a store must be: the calls of both block, or of neither. */
 static PyTypeObject *session_base(const struct core_store *self)
@@ -145,21 +106,15 @@ static int read_arguments(const struct core_store *self, PyObject *args, PyObjec
     return 0;
 }
 
-/* NULL with an exception. */
-static struct coat_store *open_store(struct core_store *self, const struct arguments *a)
+int core_store_open(struct core_store *self, struct coat_options *options, PyObject *credentials)
 {
-    struct coat_options *options = options_from(self->state, a->options, a->env);
     struct coat_store *store = NULL;
     struct coat_error err;
     PyThreadState *thread;
     int rc;
 
-    if (options == NULL)
-        return NULL;
-    if (a->credentials != Py_None)
-        coat_options_credentials(options, core_credentials, a->credentials);
-    if (a->on_conflict != Py_None)
-        coat_options_on_conflict(options, core_conflict, self);
+    if (credentials != Py_None)
+        coat_options_credentials(options, core_credentials, credentials);
     /* embedded: starts its server here, and waits for it. */
     thread = PyEval_SaveThread();
     rc = coat_store_open_in(self->state->registry, &store, options, &err);
@@ -167,28 +122,33 @@ static struct coat_store *open_store(struct core_store *self, const struct argum
     PyEval_RestoreThread(thread);
     if (rc < 0)
         core_raise(self->state, &err, "");
-    return store;
-}
-
-static int init(PyObject *object, PyObject *args, PyObject *keywords)
-{
-    struct core_store *self = (struct core_store *)object;
-    struct coat_store *store;
-    struct arguments a;
-
-    if (read_arguments(self, args, keywords, &a) < 0 || (store = open_store(self, &a)) == NULL)
-        return -1;
-    if (self->store != NULL || self->closed)
-        PyErr_SetString(PyExc_RuntimeError, "a store is opened only once");
+    else if (self->store != NULL || self->closed)
+        PyErr_Format(PyExc_RuntimeError, "a %s is opened only once", kind_of(self));
     else
         self->about = about(store);
     if (PyErr_Occurred()) {
         coat_store_close(store);
         return -1;
     }
-    self->credentials = a.credentials == Py_None ? NULL : Py_NewRef(a.credentials);
-    self->on_conflict = a.on_conflict == Py_None ? NULL : Py_NewRef(a.on_conflict);
     self->store = store;
+    self->credentials = credentials == Py_None ? NULL : Py_NewRef(credentials);
+    return 0;
+}
+
+static int init(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    struct core_store *self = (struct core_store *)object;
+    struct coat_options *options;
+    struct arguments a;
+
+    if (read_arguments(self, args, keywords, &a) < 0 ||
+        (options = core_options_from(self->state, a.options, a.env)) == NULL)
+        return -1;
+    if (a.on_conflict != Py_None)
+        coat_options_on_conflict(options, core_conflict, self);
+    if (core_store_open(self, options, a.credentials) < 0)
+        return -1;
+    self->on_conflict = a.on_conflict == Py_None ? NULL : Py_NewRef(a.on_conflict);
     core_events_begin(self, a.on_event, a.log_event);
     Py_INCREF(a.session_type);
     Py_XSETREF(self->session_type, (PyTypeObject *)a.session_type);
@@ -357,7 +317,7 @@ int64_t core_store_timeout(PyObject *timeout)
     return -1;
 }
 
-static PyObject *ping(PyObject *object, PyObject *args, PyObject *keywords)
+PyObject *core_store_ping(PyObject *object, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"timeout", NULL};
     struct core_store *self = (struct core_store *)object;
@@ -376,7 +336,7 @@ static PyObject *ping(PyObject *object, PyObject *args, PyObject *keywords)
     Py_RETURN_NONE;
 }
 
-static PyObject *stop_embedded(PyObject *object, PyObject *Py_UNUSED(ignored))
+PyObject *core_store_stop_embedded(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     struct core_store *self = (struct core_store *)object;
     struct coat_error err;
@@ -407,7 +367,7 @@ static int add_sample(void *figures, const struct coat_sample *sample)
     return rc;
 }
 
-static PyObject *stats(PyObject *object, PyObject *Py_UNUSED(ignored))
+PyObject *core_store_stats(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     struct core_store *self = (struct core_store *)object;
     PyObject *figures;
@@ -435,7 +395,7 @@ static int append_sample(void *samples, const struct coat_sample *sample)
     return rc;
 }
 
-static PyObject *samples(PyObject *object, PyObject *Py_UNUSED(ignored))
+PyObject *core_store_samples(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     struct core_store *self = (struct core_store *)object;
     PyObject *list;
@@ -449,13 +409,14 @@ static PyObject *samples(PyObject *object, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
-static PyObject *repr(PyObject *object)
+PyObject *core_store_repr(PyObject *object)
 {
     struct core_store *self = (struct core_store *)object;
+    const char *kind = kind_of(self)[0] == 'c' ? "Cache" : "Store";
 
     if (self->about == NULL)
-        return PyUnicode_FromString("<Store, never opened>");
-    return PyUnicode_FromFormat("<Store %U%s>", self->about, self->closed ? ", closed" : "");
+        return PyUnicode_FromFormat("<%s, never opened>", kind);
+    return PyUnicode_FromFormat("<%s %U%s>", kind, self->about, self->closed ? ", closed" : "");
 }
 
 static PyMethodDef methods[] = {
@@ -466,17 +427,17 @@ static PyMethodDef methods[] = {
      "it is first looked at, or where its calls are awaited, by `await session.load()`.\n"
      "Where loading fails, on_error(exception) may raise, or return True for an empty session that\n"
      "cannot be written, or False for a new one. type: a subclass of Session that it is to be."},
-    {"stats", stats, METH_NOARGS,
+    {"stats", core_store_stats, METH_NOARGS,
      "stats($self)\n--\n\nFigures for monitoring: names with labels as Prometheus writes them, and values."},
-    {"_samples", samples, METH_NOARGS,
+    {"_samples", core_store_samples, METH_NOARGS,
      "_samples($self)\n--\n\nThe same with the name, help and kind of each metric."},
-    {"close", close_store, METH_NOARGS,
+    {"close", core_store_close, METH_NOARGS,
      "close($self)\n--\n\nClose it; its sessions can no longer be used. Any number of times."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMethodDef blocking_methods[] = {
-    {"stop_embedded", stop_embedded, METH_NOARGS,
+    {"stop_embedded", core_store_stop_embedded, METH_NOARGS,
      "stop_embedded($self)\n--\n\nStop the server of an embedded: store."},
     {"load", load, METH_O, "load($self, id, /)\n--\n\nThe session that an id opens, or None."},
     {"_load_locked", load_locked, METH_O,
@@ -492,25 +453,24 @@ static PyMethodDef blocking_methods[] = {
     {"destroy_all", CORE_METHOD(destroy_all), METH_VARARGS | METH_KEYWORDS,
      "destroy_all($self, principal, keep=None)\n--\n\n"
      "End all sessions of a principal but one: how many, and whether the index was lost."},
-    {"ping", CORE_METHOD(ping), METH_VARARGS | METH_KEYWORDS,
+    {"ping", CORE_METHOD(core_store_ping), METH_VARARGS | METH_KEYWORDS,
      "ping($self, timeout=None)\n--\n\nAsk the server whether it is there."},
     {NULL, NULL, 0, NULL},
 };
 
 /* ---- The type ------------------------------------------------------------------------------ */
 
-static void dealloc(PyObject *object);
-
-static PyObject *make(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords))
+PyObject *core_store_make(PyTypeObject *type, PyObject *Py_UNUSED(args),
+                          PyObject *Py_UNUSED(keywords))
 {
     struct core_store *self = (struct core_store *)type->tp_alloc(type, 0);
 
     if (self != NULL)
-        self->state = core_state_of(type, dealloc);
+        self->state = core_state_of(type, core_store_dealloc);
     return (PyObject *)self;
 }
 
-static int traverse(PyObject *object, visitproc visit, void *arg)
+int core_store_traverse(PyObject *object, visitproc visit, void *arg)
 {
     struct core_store *self = (struct core_store *)object;
 
@@ -523,19 +483,19 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
 }
 
 /* Not what the library's store may still call. */
-static int clear(PyObject *object)
+int core_store_clear(PyObject *object)
 {
     Py_CLEAR(((struct core_store *)object)->session_type);
     return 0;
 }
 
-static void dealloc(PyObject *object)
+void core_store_dealloc(PyObject *object)
 {
     struct core_store *self = (struct core_store *)object;
     PyTypeObject *type = Py_TYPE(object);
 
     PyObject_GC_UnTrack(object);
-    clear(object);
+    core_store_clear(object);
     coat_store_close(self->store); /* its users have references to it */
     Py_XDECREF(self->credentials);
     Py_XDECREF(self->about);
@@ -547,12 +507,12 @@ static void dealloc(PyObject *object)
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Where the sessions of one application live."},
-    {Py_tp_new, CORE_SLOT(make)},
+    {Py_tp_new, CORE_SLOT(core_store_make)},
     {Py_tp_init, CORE_SLOT(init)},
-    {Py_tp_dealloc, CORE_SLOT(dealloc)},
-    {Py_tp_traverse, CORE_SLOT(traverse)},
-    {Py_tp_clear, CORE_SLOT(clear)},
-    {Py_tp_repr, CORE_SLOT(repr)},
+    {Py_tp_dealloc, CORE_SLOT(core_store_dealloc)},
+    {Py_tp_traverse, CORE_SLOT(core_store_traverse)},
+    {Py_tp_clear, CORE_SLOT(core_store_clear)},
+    {Py_tp_repr, CORE_SLOT(core_store_repr)},
     {Py_tp_methods, methods},
     {0, NULL},
 };

@@ -12,6 +12,7 @@
 
 #include "coat_store.h"
 
+struct coat_options;
 struct core_state;
 
 struct core_store {
@@ -41,5 +42,22 @@ int core_store_session_for(struct core_store *self, PyObject *id, struct coat_se
 
 /* A timeout in whole milliseconds; 0 for None. -1 with an exception. */
 int64_t core_store_timeout(PyObject *timeout);
+
+/* ---- What a cache shares with a store -------------------------------------------------------- */
+
+/* The options are taken over; credentials: a callable or None. 0, or -1 with an exception. */
+int core_store_open(struct core_store *self, struct coat_options *options, PyObject *credentials);
+
+/* Methods, and what fills slots. */
+PyObject *core_store_close(PyObject *object, PyObject *ignored);
+PyObject *core_store_ping(PyObject *object, PyObject *args, PyObject *keywords);
+PyObject *core_store_stop_embedded(PyObject *object, PyObject *ignored);
+PyObject *core_store_stats(PyObject *object, PyObject *ignored);
+PyObject *core_store_samples(PyObject *object, PyObject *ignored);
+PyObject *core_store_repr(PyObject *object);
+PyObject *core_store_make(PyTypeObject *type, PyObject *args, PyObject *keywords);
+int core_store_traverse(PyObject *object, visitproc visit, void *arg);
+int core_store_clear(PyObject *object);
+void core_store_dealloc(PyObject *object);
 
 #endif

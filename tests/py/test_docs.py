@@ -22,6 +22,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import coatcheck
+import coatcheck.aio
 import coatcheck.flask
 import httpx
 import pytest
@@ -41,6 +42,7 @@ from pages import PAGES, Block, all_blocks, anchors, blocks, links, prose, table
 PACKAGES = Path(coatcheck.__file__).resolve().parents[1]
 BUILD = PACKAGES.parent
 GUIDE = ROOT / "docs" / "guide.md"
+CACHE = ROOT / "docs" / "cache.md"
 LANGUAGES = {"python", "c", "sh", "lua", "redis", "text", "diagram"}
 PATIENCE_S = 60
 # A sanitizer that was put before Python is in the way of the compiler.
@@ -64,7 +66,7 @@ def each_block(language: str, wanted: Callable[[Block], bool] = lambda block: Tr
 def environment() -> Iterator[dict[str, str]]:
     """What a reader has who follows the pages: a state directory, and leave to start a server."""
     variables = {k: v for k, v in os.environ.items() if not k.startswith("COATCHECK_")}
-    variables["COATCHECK_ALLOW_ROOT"] = "1"
+    variables["COATCHECK_ALLOW_ROOT"] = variables["COATCHECK_CACHE_ALLOW_ROOT"] = "1"
     variables["PYTHONPATH"] = str(PACKAGES)
     with tempfile.TemporaryDirectory(prefix="coat-") as home:
         variables["XDG_STATE_HOME"] = home
@@ -375,6 +377,19 @@ def test_the_guide_lists_every_method(heading: str, type_: type, elsewhere: type
     cells = "".join(row[0] for row in table(GUIDE, heading))
     public = {name for name in dir(type_) if not name.startswith("_")}
     assert set(re.findall(r"`(\w+)", cells)) == public - set(dir(elsewhere))
+
+
+@pytest.mark.parametrize("type_", [coatcheck.Cache, coatcheck.aio.Cache])
+def test_the_cache_page_lists_every_method(type_: type) -> None:
+    cells = "".join(row[0] for row in table(CACHE, "method"))
+    public = {name for name in dir(type_) if not name.startswith("_")}
+    assert set(re.findall(r"`(\w+)", cells)) - {"stop_embedded"} == public - {"stop_embedded"}
+
+
+def test_the_cache_page_lists_every_option() -> None:
+    cells = "".join(row[0] for row in table(CACHE, "option"))
+    listed = set(re.findall(r"`(\w+)", cells))
+    assert listed == {"url", *coatcheck.CacheOptions.__annotations__}
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def test_modules_of_users_are_right_and_wrong_ones_are_seen(tmp_path: Path) -> N
         "Store('redis://x').load(5)": "incompatible type",
         "Store('redis://x').new().login('user:1')": "Missing named argument",
         "Store('redis://x').new()[5]": "Invalid index type",
+        "Cache('redis://x', idle=5)": "Unexpected keyword argument",
+        "Cache('redis://x').set('a', 1, only_if='absent')": "incompatible type",
         "Cookie('s', 'Lax')": "Too many positional arguments",
         "SessionMiddleware(None)": "incompatible type",
         "Coatcheck('shop')": "incompatible type",
@@ -47,7 +49,8 @@ def test_modules_of_users_are_right_and_wrong_ones_are_seen(tmp_path: Path) -> N
         "store().destroy_all(5)": "incompatible type",
         "SessionStore(5)": "incompatible type",
     }
-    head = "from coatcheck import Cookie, Store; from coatcheck.flask import Coatcheck, session\n"
+    head = "from coatcheck import Cache, Cookie, Store; "
+    head += "from coatcheck.flask import Coatcheck, session\n"
     head += "from coatcheck.wsgi import SessionMiddleware\n"
     head += "from coatcheck.django import SessionStore, store\n"
     (tmp_path / "wrong.py").write_text(head + "\n".join(wrong) + "\n")
@@ -57,7 +60,17 @@ def test_modules_of_users_are_right_and_wrong_ones_are_seen(tmp_path: Path) -> N
         assert re.search(rf"^wrong\.py:{number}: error: .*{reason}", said, re.MULTILINE), code
 
 
-CORE_TYPES = ["BaseSession", "Session", "BaseStore", "Store", "Driver", "Channel", "Call"]
+CORE_TYPES = [
+    "BaseSession",
+    "Session",
+    "BaseStore",
+    "Store",
+    "BaseCache",
+    "Cache",
+    "Driver",
+    "Channel",
+    "Call",
+]
 
 
 @pytest.mark.parametrize("name", CORE_TYPES)

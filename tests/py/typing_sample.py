@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import coatcheck
-from coatcheck import Cookie, NotStorable, Session, SessionGone, Store, StoreUnavailable, aio
+from coatcheck import Cache, Cookie, NotStorable, Session, SessionGone, Store, StoreUnavailable, aio
 from coatcheck.wsgi import SessionMiddleware
 
 if TYPE_CHECKING:
@@ -73,6 +73,49 @@ def stores() -> None:
     Store(on_conflict={"cart": merge, "*": "raise"}).close()
     Store(on_event="log").close()
     Store(on_event=audit).close()
+
+
+def caches(cache: Cache) -> None:
+    cache.set("a", [1], ttl=timedelta(minutes=1), only_if="new")
+    cache.set_many({"a": 1, "b": (2,)}, ttl=None)
+    found: dict[str, Any] = cache.get_many(["a", "b"])
+    value: Any = cache.get("a")
+    count: int = cache.incr("n") + cache.decr("n", by=2, initial=None) + cache.delete_many(["x"])
+    there: bool = cache.has("a") and cache.add("a", 1) and cache.touch("a") and cache.delete("a")
+    left: float | None = cache.ttl("a")
+    made: list[str] = cache.get_or_set("b", lambda: ["x"], ttl=lambda v: 60 if v else 5)
+    print(found, value, count, there, left, made, cache.pop("a"), cache.stats())
+
+
+memory = Cache("redis://h", prefix="shop:", ttl=60, ttl_jitter=0.2, on_corrupt="raise")
+amemory = aio.Cache("redis://h", prefix="shop:", ttl=None)
+
+
+@memory.memoize
+def square(n: int) -> int:
+    return n * n
+
+
+@memory.memoize(ttl=60, name="cube", ignore=["note"])
+def cube(n: int, note: str = "") -> int:
+    return n * n * n
+
+
+@amemory.memoize(ttl=timedelta(hours=1))
+async def slowly(n: int) -> str:
+    return str(n)
+
+
+async def memoized() -> None:
+    number: int = square(3) + cube(2, note="x") + square.refresh(3)
+    gone: bool = square.invalidate(3)
+    text: str = await slowly(5) + await slowly.refresh(5) + slowly.key(5)
+    again: bool = await slowly.invalidate(5)
+    print(number, gone, text, again)
+    async with amemory as cache:
+        await cache.set("a", 1, ttl=5)
+        made: int = await cache.get_or_set("b", lambda: 5)
+        print(made, await cache.get("a"), await cache.get_many(["a"]))
 
 
 def audit(event: coatcheck.Event) -> None:

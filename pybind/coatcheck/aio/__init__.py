@@ -1,8 +1,7 @@
-"""Stores and sessions for asyncio and uvloop: the same with ``await``."""
+"""Stores, sessions and caches for asyncio and uvloop: the same with ``await``."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from inspect import isawaitable
@@ -12,7 +11,17 @@ from .. import _core
 from ..exceptions import StoreUnavailable
 from ..session import BaseSession, SessionInfo, listed, public_id_of
 from ..store import core_arguments
-from .driver import driver_of, drop, load_locked, prepare, refuse_trio, result_of, running_loop
+from .cache import Cache
+from .driver import (
+    driver_of,
+    drop,
+    leave,
+    load_locked,
+    prepare,
+    refuse_trio,
+    result_of,
+    running_loop,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
     from ..store import AsyncStoreOptions
     from .driver import Driver, Drivers
 
-__all__ = ["Session", "Store"]
+__all__ = ["Cache", "Session", "Store"]
 
 
 class Session(BaseSession):
@@ -165,21 +174,16 @@ class Store(_core.BaseStore):
     async def close(self) -> None:
         """Close it; its sessions can no longer be used. Any number of times."""
         super().close()
-        own = self._leave()
+        own = leave(self)
         drop(self._drivers)
         if own is not None:
             await own.close()
 
     async def _leave_loop(self) -> None:
         """Close what it has in this event loop; in another one, or later, it may be used again."""
-        own = self._leave()
+        own = leave(self)
         if own is not None:
             await (own.close() if own.leaving is None else own.leaving.aclose())
-
-    def _leave(self) -> Driver | None:
-        own = self._drivers.pop(running_loop(), None)
-        self._current = None
-        return own if own is not None and own.process == os.getpid() else None
 
     async def __aenter__(self) -> Self:
         running_loop()

@@ -18,6 +18,9 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from . import Session, Store
+    from .cache import Cache
+
+    Place: TypeAlias = Store | Cache
 
 
 async def result_of(call: _core.Call | None) -> object:
@@ -75,15 +78,15 @@ def refuse_trio() -> None:
         )
 
 
-def prepare(store: _core.BaseStore) -> None:
+def prepare(store: _core.BaseStore | _core.BaseCache) -> None:
     """Before a store's first call that is awaited."""
-    own = cast("Store", store)
+    own = cast("Place", store)
     own._current = None
     own._drivers = {}
     weakref.finalize(own, drop, own._drivers).atexit = False
 
 
-def driver_of(store: Store) -> Driver:
+def driver_of(store: Place) -> Driver:
     loop = running_loop()
     driver = store._current
     if driver is not None and driver.loop is loop and driver.process == os.getpid():
@@ -95,6 +98,13 @@ def driver_of(store: Store) -> Driver:
         driver = store._drivers[loop] = Driver(loop)
     store._current = driver
     return driver
+
+
+def leave(store: Place) -> Driver | None:
+    """Use it no longer in this event loop: what is to be closed there."""
+    own = store._drivers.pop(running_loop(), None)
+    store._current = None
+    return own if own is not None and own.process == os.getpid() else None
 
 
 async def stay(store: Store) -> None:

@@ -1,0 +1,250 @@
+"""A cache for asyncio and uvloop."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+
+from .. import _core
+from ..cache import ttl_for
+from ..cache_options import Settings
+from ..flight import SharedTasks
+from ..memoize import Keys
+from ..missing import MISSING
+from .driver import driver_of, drop, leave, prepare, refuse_trio, result_of, running_loop
+
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec, Self, Unpack
+
+    from ..cache_options import AsyncCacheOptions, Ttl, TtlOf
+    from .driver import Driver, Drivers
+
+    P = ParamSpec("P")
+    TtlGiven = Ttl | Literal["default"]
+else:
+    P = TypeVar("P")
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Cache(_core.BaseCache):
+    """One application's cache in Redis; the options are those of `coatcheck.Cache`.
+
+    ``credentials`` may also be a coroutine function. ``max_connections`` is not used: in each event
+    loop the calls share one connection to each server. It is closed by ``await cache.close()``, or
+    by ``async with``.
+    """
+
+    _current: Driver | None
+    _drivers: Drivers
+
+    def __init__(self, url: str | None = None, **options: Unpack[AsyncCacheOptions]) -> None:
+        refuse_trio()
+        settings = Settings(url, cast("dict[str, Any]", options))
+        self._tasks = SharedTasks()
+        self._fill_s = settings.fill_s
+        super().__init__(
+            settings.pairs,
+            settings.ttl,
+            settings.jitter,
+            settings.raises_corrupt,
+            settings.credentials,
+        )
+        prepare(self)
+
+    async def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return await result_of(driver_of(self).on_cache(self, method, *args, **kwargs))
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """The value, or the default."""
+        return await result_of(driver_of(self).on_cache(self, "get", key, default))
+
+    async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """A dict of those that there are, in one round trip to each node."""
+        return cast("dict[str, Any]", await self._call("get_many", keys))
+
+    async def set(
+        self,
+        key: str,
+        value: Any,
+        ttl: TtlGiven = "default",
+        *,
+        only_if: Literal["new", "present"] | None = None,
+    ) -> bool:
+        """Store it. ``only_if``: ``"new"`` or ``"present"``; False where it was not."""
+        return cast(bool, await self._call("set", key, value, ttl, only_if=only_if))
+
+    async def add(self, key: str, value: Any, ttl: TtlGiven = "default") -> bool:
+        """Store it where there is none; False where there is."""
+        return cast(bool, await self._call("add", key, value, ttl))
+
+    async def set_many(self, entries: Mapping[str, Any], ttl: TtlGiven = "default") -> None:
+        """Store them all, in one round trip to each node."""
+        await self._call("set_many", entries, ttl)
+
+    async def delete(self, key: str) -> bool:
+        """False if there was none."""
+        return cast(bool, await self._call("delete", key))
+
+    async def delete_many(self, keys: Iterable[str]) -> int:
+        """How many there were."""
+        return cast(int, await self._call("delete_many", keys))
+
+    async def has(self, key: str) -> bool:
+        """Is there one?"""
+        return cast(bool, await self._call("has", key))
+
+    async def touch(self, key: str, ttl: TtlGiven = "default") -> bool:
+        """Give it a new TTL; False where there is none."""
+        return cast(bool, await self._call("touch", key, ttl))
+
+    async def ttl(self, key: str) -> float | None:
+        """The seconds that are left; inf: it does not end; None: there is none."""
+        return cast("float | None", await self._call("ttl", key))
+
+    async def pop(self, key: str, default: Any = None) -> Any:
+        """The value, or the default, and delete it."""
+        return await self._call("pop", key, default)
+
+    async def incr(
+        self, key: str, by: int = 1, *, initial: int | None = 0, ttl: TtlGiven = "default"
+    ) -> int:
+        """Add to an int, which keeps its TTL; what it is then. As that of `coatcheck.Cache`."""
+        return cast(int, await self._call("incr", key, by, initial=initial, ttl=ttl))
+
+    async def decr(
+        self, key: str, by: int = 1, *, initial: int | None = 0, ttl: TtlGiven = "default"
+    ) -> int:
+        """The same, taken off."""
+        return cast(int, await self._call("decr", key, by, initial=initial, ttl=ttl))
+
+    async def get_or_set(
+        self, key: str, fn: Callable[[], T | Awaitable[T]], ttl: TtlOf = "default"
+    ) -> T:
+        """The value; where there is none, what ``fn`` returns, which is stored.
+
+        ``fn`` may be a coroutine function. Of the tasks that ask for it at the same time one call
+        is made, for all of them; it is cancelled when all of them are. Else as that of
+        `coatcheck.Cache`.
+        """
+        while (found := await self.get(key, MISSING)) is MISSING:
+            shared = self._tasks.find(key)
+            if shared is None:
+                shared = self._tasks.start(key, partial(self._fill, key, fn, ttl))
+            landed = await shared.wait(self._fill_s)
+            if landed is not None:
+                return cast(T, landed[0])
+        return cast(T, found)
+
+    async def _fill(self, key: str, fn: Callable[[], Any], ttl: TtlOf) -> Any:
+        found = await self.get(key, MISSING)  # somebody else may just have done
+        if found is not MISSING:
+            return found
+        value = await _result(fn())
+        await self.set(key, value, ttl_for(value, ttl))
+        return value
+
+    @overload
+    def memoize(self, fn: Callable[P, Awaitable[R]], /) -> Memoized[P, R]: ...
+    @overload
+    def memoize(
+        self,
+        fn: None = None,
+        /,
+        *,
+        ttl: TtlOf = "default",
+        name: str | None = None,
+        ignore: Iterable[str] = (),
+    ) -> Callable[[Callable[P, Awaitable[R]]], Memoized[P, R]]: ...
+    def memoize(
+        self,
+        fn: Any = None,
+        /,
+        *,
+        ttl: TtlOf = "default",
+        name: str | None = None,
+        ignore: Iterable[str] = (),
+    ) -> Any:
+        """Decorates a coroutine function, as that of `coatcheck.Cache` does a function."""
+        if fn is None:
+            return partial(self._memoize, ttl, name, ignore)
+        return self._memoize(ttl, name, ignore, fn)
+
+    def _memoize(
+        self,
+        ttl: TtlOf,
+        name: str | None,
+        ignore: Iterable[str],
+        fn: Callable[P, Awaitable[R]],
+    ) -> Memoized[P, R]:
+        return Memoized(self, fn, Keys(fn, name, ignore), ttl)
+
+    async def ping(self, timeout: float | None = None) -> None:
+        """Ask the server whether it is there."""
+        await result_of(driver_of(self).ping(self, timeout))
+
+    async def close(self) -> None:
+        """Close it. Any number of times."""
+        super().close()
+        own = leave(self)
+        drop(self._drivers)
+        if own is not None:
+            await own.close()
+
+    async def __aenter__(self) -> Self:
+        running_loop()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def _result(made: Any) -> Any:
+    return await made if isawaitable(made) else made
+
+
+class Memoized(Generic[P, R]):
+    """A coroutine function whose results are cached; `Cache.memoize` makes it."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        fn: Callable[P, Awaitable[R]],
+        keys: Keys,
+        ttl: TtlOf,
+        first: tuple[Any, ...] = (),
+    ) -> None:
+        functools.update_wrapper(self, fn)
+        self._cache = cache
+        self._fn = fn
+        self._keys = keys
+        self._ttl = ttl
+        self._first = first  # the object that it is a method of
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        key = self.key(*args, **kwargs)
+        made = partial(self._fn, *self._first, *args, **kwargs)
+        return cast(R, await self._cache.get_or_set(key, made, self._ttl))
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """The key of a call in the cache."""
+        return self._keys.key(self._first + args, kwargs)
+
+    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """The next such call makes it again; False if it was not cached."""
+        return await self._cache.delete(self.key(*args, **kwargs))
+
+    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Make it now, and store it in place of what is cached."""
+        value = await _result(self._fn(*self._first, *args, **kwargs))
+        await self._cache.set(self.key(*args, **kwargs), value, ttl_for(value, self._ttl))
+        return cast(R, value)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Memoized[P, R]:
+        if instance is None:
+            return self
+        return Memoized(self._cache, self._fn, self._keys, self._ttl, (instance,))

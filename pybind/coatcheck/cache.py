@@ -1,0 +1,183 @@
+"""A cache: values that may be gone at any time, and are made again then."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+
+from . import _core
+from .cache_options import Settings
+from .flight import Flights
+from .memoize import Keys
+from .missing import MISSING
+
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec, Self, Unpack
+
+    from .cache_options import CacheOptions, Ttl, TtlOf
+
+    P = ParamSpec("P")
+else:
+    P = TypeVar("P")
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Cache(_core.Cache):
+    """One application's cache in Redis. It holds plain data only, as sessions do.
+
+    ``url`` is as that of `Store`, and so are ``prefix`` and the options that concern connections
+    (``timeout``, ``username``, ``tls_ca_file``, ...) and limits (``max_bytes``, ``max_depth``,
+    ``max_items``, of one value). Its own, times in seconds or as timedelta:
+
+    ==================  ==========================================================================
+    ttl                 for how long an entry lives where nothing else is said; None: it does not
+                        end by itself (300)
+    ttl_jitter          the part of each TTL, up to 0.5, that is left to chance, so that what was
+                        stored together does not end together (0.1)
+    fill_ttl            for how long others wait for the one who fills an entry (30)
+    on_corrupt          what is found that is no entry of a cache: ``"miss"`` or ``"raise"``
+                        (``"miss"``)
+    ==================  ==========================================================================
+
+    Each may also come from the URL (``?ttl=60``) or the environment (``COATCHECK_CACHE_URL``,
+    ``COATCHECK_CACHE_TTL``, ...); an argument wins over the URL, and that over the environment.
+
+    Any number of threads may share a cache, and so may processes that fork. Calls raise
+    StoreUnavailable, or its kinds, within ``timeout``.
+    """
+
+    def __init__(self, url: str | None = None, **options: Unpack[CacheOptions]) -> None:
+        settings = Settings(url, cast("dict[str, Any]", options))
+        self._flights = Flights()
+        self._fill_s = settings.fill_s
+        super().__init__(
+            settings.pairs,
+            settings.ttl,
+            settings.jitter,
+            settings.raises_corrupt,
+            settings.credentials,
+        )
+
+    def get_or_set(self, key: str, fn: Callable[[], T], ttl: TtlOf = "default") -> T:
+        """The value; where there is none, what ``fn`` returns, which is stored.
+
+        Of the threads that ask for it at the same time one calls ``fn``, and the others get what
+        it returned, as a value of their own, or what it raised. None is a value like any other;
+        ``ttl`` may be a function of the value, as for one that is to be asked for again soon.
+        """
+        while (found := self.get(key, MISSING)) is MISSING:
+            flight = self._flights.join(key)
+            if flight.is_ours():
+                return cast(T, self._flights.run(key, flight, partial(self._fill, key, fn, ttl)))
+            landed = flight.wait(self._fill_s)
+            if landed is not None:
+                return cast(T, landed[0])
+        return cast(T, found)
+
+    def _fill(self, key: str, fn: Callable[[], Any], ttl: TtlOf) -> Any:
+        found = self.get(key, MISSING)  # somebody else may just have done
+        if found is not MISSING:
+            return found
+        value = fn()
+        self.set(key, value, ttl_for(value, ttl))
+        return value
+
+    @overload
+    def memoize(self, fn: Callable[P, R], /) -> Memoized[P, R]: ...
+    @overload
+    def memoize(
+        self,
+        fn: None = None,
+        /,
+        *,
+        ttl: TtlOf = "default",
+        name: str | None = None,
+        ignore: Iterable[str] = (),
+    ) -> Callable[[Callable[P, R]], Memoized[P, R]]: ...
+    def memoize(
+        self,
+        fn: Any = None,
+        /,
+        *,
+        ttl: TtlOf = "default",
+        name: str | None = None,
+        ignore: Iterable[str] = (),
+    ) -> Any:
+        """Decorates a function whose results are cached, by its exact arguments.
+
+        ``name``: what the function is called in keys, in place of its module and name. ``ignore``:
+        names of arguments that do not change the result. Arguments that cannot be stored are
+        refused: NotStorable. The result has ``invalidate``, ``refresh`` and ``key``, each of which
+        takes the arguments of a call.
+        """
+        if fn is None:
+            return partial(self._memoize, ttl, name, ignore)
+        return self._memoize(ttl, name, ignore, fn)
+
+    def _memoize(
+        self, ttl: TtlOf, name: str | None, ignore: Iterable[str], fn: Callable[P, R]
+    ) -> Memoized[P, R]:
+        if inspect.iscoroutinefunction(fn):
+            raise TypeError(
+                f"memoize: {fn.__qualname__} is a coroutine function; memoize it with a"
+                " coatcheck.aio.Cache"
+            )
+        return Memoized(self, fn, Keys(fn, name, ignore), ttl)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def ttl_for(value: Any, ttl: TtlOf) -> Ttl | Literal["default"]:
+    return ttl(value) if callable(ttl) else ttl
+
+
+class Memoized(Generic[P, R]):
+    """A function whose results are cached; `Cache.memoize` makes it."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        fn: Callable[P, R],
+        keys: Keys,
+        ttl: TtlOf,
+        first: tuple[Any, ...] = (),
+    ) -> None:
+        functools.update_wrapper(self, fn)
+        self._cache = cache
+        self._fn = fn
+        self._keys = keys
+        self._ttl = ttl
+        self._first = first  # the object that it is a method of
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        args = self._first + args  # type: ignore[assignment]
+        key = self._keys.key(args, kwargs)
+        return self._cache.get_or_set(key, partial(self._fn, *args, **kwargs), self._ttl)
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """The key of a call in the cache."""
+        return self._keys.key(self._first + args, kwargs)
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """The next such call makes it again; False if it was not cached."""
+        return self._cache.delete(self.key(*args, **kwargs))
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Make it now, and store it in place of what is cached."""
+        value = self._fn(*self._first, *args, **kwargs)
+        self._cache.set(self.key(*args, **kwargs), value, ttl_for(value, self._ttl))
+        return value
+
+    def __get__(self, instance: object, owner: type | None = None) -> Memoized[P, R]:
+        if instance is None:
+            return self
+        return Memoized(self._cache, self._fn, self._keys, self._ttl, (instance,))

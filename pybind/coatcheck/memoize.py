@@ -1,0 +1,101 @@
+"""Where the result of a function is cached: a key of the function and of its exact arguments."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ._core import dumps
+from .exceptions import NotStorable
+
+# Of a name, so that the key of an entry has room for it.
+_NAME_MAX = 256
+
+_PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Keys:
+    """The keys of one function's results.
+
+    Arguments that Python calls equal but that are not of the same type, as 1, 1.0 and True, have
+    keys of their own. How they were passed, by position, by name or as a default, is the same.
+    """
+
+    def __init__(self, fn: Callable[..., Any], name: str | None, ignore: Iterable[str]) -> None:
+        signature = inspect.signature(fn)
+        ignored = {ignore} if isinstance(ignore, str) else set(ignore)
+        if unknown := ignored - set(signature.parameters):
+            raise TypeError(
+                f"memoize: ignore names {', '.join(sorted(unknown))}, but"
+                f" {_said(fn)} has no such argument"
+            )
+        self._prefix = f"m:{_name_of(fn, name)}:"
+        self._signature = signature
+        self._ignored = ignored
+        parameters = list(signature.parameters.values())
+        # Calls by position alone, where that is all there is to a call, are not bound.
+        self._simple = not ignored and all(p.kind in _PLAIN for p in parameters)
+        self._defaults = tuple(p.default for p in parameters if p.default is not p.empty)
+        self._most = len(parameters)
+        self._least = self._most - len(self._defaults)
+
+    def key(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        if self._simple and not kwargs and self._least <= len(args) <= self._most:
+            values = args + self._defaults[len(args) - self._least :]
+        else:
+            values = self._bind(args, kwargs)
+        try:
+            packed = dumps(values, max_depth=None, max_bytes=None, max_items=None)
+        except NotStorable as error:
+            raise self._refused(error) from None
+        digest = hashlib.sha256(packed).digest()[:16]
+        return self._prefix + urlsafe_b64encode(digest)[:22].decode("ascii")
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        values = []
+        for name, value in bound.arguments.items():
+            if self._signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+                value = {k: v for k, v in sorted(value.items()) if k not in self._ignored}
+            values.append(None if name in self._ignored else value)
+        return tuple(values)
+
+    def _refused(self, error: NotStorable) -> NotStorable:
+        """The same with the argument's name in place of its number."""
+        number, _, rest = error.path.removeprefix("value[").partition("]")
+        path = list(self._signature.parameters)[int(number)] + rest
+        reason = str(error).removeprefix(error.path)
+        said = NotStorable(
+            f"{path}{reason}: an argument of a memoized function makes its key; pass an id, or name"
+            " the argument in ignore"
+        )
+        said.path = path
+        said.type = error.type
+        return said
+
+
+def _said(fn: Callable[..., Any]) -> str:
+    return str(getattr(fn, "__qualname__", None) or type(fn).__qualname__)
+
+
+def _name_of(fn: Callable[..., Any], name: str | None) -> str:
+    """What tells the function from all others that use the cache, in whatever process."""
+    if name is not None:
+        if not name or len(name.encode()) > _NAME_MAX:
+            raise ValueError(f"memoize: name must have from 1 to {_NAME_MAX} bytes")
+        return name
+    if not hasattr(fn, "__qualname__"):
+        raise TypeError(f"memoize: a {type(fn).__qualname__} has no name of its own; give name")
+    if fn.__qualname__.endswith("<lambda>") or getattr(fn, "__closure__", None):
+        raise TypeError(
+            f"memoize: {fn.__qualname__} may be many functions, which its name does not tell apart:"
+            " it is a lambda, or uses variables of a function around it; give name"
+        )
+    full = f"{fn.__module__}.{fn.__qualname__}"
+    if len(full.encode()) > _NAME_MAX:
+        raise ValueError(f"memoize: the name of {fn.__qualname__} is too long for a key; give name")
+    return full

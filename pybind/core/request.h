@@ -1,0 +1,51 @@
+/* request.h: a call of a cache for the drivers: its arguments become an operation, and what that
+ * brings becomes its result. */
+#ifndef COAT_CORE_REQUEST_H
+#define COAT_CORE_REQUEST_H
+
+#include "cache.h"
+#include "api/cache.h"
+
+enum core_method {
+    CORE_GET,
+    CORE_GET_MANY,
+    CORE_SET,
+    CORE_ADD,
+    CORE_SET_MANY,
+    CORE_DELETE,
+    CORE_DELETE_MANY,
+    CORE_HAS,
+    CORE_TOUCH,
+    CORE_TTL,
+    CORE_POP,
+    CORE_INCR,
+    CORE_DECR,
+    CORE_METHODS
+};
+
+/* All zero: there is none. */
+struct core_request {
+    struct core_cache *cache; /* in use by the caller */
+    enum core_method method;
+    struct coat_cache_op *op;
+    PyObject *key;   /* or the keys, as a list or tuple */
+    PyObject *found; /* the value, or the default; the values by key; else NULL */
+};
+
+/* The method of this name; CORE_METHODS: there is none. */
+enum core_method core_method_named(PyObject *name);
+
+/* From a method's arguments. 0, to be released; -1 with an exception. */
+int core_request_begin(struct core_request *r, struct core_cache *cache, enum core_method method,
+                       PyObject *const *args, Py_ssize_t count, PyObject *keywords);
+
+/* Its operation, to be run once; from now on the request stays where it is. */
+struct coat_op *core_request_op(struct core_request *r);
+
+/* What the method returns after a success. New reference, or NULL with an exception. */
+PyObject *core_request_result(const struct core_request *r, int rc);
+
+int core_request_traverse(struct core_request *r, visitproc visit, void *arg);
+void core_request_release(struct core_request *r); /* any number of times */
+
+#endif
