@@ -10,13 +10,8 @@ from typing import Any
 
 import pytest
 import uvloop
-from coatcheck import (
-    StoreUnavailable,
-    aio,
-)
+from coatcheck import StoreUnavailable, aio
 from conftest import RedisServer
-
-Main = Callable[..., Coroutine[Any, Any, None]]
 
 RUN_S = 60  # far more than any test takes, under AddressSanitizer on a busy machine too
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

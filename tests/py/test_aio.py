@@ -8,13 +8,7 @@ import inspect
 from typing import Any
 
 import pytest
-from coatcheck import (
-    ConfigError,
-    NotStorable,
-    SessionGone,
-    _core,
-    aio,
-)
+from coatcheck import ConfigError, NotStorable, SessionGone, _core, aio
 from conftest import RedisServer, wait_for
 from loops import clients, stored
 from loops import nobody_else as nobody_else

@@ -6,9 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from coatcheck import (
-    aio,
-)
+from coatcheck import aio
 from conftest import RedisServer
 from loops import cancelled_after, clients, stored
 from loops import nobody_else as nobody_else

@@ -8,11 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from coatcheck import (
-    StoreDenied,
-    StoreUnavailable,
-    aio,
-)
+from coatcheck import StoreDenied, StoreUnavailable, aio
 from conftest import RedisServer
 from loops import nobody_else as nobody_else
 from loops import run as run

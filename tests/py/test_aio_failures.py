@@ -10,12 +10,7 @@ import time
 from typing import Any
 
 import pytest
-from coatcheck import (
-    StoreTimeout,
-    StoreUnavailable,
-    Uncertain,
-    aio,
-)
+from coatcheck import StoreTimeout, StoreUnavailable, Uncertain, aio
 from conftest import RedisError, RedisServer
 from loops import eventually, stored
 from loops import nobody_else as nobody_else

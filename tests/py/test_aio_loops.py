@@ -15,11 +15,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from coatcheck import (
-    StoreUnavailable,
-    _core,
-    aio,
-)
+from coatcheck import StoreUnavailable, _core, aio
 from coatcheck.aio import address
 from conftest import RedisServer, wait_for
 from loops import cancelled_after, clients, stored

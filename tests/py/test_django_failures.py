@@ -18,10 +18,7 @@ django_site.set_up()
 from coatcheck import StoreUnavailable  # noqa: E402
 from coatcheck.django import SessionStore  # noqa: E402
 from django.core.signals import got_request_exception  # noqa: E402
-from django.http import (  # noqa: E402
-    HttpRequest,
-    HttpResponse,
-)
+from django.http import HttpRequest, HttpResponse  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django_site import DJANGOS, NAME, OURS, REST, put, serve  # noqa: E402
 
