@@ -10,6 +10,7 @@
 #include "coat_store.h"
 #include "coat_session.h"
 #include "coat_life.h"
+#include "coat_cache.h"
 #include "coat_stats.h"
 
 #endif

@@ -1,0 +1,347 @@
+/* The public calls of a cache: each makes an operation, runs it, and reads what came of it. */
+#include "coat_cache.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/buf.h"
+#include "api/cache.h"
+#include "api/error.h"
+#include "store.h"
+
+struct coat_cache {
+    struct coat_store *store; /* used for nothing else */
+};
+
+/* ---- Opening and closing -------------------------------------------------------------------- */
+
+int coat_cache_open(struct coat_cache **out, const struct coat_options *o, struct coat_error *err)
+{
+    *out = NULL;
+    struct coat_cache *cache = calloc(1, sizeof *cache);
+    if (!cache)
+        return coat_error_nomem(err);
+    int rc = coat_store_open(&cache->store, o, err);
+    if (rc < 0) {
+        free(cache);
+        return rc;
+    }
+    coat_store_serves_cache(cache->store);
+    *out = cache;
+    return 0;
+}
+
+void coat_cache_close(struct coat_cache *cache)
+{
+    if (cache)
+        coat_store_close(cache->store);
+    free(cache);
+}
+
+struct coat_store *coat_cache_store(struct coat_cache *cache)
+{
+    return cache->store;
+}
+
+/* ---- Values that were read ------------------------------------------------------------------ */
+
+struct coat_cache_values {
+    struct coat_buf bytes;
+    size_t count;
+    struct {
+        size_t at, len; /* len 0: there is no entry */
+    } values[];
+};
+
+static struct coat_cache_values *new_values(size_t count)
+{
+    struct coat_cache_values *values = NULL;
+    size_t size;
+    if (coat_size_mul(count, sizeof values->values[0], &size) &&
+        coat_size_add(size, sizeof *values, &size) && size <= PTRDIFF_MAX)
+        values = calloc(1, size);
+    if (values)
+        values->count = count;
+    return values;
+}
+
+void coat_cache_values_free(struct coat_cache_values *values)
+{
+    if (values)
+        coat_buf_release(&values->bytes);
+    free(values);
+}
+
+int coat_cache_value_of(const struct coat_cache_values *values, size_t index, const void **value,
+                        size_t *len)
+{
+    assert(index < values->count);
+    *value = NULL;
+    *len = values->values[index].len;
+    if (*len == 0)
+        return 0;
+    *value = values->bytes.bytes + values->values[index].at;
+    return 1;
+}
+
+int coat_cache_cursor(const struct coat_cache_values *values, size_t index,
+                      struct coat_cursor *cursor)
+{
+    const void *value;
+    size_t len;
+    int there = coat_cache_value_of(values, index, &value, &len);
+    coat_cursor_init(cursor, there ? value : "", len);
+    return there;
+}
+
+/* Who is told of the replies of a read. */
+struct reading {
+    struct coat_cache *cache;
+    struct coat_cache_values *values;
+};
+
+/* The value in a reply, checked and copied: 1; 0: there is none; or what is wrong with it. */
+static int keep(const struct reading *r, size_t index, const struct coat_reply *reply,
+                struct coat_error *err)
+{
+    struct coat_cache_room room;
+    struct coat_cache_values *values = r->values;
+    const void *value;
+    size_t len;
+    int rc = coat_cache_value(reply, &room, &value, &len, err);
+    if (rc == 1)
+        rc = coat_check(value, len, coat_store_limits(r->cache->store), COAT_CHECK_EQUAL_KEYS, NULL,
+                        err);
+    else if (rc == 0)
+        return 0;
+    if (rc == COAT_ECORRUPT || rc == COAT_ELIMIT)
+        coat_store_note_corrupt_entry(r->cache->store);
+    if (rc < 0)
+        return rc;
+    values->values[index].at = values->bytes.len;
+    values->values[index].len = len;
+    return coat_buf_append(&values->bytes, value, len) < 0 ? coat_error_nomem(err) : 1;
+}
+
+static int found(void *context, const struct coat_reply *replies, size_t count,
+                 struct coat_error *err)
+{
+    const struct reading *r = context;
+    int sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        int rc = keep(r, i, &replies[i], err);
+        if (rc < 0)
+            return rc;
+        sum += rc;
+    }
+    return sum;
+}
+
+/* ---- Calls ---------------------------------------------------------------------------------- */
+
+/* An operation on these keys, without values yet. */
+static int begin(struct coat_cache_op **x, struct coat_cache *cache, enum coat_cache_do what,
+                 const char *const *keys, size_t count, struct coat_error *err)
+{
+    *x = NULL;
+    if (count > INT_MAX)
+        return coat_error_set(err, COAT_EUSAGE, "a cache: too many keys in one call; use several");
+    int rc = coat_cache_op_new(x, cache->store, what, count, err);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = coat_cache_op_key(*x, keys[i], strlen(keys[i]), err);
+    return rc;
+}
+
+/* Runs it if it was made well; frees it. */
+static int finish(struct coat_cache *cache, struct coat_cache_op *x, int rc, struct coat_error *err)
+{
+    if (rc == 0)
+        rc = coat_store_run(cache->store, coat_cache_op(x), err);
+    coat_cache_op_free(x);
+    return rc;
+}
+
+static int call(struct coat_cache *cache, enum coat_cache_do what, const char *const *keys,
+                size_t count, struct coat_error *err)
+{
+    struct coat_cache_op *x;
+    int rc = begin(&x, cache, what, keys, count, err);
+    return finish(cache, x, rc, err);
+}
+
+static int read_values(struct coat_cache *cache, enum coat_cache_do what, const char *const *keys,
+                       size_t count, struct coat_cache_values **out, struct coat_error *err)
+{
+    struct reading reading = {cache, new_values(count)};
+    struct coat_cache_op *x;
+    *out = NULL;
+    if (!reading.values)
+        return coat_error_nomem(err);
+    int rc = begin(&x, cache, what, keys, count, err);
+    if (rc == 0)
+        coat_cache_op_found(x, found, &reading);
+    rc = finish(cache, x, rc, err);
+    if (rc < 0)
+        coat_cache_values_free(reading.values);
+    else
+        *out = reading.values;
+    return rc;
+}
+
+static int read_one(struct coat_cache *cache, enum coat_cache_do what, const char *key,
+                    struct coat_cache_values **out, struct coat_error *err)
+{
+    int rc = read_values(cache, what, &key, 1, out, err);
+    if (rc == 0) {
+        coat_cache_values_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+/* As operations have it, 0 for none. 0 or COAT_EUSAGE. */
+static int take_ttl(int64_t *ttl_ms, struct coat_error *err)
+{
+    if (*ttl_ms == COAT_CACHE_NO_TTL)
+        *ttl_ms = 0;
+    else if (*ttl_ms < 1 || *ttl_ms > COAT_CACHE_TTL_MAX)
+        return coat_error_set(err, COAT_EUSAGE,
+                              "a TTL is from 1 to 315360000000 milliseconds (ten years), or "
+                              "COAT_CACHE_NO_TTL");
+    return 0;
+}
+
+/* ---- One entry ------------------------------------------------------------------------------ */
+
+int coat_cache_get(struct coat_cache *cache, const char *key, struct coat_cache_values **out,
+                   struct coat_error *err)
+{
+    return read_one(cache, COAT_CACHE_GET, key, out, err);
+}
+
+int coat_cache_pop(struct coat_cache *cache, const char *key, struct coat_cache_values **out,
+                   struct coat_error *err)
+{
+    return read_one(cache, COAT_CACHE_POP, key, out, err);
+}
+
+static int set_value(struct coat_cache *cache, const char *key, const void *value, size_t len,
+                     int64_t ttl_ms, enum coat_cache_when when, struct coat_error *err)
+{
+    static const enum coat_cache_do WHAT[] = {[COAT_CACHE_ALWAYS] = COAT_CACHE_SET,
+                                              [COAT_CACHE_IF_NEW] = COAT_CACHE_ADD,
+                                              [COAT_CACHE_IF_PRESENT] = COAT_CACHE_REPLACE};
+    struct coat_cache_op *x;
+    int rc = begin(&x, cache, WHAT[when], &key, 1, err);
+    if (rc == 0)
+        rc = coat_cache_op_value(x, value, len, ttl_ms, err);
+    return finish(cache, x, rc, err);
+}
+
+int coat_cache_set(struct coat_cache *cache, const char *key, struct coat_packer *p, int64_t ttl_ms,
+                   enum coat_cache_when when, struct coat_error *err)
+{
+    const void *value;
+    size_t len;
+    int rc = coat_packer_finish(p, &value, &len, err);
+    if (rc == 0)
+        rc = take_ttl(&ttl_ms, err);
+    if (rc == 0)
+        rc = set_value(cache, key, value, len, ttl_ms, when, err);
+    coat_packer_reset(p);
+    return rc;
+}
+
+int coat_cache_delete(struct coat_cache *cache, const char *key, struct coat_error *err)
+{
+    return call(cache, COAT_CACHE_DELETE, &key, 1, err);
+}
+
+int coat_cache_has(struct coat_cache *cache, const char *key, struct coat_error *err)
+{
+    return call(cache, COAT_CACHE_HAS, &key, 1, err);
+}
+
+int coat_cache_touch(struct coat_cache *cache, const char *key, int64_t ttl_ms,
+                     struct coat_error *err)
+{
+    int rc = take_ttl(&ttl_ms, err);
+    if (rc < 0)
+        return rc;
+    struct coat_cache_op *x;
+    rc = begin(&x, cache, COAT_CACHE_TOUCH, &key, 1, err);
+    if (rc == 0)
+        rc = coat_cache_op_value(x, NULL, 0, ttl_ms, err);
+    return finish(cache, x, rc, err);
+}
+
+int coat_cache_ttl(struct coat_cache *cache, const char *key, int64_t *ttl_ms,
+                   struct coat_error *err)
+{
+    struct coat_cache_op *x;
+    int rc = begin(&x, cache, COAT_CACHE_TTL, &key, 1, err);
+    if (rc == 0)
+        rc = coat_store_run(cache->store, coat_cache_op(x), err);
+    if (rc == 1)
+        *ttl_ms = coat_cache_op_number(x) < 0 ? COAT_CACHE_NO_TTL : coat_cache_op_number(x);
+    coat_cache_op_free(x);
+    return rc;
+}
+
+int coat_cache_incr(struct coat_cache *cache, const char *key, int64_t by, const int64_t *initial,
+                    int64_t ttl_ms, int64_t *sum, struct coat_error *err)
+{
+    int rc = initial ? take_ttl(&ttl_ms, err) : 0;
+    if (rc < 0)
+        return rc;
+    struct coat_cache_op *x;
+    rc = begin(&x, cache, COAT_CACHE_INCR, &key, 1, err);
+    if (rc == 0)
+        rc = coat_cache_op_incr(x, by, initial, ttl_ms, err);
+    if (rc == 0)
+        rc = coat_store_run(cache->store, coat_cache_op(x), err);
+    if (rc == 1 && sum)
+        *sum = coat_cache_op_number(x);
+    coat_cache_op_free(x);
+    return rc;
+}
+
+/* ---- Many entries --------------------------------------------------------------------------- */
+
+int coat_cache_get_many(struct coat_cache *cache, const char *const *keys, size_t count,
+                        struct coat_cache_values **out, struct coat_error *err)
+{
+    return read_values(cache, COAT_CACHE_GET, keys, count, out, err);
+}
+
+int coat_cache_delete_many(struct coat_cache *cache, const char *const *keys, size_t count,
+                           struct coat_error *err)
+{
+    return call(cache, COAT_CACHE_DELETE, keys, count, err);
+}
+
+static int add_item(struct coat_cache_op *x, const struct coat_limits *limits,
+                    const struct coat_cache_item *item, int64_t ttl_ms, struct coat_error *err)
+{
+    int rc = coat_check(item->value, item->len, limits, COAT_CHECK_EQUAL_KEYS, NULL, err);
+    if (rc == 0)
+        rc = coat_cache_op_key(x, item->key, strlen(item->key), err);
+    return rc == 0 ? coat_cache_op_value(x, item->value, item->len, ttl_ms, err) : rc;
+}
+
+int coat_cache_set_many(struct coat_cache *cache, const struct coat_cache_item *items, size_t count,
+                        int64_t ttl_ms, struct coat_error *err)
+{
+    struct coat_cache_op *x = NULL;
+    int rc = count > INT_MAX ? coat_error_set(err, COAT_EUSAGE,
+                                              "a cache: too many keys in one call; use several")
+                             : take_ttl(&ttl_ms, err);
+    if (rc == 0)
+        rc = coat_cache_op_new(&x, cache->store, COAT_CACHE_SET, count, err);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = add_item(x, coat_store_limits(cache->store), &items[i], ttl_ms, err);
+    rc = finish(cache, x, rc, err);
+    return rc < 0 ? rc : 0;
+}

@@ -1,0 +1,149 @@
+/*
+ * coat_cache.h: a cache, plain values in Redis for as long as each may be used.
+ *
+ *     rc = coat_cache_open(&cache, options, &err);
+ *     coat_pack_str(&packer, "42 rows");
+ *     rc = coat_cache_set(cache, "report", &packer, 60000, COAT_CACHE_ALWAYS, &err);
+ *     if (coat_cache_get(cache, "report", &values, &err) == 1)
+ *         coat_cache_cursor(values, 0, &cursor);
+ *
+ * It has the options, URLs and limits of a store (coat_options.h; those about sessions mean
+ * nothing to it), and needs a Redis that may evict (`maxmemory-policy allkeys-lru`), so not that of
+ * the sessions. Its keys lie under `<prefix>c:`. Any number of threads, and after fork() parent and
+ * child, may use one; every call ends within the option `timeout`.
+ *
+ * A key is 1 to 512 bytes of UTF-8, NUL-terminated, without control characters; any other is
+ * COAT_EUSAGE. A TTL is in milliseconds, from 1 to COAT_CACHE_TTL_MAX, or COAT_CACHE_NO_TTL, which
+ * is said where it is meant: such an entry goes only when it is deleted or evicted.
+ *
+ * Calls on many keys are one round trip to each node that holds some of them. Failures are those of
+ * coat_store.h. What is done once, such as adding, is never repeated on its own: where its reply is
+ * lost, and it may have been done, that is COAT_EUNCERTAIN.
+ */
+#ifndef COAT_CACHE_H
+#define COAT_CACHE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coat_options.h"
+#include "coat_value.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct coat_cache;
+struct coat_store;
+
+#define COAT_CACHE_TTL_MAX INT64_C(315360000000) /* ten years */
+#define COAT_CACHE_NO_TTL  INT64_C(-1)
+
+/*
+ * Open a cache. Does not connect. The options are copied and may be freed. 0 and *out, to be
+ * closed; failures as coat_store_open.
+ */
+COAT_API int coat_cache_open(struct coat_cache **out, const struct coat_options *o,
+                             struct coat_error *err);
+
+/* Close its connections and free it. NULL allowed. */
+COAT_API void coat_cache_close(struct coat_cache *cache);
+
+/*
+ * What is below it, for coat_store_ping, _describe, _notice, _count and _stats only: no session
+ * lives there. It is closed with the cache.
+ */
+COAT_API struct coat_store *coat_cache_store(struct coat_cache *cache);
+
+/* ---- Values that were read ------------------------------------------------------------------ */
+
+/* One for each key that was asked for, in that order. Made by a call, to be freed. */
+struct coat_cache_values;
+COAT_API void coat_cache_values_free(struct coat_cache_values *values); /* NULL allowed */
+
+/* The bytes of a value, checked, until it is freed: 1. 0: there is no entry. */
+COAT_API int coat_cache_value_of(const struct coat_cache_values *values, size_t index,
+                                 const void **value, size_t *len);
+
+/* The same for a cursor; 0, and a cursor at its end, where there is no entry. */
+COAT_API int coat_cache_cursor(const struct coat_cache_values *values, size_t index,
+                               struct coat_cursor *cursor);
+
+/* ---- One entry ------------------------------------------------------------------------------ */
+
+/*
+ * Read an entry: 1 and *out; 0: there is none, *out is NULL. COAT_ECORRUPT, COAT_ELIMIT: what is
+ * there was not written by a cache, or is damaged, or is larger than the limits (counted).
+ */
+COAT_API int coat_cache_get(struct coat_cache *cache, const char *key,
+                            struct coat_cache_values **out, struct coat_error *err);
+
+enum coat_cache_when {
+    COAT_CACHE_ALWAYS,
+    COAT_CACHE_IF_NEW,    /* where there is no entry; or COAT_EUNCERTAIN */
+    COAT_CACHE_IF_PRESENT /* where there is one */
+};
+
+/*
+ * Write the value that the packer holds, and reset the packer. 1; 0: nothing was written, because
+ * of `when`. Also the packer's own failure.
+ */
+COAT_API int coat_cache_set(struct coat_cache *cache, const char *key, struct coat_packer *p,
+                            int64_t ttl_ms, enum coat_cache_when when, struct coat_error *err);
+
+/* Delete it: 1; 0: there was none. */
+COAT_API int coat_cache_delete(struct coat_cache *cache, const char *key, struct coat_error *err);
+
+/* 1 if there is an entry, 0 if not. */
+COAT_API int coat_cache_has(struct coat_cache *cache, const char *key, struct coat_error *err);
+
+/* Give it another TTL: 1; 0: there is none. */
+COAT_API int coat_cache_touch(struct coat_cache *cache, const char *key, int64_t ttl_ms,
+                              struct coat_error *err);
+
+/* How long it will be there: 1 and *ttl_ms, which may be COAT_CACHE_NO_TTL; 0: there is none. */
+COAT_API int coat_cache_ttl(struct coat_cache *cache, const char *key, int64_t *ttl_ms,
+                            struct coat_error *err);
+
+/* Read and delete it, so that only one of many gets it: as coat_cache_get; or COAT_EUNCERTAIN. */
+COAT_API int coat_cache_pop(struct coat_cache *cache, const char *key,
+                            struct coat_cache_values **out, struct coat_error *err);
+
+/*
+ * Add to an int of 64 bits; the TTL stays as it is. Where there is no entry it is made as *initial
+ * plus `by`, with this TTL; initial NULL: it is not made. 1 and *sum (NULL allowed); 0: there is
+ * none. COAT_EUSAGE: the value is no int, or the sum does not fit. COAT_EUNCERTAIN.
+ */
+COAT_API int coat_cache_incr(struct coat_cache *cache, const char *key, int64_t by,
+                             const int64_t *initial, int64_t ttl_ms, int64_t *sum,
+                             struct coat_error *err);
+
+/* ---- Many entries --------------------------------------------------------------------------- */
+
+/* Read them: how many there are, and *out with as many values as keys. Failures as coat_cache_get.
+ */
+COAT_API int coat_cache_get_many(struct coat_cache *cache, const char *const *keys, size_t count,
+                                 struct coat_cache_values **out, struct coat_error *err);
+
+struct coat_cache_item {
+    const char *key;
+    const void *value; /* the bytes of one value, which are checked */
+    size_t len;
+};
+
+/*
+ * Write them all with one TTL: 0. Not as one: after a failure some may have been written. Or
+ * COAT_ECORRUPT, COAT_ELIMIT for bytes that are no value, and nothing is written.
+ */
+COAT_API int coat_cache_set_many(struct coat_cache *cache, const struct coat_cache_item *items,
+                                 size_t count, int64_t ttl_ms, struct coat_error *err);
+
+/* Delete them: how many there were. */
+COAT_API int coat_cache_delete_many(struct coat_cache *cache, const char *const *keys, size_t count,
+                                    struct coat_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,86 @@
+/* A cache when memory runs out. */
+#include <string.h>
+
+#include "fault.h"
+#include "coatcheck.h"
+
+/* Nobody listens there. */
+static const char away[] = "unix:/nonexistent/socket";
+
+static struct coat_options *options(void)
+{
+    struct coat_options *o;
+    assert_int_equal(coat_options_new(&o, NULL), 0);
+    assert_int_equal(coat_options_set(o, "url", away, NULL), 0);
+    assert_int_equal(coat_options_set(o, "prefix", "shop:", NULL), 0);
+    return o;
+}
+
+static struct coat_options *given;
+
+static int opening(void)
+{
+    struct coat_cache *cache;
+    int rc = coat_cache_open(&cache, given, NULL);
+    assert_int_equal(cache != NULL, rc == 0);
+    coat_cache_close(cache);
+    return rc;
+}
+
+static void a_cache_is_opened_or_not(void **state)
+{
+    (void)state;
+    given = options();
+    assert_true(each_allocation_fails(opening) >= 3);
+    coat_options_free(given);
+}
+
+static struct coat_cache *cache;
+
+/* No server is what the call ends with when it has its memory. */
+static int asked(int rc)
+{
+    return rc == COAT_EUNAVAILABLE ? 0 : rc;
+}
+
+static int reading(void)
+{
+    static const char *const keys[] = {"a", "b", "c", "d"};
+    struct coat_cache_values *values;
+    int rc = coat_cache_get_many(cache, keys, 4, &values, NULL);
+    assert_null(values);
+    return asked(rc);
+}
+
+static int writing(void)
+{
+    const struct coat_cache_item items[] = {{"a", "\x01", 1}, {"b", "\xa1z", 2}, {"c", "\xc0", 1}};
+    return asked(coat_cache_set_many(cache, items, 3, 1000, NULL));
+}
+
+static int adding(void)
+{
+    int64_t ten = 10;
+    return asked(coat_cache_incr(cache, "a", 1, &ten, 1000, NULL, NULL));
+}
+
+static void a_call_is_made_or_not(void **state)
+{
+    (void)state;
+    struct coat_options *o = options();
+    assert_int_equal(coat_cache_open(&cache, o, NULL), 0);
+    coat_options_free(o);
+    assert_true(each_allocation_fails(reading) >= 5);
+    assert_true(each_allocation_fails(writing) >= 4);
+    assert_true(each_allocation_fails(adding) >= 2);
+    coat_cache_close(cache);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cache_is_opened_or_not),
+        cmocka_unit_test(a_call_is_made_or_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,354 @@
+/* A cache on a real server, by its public calls. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "coatcheck.h"
+#include "live/ask.h"
+#include "live/server.h"
+
+static struct coat_cache *open_cache(void)
+{
+    struct coat_options *o;
+    struct coat_cache *cache;
+    assert_int_equal(coat_options_new(&o, NULL), 0);
+    assert_int_equal(coat_options_set(o, "url", server.url, NULL), 0);
+    assert_int_equal(coat_options_set(o, "prefix", "shop:", NULL), 0);
+    assert_int_equal(coat_options_set(o, "timeout", "20", NULL), 0);
+    assert_int_equal(coat_cache_open(&cache, o, NULL), 0);
+    coat_options_free(o);
+    ask(coat_cache_store(cache), "FLUSHALL", NULL);
+    return cache;
+}
+
+static int set_text_when(struct coat_cache *cache, const char *key, const char *text,
+                         enum coat_cache_when when)
+{
+    struct coat_packer p;
+    coat_packer_init(&p, NULL);
+    coat_pack_str(&p, text);
+    int rc = coat_cache_set(cache, key, &p, 60000, when, NULL);
+    coat_packer_release(&p);
+    return rc;
+}
+
+static void set_text(struct coat_cache *cache, const char *key, const char *text)
+{
+    assert_int_equal(set_text_when(cache, key, text, COAT_CACHE_ALWAYS), 1);
+}
+
+static void set_int(struct coat_cache *cache, const char *key, int64_t number)
+{
+    struct coat_packer p;
+    coat_packer_init(&p, NULL);
+    coat_pack_int(&p, number);
+    assert_int_equal(coat_cache_set(cache, key, &p, COAT_CACHE_NO_TTL, COAT_CACHE_ALWAYS, NULL), 1);
+    coat_packer_release(&p);
+}
+
+static void assert_value_is(const struct coat_cache_values *values, size_t index, const char *text)
+{
+    struct coat_cursor c;
+    struct coat_item item;
+    assert_int_equal(coat_cache_cursor(values, index, &c), text != NULL);
+    if (!text)
+        return;
+    assert_int_equal(coat_cursor_next(&c, &item), 1);
+    assert_int_equal(item.kind, COAT_TEXT);
+    assert_int_equal(item.len, strlen(text));
+    assert_memory_equal(item.bytes, text, item.len);
+}
+
+static void assert_entry(struct coat_cache *cache, const char *key, const char *text)
+{
+    struct coat_cache_values *values;
+    assert_int_equal(coat_cache_get(cache, key, &values, NULL), text != NULL);
+    assert_int_equal(values != NULL, text != NULL);
+    if (values)
+        assert_value_is(values, 0, text);
+    coat_cache_values_free(values);
+}
+
+/* ---- One entry ------------------------------------------------------------------------------ */
+
+static void what_was_set_is_got(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    assert_entry(cache, "a", NULL);
+    set_text(cache, "a", "tea");
+    assert_entry(cache, "a", "tea");
+    assert_int_equal(coat_cache_has(cache, "a", NULL), 1);
+    assert_int_equal(coat_cache_delete(cache, "a", NULL), 1);
+    assert_int_equal(coat_cache_delete(cache, "a", NULL), 0);
+    assert_int_equal(coat_cache_has(cache, "a", NULL), 0);
+    assert_entry(cache, "a", NULL);
+    coat_cache_close(cache);
+}
+
+static void a_write_may_have_a_condition(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    assert_int_equal(set_text_when(cache, "a", "one", COAT_CACHE_IF_PRESENT), 0);
+    assert_entry(cache, "a", NULL);
+    assert_int_equal(set_text_when(cache, "a", "two", COAT_CACHE_IF_NEW), 1);
+    assert_int_equal(set_text_when(cache, "a", "three", COAT_CACHE_IF_NEW), 0);
+    assert_entry(cache, "a", "two");
+    assert_int_equal(set_text_when(cache, "a", "four", COAT_CACHE_IF_PRESENT), 1);
+    assert_entry(cache, "a", "four");
+    coat_cache_close(cache);
+}
+
+static void an_entry_has_the_ttl_that_was_said(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    int64_t ttl_ms = 0;
+    assert_int_equal(coat_cache_ttl(cache, "a", &ttl_ms, NULL), 0);
+    set_text(cache, "a", "tea");
+    assert_int_equal(coat_cache_ttl(cache, "a", &ttl_ms, NULL), 1);
+    assert_in_range(ttl_ms, 1, 60000);
+    assert_int_equal(coat_cache_touch(cache, "a", 3600000, NULL), 1);
+    assert_int_equal(coat_cache_ttl(cache, "a", &ttl_ms, NULL), 1);
+    assert_in_range(ttl_ms, 3000000, 3600000);
+    assert_int_equal(coat_cache_touch(cache, "a", COAT_CACHE_NO_TTL, NULL), 1);
+    assert_int_equal(coat_cache_ttl(cache, "a", &ttl_ms, NULL), 1);
+    assert_int_equal(ttl_ms, COAT_CACHE_NO_TTL);
+    assert_int_equal(coat_cache_touch(cache, "b", 10, NULL), 0);
+    assert_int_equal(coat_cache_touch(cache, "b", COAT_CACHE_NO_TTL, NULL), 0);
+    coat_cache_close(cache);
+}
+
+static void no_ttl_is_a_choice_and_not_a_mistake(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    assert_int_equal(coat_cache_touch(cache, "a", 0, NULL), COAT_EUSAGE);
+    assert_int_equal(coat_cache_touch(cache, "a", -2, NULL), COAT_EUSAGE);
+    assert_int_equal(coat_cache_touch(cache, "a", COAT_CACHE_TTL_MAX + 1, NULL), COAT_EUSAGE);
+    assert_int_equal(coat_cache_touch(cache, "a", COAT_CACHE_TTL_MAX, NULL), 0);
+    coat_cache_close(cache);
+}
+
+static void what_is_popped_is_gone(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_cache_values *values;
+    set_text(cache, "a", "tea");
+    assert_int_equal(coat_cache_pop(cache, "a", &values, NULL), 1);
+    assert_value_is(values, 0, "tea");
+    coat_cache_values_free(values);
+    assert_int_equal(coat_cache_pop(cache, "a", &values, NULL), 0);
+    assert_null(values);
+    coat_cache_close(cache);
+}
+
+static void a_sum_keeps_the_ttl(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    int64_t sum = 0, ten = 10, ttl_ms;
+    assert_int_equal(coat_cache_incr(cache, "n", 1, NULL, 0, &sum, NULL), 0);
+    assert_int_equal(coat_cache_incr(cache, "n", 1, &ten, 60000, &sum, NULL), 1);
+    assert_int_equal(sum, 11);
+    assert_int_equal(coat_cache_incr(cache, "n", -20, &ten, 1, &sum, NULL), 1);
+    assert_int_equal(sum, -9);
+    assert_int_equal(coat_cache_ttl(cache, "n", &ttl_ms, NULL), 1);
+    assert_in_range(ttl_ms, 30000, 60000);
+    coat_cache_close(cache);
+}
+
+static void sums_have_64_bits(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    int64_t sum = 0;
+    set_int(cache, "n", INT64_MAX - 1);
+    assert_int_equal(coat_cache_incr(cache, "n", 1, NULL, 0, &sum, NULL), 1);
+    assert_int_equal(sum, INT64_MAX);
+    assert_int_equal(coat_cache_incr(cache, "n", 1, NULL, 0, &sum, NULL), COAT_EUSAGE);
+    set_text(cache, "text", "5");
+    assert_int_equal(coat_cache_incr(cache, "text", 1, NULL, 0, &sum, NULL), COAT_EUSAGE);
+    assert_entry(cache, "text", "5");
+    coat_cache_close(cache);
+}
+
+/* ---- Many entries --------------------------------------------------------------------------- */
+
+static void many_are_written_read_and_deleted(void **state)
+{
+    (void)state;
+    enum { COUNT = 500 };
+    struct coat_cache *cache = open_cache();
+    struct coat_cache_item items[COUNT];
+    static char names[COUNT][8], values[COUNT][8];
+    const char *keys[COUNT];
+    struct coat_cache_values *got;
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(names[i], sizeof names[i], "k%d", i);
+        snprintf(values[i], sizeof values[i], "\xa4%04d", i);
+        keys[i] = names[i];
+        items[i] = (struct coat_cache_item){names[i], values[i], 5};
+    }
+    assert_int_equal(coat_cache_set_many(cache, items, COUNT, 60000, NULL), 0);
+    assert_int_equal(coat_cache_delete(cache, "k7", NULL), 1);
+    assert_int_equal(coat_cache_get_many(cache, keys, COUNT, &got, NULL), COUNT - 1);
+    for (int i = 0; i < COUNT; i++)
+        assert_value_is(got, (size_t)i, i == 7 ? NULL : values[i] + 1);
+    coat_cache_values_free(got);
+    assert_int_equal(coat_cache_delete_many(cache, keys, COUNT, NULL), COUNT - 1);
+    coat_cache_close(cache);
+}
+
+static void none_of_many_is_written_where_one_is_no_value(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    const struct coat_cache_item items[] = {{"a", "\x01", 1}, {"b", "\xc1", 1}};
+    assert_int_equal(coat_cache_set_many(cache, items, 2, 60000, NULL), COAT_ECORRUPT);
+    assert_int_equal(coat_cache_has(cache, "a", NULL), 0);
+    coat_cache_close(cache);
+}
+
+/* ---- What is not ours, and what is asked wrongly -------------------------------------------- */
+
+static void foreign_bytes_are_corrupt_and_counted(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_store *store = coat_cache_store(cache);
+    struct coat_cache_values *values;
+    char notice[256];
+    static const char *const BAD[] = {"pickle", "\xc1", "1.5"};
+    for (int i = 0; i < 3; i++) {
+        ask(store, "SET", "shop:c:k:a", BAD[i], NULL);
+        assert_int_equal(coat_cache_get(cache, "a", &values, NULL), COAT_ECORRUPT);
+        assert_null(values);
+    }
+    assert_int_equal(coat_store_count(store, COAT_COUNT_CORRUPT), 3);
+    assert_int_equal(coat_store_notice(store, notice, sizeof notice), 1);
+    assert_int_equal(coat_store_notice(store, notice, sizeof notice), 0);
+    coat_cache_close(cache);
+}
+
+static void a_bad_packer_and_a_bad_key_are_refused(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_packer p;
+    coat_packer_init(&p, NULL);
+    coat_pack_list(&p, 2);
+    coat_pack_end(&p);
+    assert_int_equal(coat_cache_set(cache, "a", &p, 1000, COAT_CACHE_ALWAYS, NULL), COAT_EUSAGE);
+    coat_pack_int(&p, 1);
+    assert_int_equal(coat_cache_set(cache, "", &p, 1000, COAT_CACHE_ALWAYS, NULL), COAT_EUSAGE);
+    coat_pack_int(&p, 1);
+    assert_int_equal(coat_cache_set(cache, "a", &p, 0, COAT_CACHE_ALWAYS, NULL), COAT_EUSAGE);
+    coat_pack_int(&p, 1);
+    assert_int_equal(coat_cache_set(cache, "a", &p, 1000, COAT_CACHE_ALWAYS, NULL), 1);
+    coat_packer_release(&p);
+    coat_cache_close(cache);
+}
+
+/* The line of docs/guide.md. */
+static void these_permissions_are_enough(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_store *store = coat_cache_store(cache);
+    struct coat_options *o;
+    struct coat_cache_values *values;
+    int64_t zero = 0, ttl_ms;
+    const char *a = "a";
+    ask(store, "ACL", "SETUSER", "shop", "on", ">secret", "~shop:c:*", "+get", "+set", "+unlink",
+        "+exists", "+pttl", "+pexpire", "+persist", "+getdel", "+incrby", "+eval", "+evalsha",
+        "+ping", NULL);
+    coat_cache_close(cache);
+    assert_int_equal(coat_options_new(&o, NULL), 0);
+    assert_int_equal(coat_options_set(o, "url", server.url, NULL), 0);
+    assert_int_equal(coat_options_set(o, "prefix", "shop:", NULL), 0);
+    assert_int_equal(coat_options_set(o, "username", "shop", NULL), 0);
+    assert_int_equal(coat_options_set(o, "password", "secret", NULL), 0);
+    assert_int_equal(coat_options_set(o, "timeout", "20", NULL), 0);
+    assert_int_equal(coat_cache_open(&cache, o, NULL), 0);
+    coat_options_free(o);
+    assert_int_equal(coat_store_ping(coat_cache_store(cache), NULL), 0);
+    assert_int_equal(coat_cache_incr(cache, a, 1, &zero, 1000, NULL, NULL), 1);
+    assert_int_equal(coat_cache_incr(cache, a, 1, NULL, 0, NULL, NULL), 1);
+    set_text(cache, a, "tea");
+    assert_int_equal(coat_cache_touch(cache, a, 60000, NULL), 1);
+    assert_int_equal(coat_cache_touch(cache, a, COAT_CACHE_NO_TTL, NULL), 1);
+    assert_int_equal(coat_cache_ttl(cache, a, &ttl_ms, NULL), 1);
+    assert_int_equal(coat_cache_has(cache, a, NULL), 1);
+    assert_int_equal(coat_cache_pop(cache, a, &values, NULL), 1);
+    coat_cache_values_free(values);
+    assert_int_equal(coat_cache_delete(cache, a, NULL), 0);
+    coat_cache_close(cache);
+}
+
+/* ---- Many at once --------------------------------------------------------------------------- */
+
+enum { THREADS = 8, EACH = 200 };
+
+static struct coat_cache *shared;
+static atomic_int won;
+
+static void *add_and_count(void *unused)
+{
+    (void)unused;
+    char key[16];
+    int64_t zero = 0;
+    for (int i = 0; i < EACH; i++) {
+        snprintf(key, sizeof key, "once%d", i);
+        atomic_fetch_add(&won, set_text_when(shared, key, "me", COAT_CACHE_IF_NEW));
+        if (coat_cache_incr(shared, "sum", 1, &zero, 60000, NULL, NULL) != 1)
+            abort();
+    }
+    return NULL;
+}
+
+static void of_many_one_adds_and_all_count(void **state)
+{
+    (void)state;
+    pthread_t threads[THREADS];
+    int64_t sum;
+    shared = open_cache();
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, add_and_count, NULL), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&won), EACH);
+    assert_int_equal(coat_cache_incr(shared, "sum", 0, NULL, 0, &sum, NULL), 1);
+    assert_int_equal(sum, THREADS * EACH);
+    coat_cache_close(shared);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_set_is_got),
+        cmocka_unit_test(a_write_may_have_a_condition),
+        cmocka_unit_test(an_entry_has_the_ttl_that_was_said),
+        cmocka_unit_test(no_ttl_is_a_choice_and_not_a_mistake),
+        cmocka_unit_test(what_is_popped_is_gone),
+        cmocka_unit_test(a_sum_keeps_the_ttl),
+        cmocka_unit_test(sums_have_64_bits),
+        cmocka_unit_test(many_are_written_read_and_deleted),
+        cmocka_unit_test(none_of_many_is_written_where_one_is_no_value),
+        cmocka_unit_test(foreign_bytes_are_corrupt_and_counted),
+        cmocka_unit_test(a_bad_packer_and_a_bad_key_are_refused),
+        cmocka_unit_test(these_permissions_are_enough),
+        cmocka_unit_test(of_many_one_adds_and_all_count),
+    };
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}
