@@ -276,7 +276,7 @@ def _answer(exc: Error) -> flask.Response:
         raise exc
     app = flask.current_app
     if refusal.page is not None:
-        response = app.make_response(refusal.page(exc))
+        response = app.make_response(app.ensure_sync(refusal.page)(exc))
         response.headers.setdefault("Cache-Control", "no-store")
         return response
     plain = app.response_class(refusal.text, refusal.status, refusal.headers)

@@ -26,6 +26,10 @@ GOOD: dict[str, Any] = {
 }
 
 
+async def waits(request: Any, exception: Exception) -> None:
+    """A view that nothing would await."""
+
+
 def found(**changed: Any) -> dict[str, Any]:
     """The ids of the messages, with their texts and hints."""
     with override_settings(**{**GOOD, **changed}):
@@ -68,6 +72,11 @@ def test_they_are_registered_once() -> None:
             "E005",
             "Name a view, as in 'shop.views.closed'",
             {"COATCHECK_ON_UNAVAILABLE": "nowhere.view", "MIDDLEWARE": [OURS, *REST]},
+        ),
+        (
+            "E005",
+            "Name a view that is no async def",
+            {"COATCHECK_ON_UNAVAILABLE": "test_django_checks.waits", "MIDDLEWARE": [OURS, *REST]},
         ),
         (
             "E006",

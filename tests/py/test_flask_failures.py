@@ -157,9 +157,14 @@ def test_raise_makes_it_an_exception_like_others(tmp_path: Path, path: str) -> N
     assert ask(browser, path).body == b"closed: StoreUnavailable"
 
 
+async def closed_async(exc: Exception) -> Any:
+    return closed(exc)
+
+
 @EACH
-def test_unavailable_may_be_a_function(tmp_path: Path, path: str) -> None:
-    answer = ask(at(put, nowhere(tmp_path), COATCHECK_ON_UNAVAILABLE=closed), path)
+@pytest.mark.parametrize("page", [closed, closed_async])
+def test_unavailable_may_be_a_function(tmp_path: Path, path: str, page: Any) -> None:
+    answer = ask(at(put, nowhere(tmp_path), COATCHECK_ON_UNAVAILABLE=page), path)
     assert answer.body == b"closed: StoreUnavailable"
     assert answer["Cache-Control"] == "no-store" and not answer.cookies
 

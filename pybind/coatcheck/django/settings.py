@@ -7,6 +7,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
@@ -118,15 +119,20 @@ def rules() -> Rules:
 
 
 def _view(on_unavailable: Any) -> Any:
-    if not isinstance(on_unavailable, str) or "." not in on_unavailable:
-        return on_unavailable
-    try:
-        return import_string(on_unavailable)
-    except ImportError as exc:
+    view = on_unavailable
+    if isinstance(view, str) and "." in view:
+        try:
+            view = import_string(view)
+        except ImportError as exc:
+            raise ConfigError(
+                f"{SETTING}ON_UNAVAILABLE={view!r}: {exc}; name a view, as in 'shop.views.closed'"
+            ) from exc
+    if iscoroutinefunction(view):
         raise ConfigError(
-            f"{SETTING}ON_UNAVAILABLE={on_unavailable!r}: {exc}; name a view, as in"
-            " 'shop.views.closed'"
-        ) from exc
+            f"{SETTING}ON_UNAVAILABLE={on_unavailable!r}: nothing awaits it where it is called;"
+            " name a view that is no async def"
+        )
+    return view
 
 
 @lru_cache(maxsize=1)
