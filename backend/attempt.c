@@ -65,6 +65,11 @@ void coat_attempt_key(struct coat_attempt *a, const void *key, size_t key_len)
     a->key = (struct coat_arg){key, key_len};
 }
 
+void coat_attempt_node(struct coat_attempt *a, struct coat_node *node)
+{
+    commands_of(a)[a->count - 1].node = node;
+}
+
 void coat_attempt_command(struct coat_attempt *a, const char *name)
 {
     assert(a->count < (a->reserved.commands ? a->reserved.max_commands : COAT_ATTEMPT_COMMANDS));

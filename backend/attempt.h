@@ -71,6 +71,9 @@ void coat_attempt_begin(struct coat_attempt *a, enum coat_loss loss, const void 
 /* The commands that are added from now on have this key, and go to its node. Borrowed. */
 void coat_attempt_key(struct coat_attempt *a, const void *key, size_t key_len);
 
+/* The last command that was added goes to this node, which the caller holds; NULL: as its key. */
+void coat_attempt_node(struct coat_attempt *a, struct coat_node *node);
+
 /* The next command of the pipeline; its arguments follow. */
 void coat_attempt_command(struct coat_attempt *a, const char *name);
 void coat_attempt_arg(struct coat_attempt *a, const void *bytes, size_t len);

@@ -345,3 +345,50 @@ int coat_cache_set_many(struct coat_cache *cache, const struct coat_cache_item *
     rc = finish(cache, x, rc, err);
     return rc < 0 ? rc : 0;
 }
+
+/* ---- All entries ---------------------------------------------------------------------------- */
+
+static int tell_keys(const struct coat_cache_scan *scan, coat_cache_key_fn *fn, void *context)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < coat_cache_scan_count(scan); i++) {
+        size_t len;
+        const char *key = coat_cache_scan_key(scan, i, &len);
+        rc = fn(context, key, len);
+    }
+    return rc;
+}
+
+int coat_cache_keys(struct coat_cache *cache, const char *pattern, coat_cache_key_fn *fn,
+                    void *context, struct coat_error *err)
+{
+    struct coat_cache_scan *scan;
+    int more = 1, said = 0;
+    int rc = coat_cache_scan_new(&scan, cache->store, COAT_CACHE_SCAN_KEYS, pattern,
+                                 strlen(pattern), err);
+    while (rc == 0 && more && said == 0) {
+        more = coat_store_run(cache->store, coat_cache_scan_op(scan), err);
+        rc = more < 0 ? more : 0;
+        if (rc == 0)
+            said = tell_keys(scan, fn, context);
+    }
+    coat_cache_scan_free(scan);
+    return rc < 0 ? rc : said;
+}
+
+int coat_cache_clear(struct coat_cache *cache, int64_t *removed, struct coat_error *err)
+{
+    struct coat_cache_scan *scan;
+    int64_t sum = 0;
+    int more = 1;
+    int rc = coat_cache_scan_new(&scan, cache->store, COAT_CACHE_SCAN_CLEAR, "*", 1, err);
+    while (rc == 0 && more) {
+        more = coat_store_run(cache->store, coat_cache_scan_op(scan), err);
+        rc = more < 0 ? more : 0;
+        sum += rc == 0 ? (int64_t)coat_cache_scan_count(scan) : 0;
+    }
+    coat_cache_scan_free(scan);
+    if (removed)
+        *removed = sum;
+    return rc;
+}

@@ -142,6 +142,28 @@ COAT_API int coat_cache_set_many(struct coat_cache *cache, const struct coat_cac
 COAT_API int coat_cache_delete_many(struct coat_cache *cache, const char *const *keys, size_t count,
                                     struct coat_error *err);
 
+/* ---- All entries ---------------------------------------------------------------------------- */
+
+/* A key; 0: go on, anything else ends the walk. */
+typedef int coat_cache_key_fn(void *context, const char *key, size_t len);
+
+/*
+ * Every key that a pattern fits (`*` any text, `?` one byte, `[a-c]` one of these bytes, `\`
+ * takes the next byte for itself), on every node, in no order. What is there all the time comes at
+ * least once; what comes or goes meanwhile may be missed. What fn has returned, or 0; COAT_EUSAGE:
+ * the pattern is empty or has more than 1024 bytes. The option `timeout` is for each piece of some
+ * hundred keys, not for all of it.
+ */
+COAT_API int coat_cache_keys(struct coat_cache *cache, const char *pattern, coat_cache_key_fn *fn,
+                             void *context, struct coat_error *err);
+
+/*
+ * Delete all that caches have written under the prefix, and nothing else, on every node; piece by
+ * piece, so what is written meanwhile may stay. 0, and *removed (NULL allowed) is how many keys
+ * there were, also after a failure.
+ */
+COAT_API int coat_cache_clear(struct coat_cache *cache, int64_t *removed, struct coat_error *err);
+
 #ifdef __cplusplus
 }
 #endif

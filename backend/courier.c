@@ -319,11 +319,12 @@ static int same_key(struct coat_arg a, struct coat_arg b)
 /* The node that a parcel goes to now, counted; NULL: not known. */
 static struct coat_node *node_of(struct coat_courier *c, size_t i)
 {
-    struct coat_parcel *p = &c->parcels[i];
-    if (!p->node)
-        return coat_topology_route(c->topology, c->step.commands[i].key);
-    coat_node_retain(p->node);
-    return p->node;
+    const struct coat_command *command = &c->step.commands[i];
+    struct coat_node *node = c->parcels[i].node ? c->parcels[i].node : command->node;
+    if (!node)
+        return coat_topology_route(c->topology, command->key);
+    coat_node_retain(node);
+    return node;
 }
 
 /* Does it go to the node that the first one goes to? */
@@ -331,7 +332,7 @@ static int goes_along(struct coat_courier *c, size_t i, size_t first)
 {
     const struct coat_command *commands = c->step.commands;
     if (!c->parcels[i].node && !c->parcels[first].node &&
-        same_key(commands[i].key, commands[first].key))
+        commands[i].node == commands[first].node && same_key(commands[i].key, commands[first].key))
         return 1;
     struct coat_node *node = node_of(c, i);
     if (node)

@@ -65,6 +65,8 @@ static const char *const op_names[COAT_OP_KINDS] = {
     [COAT_KIND_TTL] = "ttl",
     [COAT_KIND_POP] = "pop",
     [COAT_KIND_INCR] = "incr",
+    [COAT_KIND_KEYS] = "keys",
+    [COAT_KIND_CLEAR] = "clear",
 };
 
 /* ---- Counting ------------------------------------------------------------------------------- */

@@ -81,6 +81,39 @@ struct coat_op *coat_cache_op(struct coat_cache_op *x);
 /* INCR: what it is now. TTL: in milliseconds; below 0: it has none. */
 int64_t coat_cache_op_number(const struct coat_cache_op *x);
 
+/* ---- All keys ------------------------------------------------------------------------------- */
+
+/*
+ * Looks at all keys of a store, on every node, some hundreds at a time: each of its operations is
+ * one SCAN of one node. What is there from the beginning to the end comes at least once; what
+ * comes or goes meanwhile, or moves to another node, may be missed or come twice.
+ */
+struct coat_cache_scan;
+enum coat_cache_scan_do {
+    COAT_CACHE_SCAN_KEYS, /* those that a pattern fits: * any text, ? a byte, [a-c], \ for itself */
+    COAT_CACHE_SCAN_CLEAR /* deletes all that caches have written under the prefix; no pattern */
+};
+
+/* 0 and *out, to be freed; COAT_EUSAGE: no key can fit the pattern; COAT_ENOMEM. */
+int coat_cache_scan_new(struct coat_cache_scan **out, struct coat_store *store,
+                        enum coat_cache_scan_do what, const char *pattern, size_t len,
+                        struct coat_error *err);
+void coat_cache_scan_free(struct coat_cache_scan *scan); /* NULL allowed */
+
+/*
+ * The operation that goes on. rc: 1: there may be more, run it again; 0: this was the end. After a
+ * failure it goes on from where it was.
+ */
+struct coat_op *coat_cache_scan_op(struct coat_cache_scan *scan);
+
+/* How many keys the last operation brought, or has deleted. */
+size_t coat_cache_scan_count(const struct coat_cache_scan *scan);
+
+/* One of them, as it was given to a cache; until the next operation. SCAN_KEYS only. */
+const char *coat_cache_scan_key(const struct coat_cache_scan *scan, size_t index, size_t *len);
+
+/* ---- The store ------------------------------------------------------------------------------ */
+
 /* A store that serves a cache: replies may have as many bytes as many values have. */
 void coat_store_serves_cache(struct coat_store *store);
 

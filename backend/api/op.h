@@ -17,6 +17,7 @@
 #include "api/life.h"
 #include "api/reply.h"
 
+struct coat_node;
 struct coat_session;
 struct coat_session_list;
 struct coat_store;
@@ -29,7 +30,8 @@ struct coat_arg {
 struct coat_command {
     const struct coat_arg *args;
     size_t count;
-    struct coat_arg key; /* it goes to the node of this key; bytes NULL: to any */
+    struct coat_arg key;    /* it goes to the node of this key; bytes NULL: to any */
+    struct coat_node *node; /* not NULL: to this one, whatever the key; the operation holds it */
 };
 
 /* What a driver tells an operation. */
@@ -87,6 +89,8 @@ enum coat_op_kind {
     COAT_KIND_TTL,
     COAT_KIND_POP,
     COAT_KIND_INCR,
+    COAT_KIND_KEYS,
+    COAT_KIND_CLEAR,
     COAT_OP_KINDS
 };
 

@@ -64,6 +64,11 @@ static int adding(void)
     return asked(coat_cache_incr(cache, "a", 1, &ten, 1000, NULL, NULL));
 }
 
+static int clearing(void)
+{
+    return asked(coat_cache_clear(cache, NULL, NULL));
+}
+
 static void a_call_is_made_or_not(void **state)
 {
     (void)state;
@@ -73,6 +78,7 @@ static void a_call_is_made_or_not(void **state)
     assert_true(each_allocation_fails(reading) >= 5);
     assert_true(each_allocation_fails(writing) >= 4);
     assert_true(each_allocation_fails(adding) >= 2);
+    assert_true(each_allocation_fails(clearing) >= 1);
     coat_cache_close(cache);
 }
 

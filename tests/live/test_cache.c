@@ -220,6 +220,68 @@ static void none_of_many_is_written_where_one_is_no_value(void **state)
     coat_cache_close(cache);
 }
 
+/* ---- All entries ---------------------------------------------------------------------------- */
+
+/* A set of keys that are numbers. */
+struct seen {
+    char numbers[3000];
+    int count, stop_at;
+};
+
+static int see(void *context, const char *key, size_t len)
+{
+    struct seen *seen = context;
+    char text[32] = "";
+    assert_true(len < sizeof text);
+    memcpy(text, key, len);
+    seen->count += !seen->numbers[atoi(text + 1)];
+    seen->numbers[atoi(text + 1)] = 1;
+    return seen->count == seen->stop_at ? 7 : 0;
+}
+
+static void fill(struct coat_cache *cache, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char key[16];
+        struct coat_cache_item item = {key, "\x01", 1};
+        snprintf(key, sizeof key, "%c%d", "ab"[i % 2], i);
+        assert_int_equal(coat_cache_set_many(cache, &item, 1, 60000, NULL), 0);
+    }
+}
+
+static void every_key_that_a_pattern_fits_comes(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct seen seen = {{0}, 0, 0}, some = {{0}, 0, 5}, none = {{0}, 0, 0};
+    fill(cache, 3000);
+    ask(coat_cache_store(cache), "SET", "shop:s:{x}", "a session", NULL);
+    ask(coat_cache_store(cache), "SET", "shopXc:k:a1", "another application's", NULL);
+    assert_int_equal(coat_cache_keys(cache, "a*", see, &seen, NULL), 0);
+    assert_int_equal(seen.count, 1500);
+    assert_int_equal(coat_cache_keys(cache, "*", see, &some, NULL), 7);
+    assert_int_equal(coat_cache_keys(cache, "c*", see, &none, NULL), 0);
+    assert_int_equal(none.count, 0);
+    assert_int_equal(coat_cache_keys(cache, "", see, &none, NULL), COAT_EUSAGE);
+    coat_cache_close(cache);
+}
+
+static void clear_spares_what_is_not_the_caches(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_store *store = coat_cache_store(cache);
+    int64_t removed = -1;
+    fill(cache, 1200);
+    ask(store, "SET", "shop:s:{x}", "a session", NULL);
+    ask(store, "SET", "other:c:k:a1", "another application's", NULL);
+    assert_int_equal(coat_cache_clear(cache, &removed, NULL), 0);
+    assert_int_equal(removed, 1200);
+    assert_int_equal(ask(store, "DBSIZE", NULL).integer, 2);
+    assert_int_equal(coat_cache_clear(cache, NULL, NULL), 0);
+    coat_cache_close(cache);
+}
+
 /* ---- What is not ours, and what is asked wrongly -------------------------------------------- */
 
 static void foreign_bytes_are_corrupt_and_counted(void **state)
@@ -271,8 +333,8 @@ static void these_permissions_are_enough(void **state)
     int64_t zero = 0, ttl_ms;
     const char *a = "a";
     ask(store, "ACL", "SETUSER", "shop", "on", ">secret", "~shop:c:*", "+get", "+set", "+unlink",
-        "+exists", "+pttl", "+pexpire", "+persist", "+getdel", "+incrby", "+eval", "+evalsha",
-        "+ping", NULL);
+        "+exists", "+pttl", "+pexpire", "+persist", "+getdel", "+incrby", "+scan", "+eval",
+        "+evalsha", "+ping", NULL);
     coat_cache_close(cache);
     assert_int_equal(coat_options_new(&o, NULL), 0);
     assert_int_equal(coat_options_set(o, "url", server.url, NULL), 0);
@@ -293,6 +355,7 @@ static void these_permissions_are_enough(void **state)
     assert_int_equal(coat_cache_pop(cache, a, &values, NULL), 1);
     coat_cache_values_free(values);
     assert_int_equal(coat_cache_delete(cache, a, NULL), 0);
+    assert_int_equal(coat_cache_clear(cache, NULL, NULL), 0);
     coat_cache_close(cache);
 }
 
@@ -345,6 +408,8 @@ int main(void)
         cmocka_unit_test(sums_have_64_bits),
         cmocka_unit_test(many_are_written_read_and_deleted),
         cmocka_unit_test(none_of_many_is_written_where_one_is_no_value),
+        cmocka_unit_test(every_key_that_a_pattern_fits_comes),
+        cmocka_unit_test(clear_spares_what_is_not_the_caches),
         cmocka_unit_test(foreign_bytes_are_corrupt_and_counted),
         cmocka_unit_test(a_bad_packer_and_a_bad_key_are_refused),
         cmocka_unit_test(these_permissions_are_enough),

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "coat_cache.h"
 #include "live/bare_store.h"
 #include "live/load.h"
 #include "live/topologies.h"
@@ -218,10 +219,63 @@ static void a_master_killed_under_load_loses_only_what_was_not_replicated(void *
     load_close(&load);
 }
 
+/* ---- A cache -------------------------------------------------------------------------------- */
+
+static struct coat_cache *open_cache(void)
+{
+    struct coat_options *o;
+    struct coat_cache *cache;
+    assert_int_equal(coat_options_new(&o, NULL), 0);
+    assert_int_equal(coat_options_set(o, "url", cluster.url, NULL), 0);
+    assert_int_equal(coat_options_set(o, "prefix", "cached:", NULL), 0);
+    assert_int_equal(coat_options_set(o, "timeout", "20", NULL), 0);
+    assert_int_equal(coat_cache_open(&cache, o, NULL), 0);
+    coat_options_free(o);
+    return cache;
+}
+
+static int count_key(void *context, const char *key, size_t len)
+{
+    (void)key;
+    (void)len;
+    ++*(int *)context;
+    return 0;
+}
+
+static void a_cache_reads_lists_and_clears_what_all_masters_have(void **state)
+{
+    (void)state;
+    enum { COUNT = 300 };
+    struct coat_cache *cache = open_cache(), *later = open_cache(); /* knows no node yet */
+    struct coat_cache_item items[COUNT];
+    struct coat_cache_values *values;
+    static char names[COUNT][8];
+    const char *keys[COUNT];
+    int64_t removed;
+    int count = 0;
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(names[i], sizeof names[i], "k%d", i);
+        keys[i] = names[i];
+        items[i] = (struct coat_cache_item){names[i], "\x01", 1};
+    }
+    assert_int_equal(coat_cache_set_many(cache, items, COUNT, 60000, NULL), 0);
+    assert_int_equal(coat_cache_get_many(cache, keys, COUNT, &values, NULL), COUNT);
+    coat_cache_values_free(values);
+    assert_int_equal(coat_cache_keys(later, "k*", count_key, &count, NULL), 0);
+    assert_int_equal(count, COUNT);
+    assert_int_equal(coat_cache_clear(cache, &removed, NULL), 0);
+    assert_int_equal(removed, COUNT);
+    assert_int_equal(coat_cache_get_many(cache, keys, COUNT, &values, NULL), 0);
+    coat_cache_values_free(values);
+    coat_cache_close(cache);
+    coat_cache_close(later);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_of_all_masters_are_written_and_read),
+        cmocka_unit_test(a_cache_reads_lists_and_clears_what_all_masters_have),
         cmocka_unit_test(a_pipeline_whose_keys_live_on_all_masters_is_split_up),
         cmocka_unit_test(a_seed_that_is_dead_is_passed_over),
         cmocka_unit_test(a_child_goes_on_with_what_its_parent_knew),
