@@ -322,7 +322,7 @@ static void a_bad_packer_and_a_bad_key_are_refused(void **state)
     coat_cache_close(cache);
 }
 
-/* The line of docs/guide.md. */
+/* The line of docs/cache.md. */
 static void these_permissions_are_enough(void **state)
 {
     (void)state;
