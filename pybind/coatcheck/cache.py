@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
@@ -86,6 +86,26 @@ class Cache(_core.Cache):
         value = fn()
         self.set(key, value, ttl_for(value, ttl))
         return value
+
+    def keys(self, pattern: str = "*") -> Iterator[str]:
+        """The keys that a pattern fits, while one walks: ``*`` stands for any text, ``?`` for a
+        byte, ``[a-c]`` for one of these, and after a backslash each stands for itself.
+
+        All that is there from the beginning to the end comes at least once. For looking into a
+        cache, not for serving requests: it looks at every key of the server.
+        """
+        scan = _core.Scan(self, pattern)
+        while (batch := scan.more()) is not None:
+            yield from batch
+
+    def clear(self) -> int:
+        """Delete all entries under the prefix, and nothing else; how many there were. What is
+        stored meanwhile may stay."""
+        scan = _core.Scan(self, None)
+        count = 0
+        while (deleted := scan.more()) is not None:
+            count += deleted
+        return count
 
     @overload
     def memoize(self, fn: Callable[P, R], /) -> Memoized[P, R]: ...

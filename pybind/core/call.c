@@ -30,6 +30,8 @@ static struct coat_op *operation(struct core_call *call)
         return coat_index_op(call->index);
     case CORE_CALL_CACHE:
         return core_request_op(&call->request);
+    case CORE_CALL_SCAN:
+        return coat_cache_scan_op(call->scan->scan);
     default:
         return coat_ping_op(&call->ping);
     }
@@ -129,6 +131,17 @@ struct core_call *core_call_on_cache(struct core_driver *driver, struct core_cac
     return call;
 }
 
+struct core_call *core_call_on_scan(struct core_driver *driver, struct core_scan *scan)
+{
+    struct core_call *call = new_call(driver, CORE_CALL_SCAN, &scan->cache->base);
+
+    if (call == NULL)
+        return NULL;
+    call->scan = (struct core_scan *)Py_NewRef((PyObject *)scan);
+    begin(call, 0);
+    return call;
+}
+
 /* ---- Ending --------------------------------------------------------------------------------- */
 
 /* What it held, except for the future. */
@@ -147,6 +160,9 @@ static void let_go(struct core_call *call)
     coat_index_op_free(call->index);
     call->index = NULL;
     core_request_release(&call->request);
+    if (call->scan != NULL)
+        call->scan->busy = false;
+    Py_CLEAR(call->scan);
     call->store = NULL;
     Py_CLEAR(call->object);
     Py_CLEAR(call->cause);
@@ -216,6 +232,8 @@ static PyObject *result(struct core_call *call)
         return core_index_result(call->store, COAT_INDEX_END_ALL, call->index, call->hop.rc);
     case CORE_CALL_CACHE:
         return core_request_result(&call->request, call->hop.rc);
+    case CORE_CALL_SCAN:
+        return core_scan_end(call->scan, call->hop.rc);
     default:
         return Py_NewRef(Py_None);
     }
@@ -319,6 +337,7 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(call->future);
     Py_VISIT(call->cause);
     Py_VISIT(call->raised);
+    Py_VISIT(call->scan);
     return core_request_traverse(&call->request, visit, arg);
 }
 

@@ -7,6 +7,7 @@
 
 #include "api/courier.h"
 #include "request.h"
+#include "scan.h"
 #include "session.h"
 
 struct coat_channel_place;
@@ -26,6 +27,7 @@ enum core_call_kind {
     CORE_CALL_DESTROY_ONE,
     CORE_CALL_DESTROY_ALL,
     CORE_CALL_CACHE,
+    CORE_CALL_SCAN,
     CORE_CALL_PING
 };
 
@@ -37,6 +39,7 @@ struct core_call {
     struct coat_session *session; /* what the operation is on, or NULL */
     struct coat_index_op *index;  /* LIST, DESTROY_ONE, DESTROY_ALL: the operation; else NULL */
     struct core_request request;  /* CACHE: the call, and its operation */
+    struct core_scan *scan;       /* SCAN: busy; else NULL */
     struct coat_ping ping;
     PyObject *raised; /* by a function that it asked, and what it raises then; or NULL */
     PyObject *future;
@@ -70,6 +73,9 @@ struct core_call *core_call_on_index(struct core_driver *driver, enum core_call_
 struct core_call *core_call_on_cache(struct core_driver *driver, struct core_cache *cache,
                                      enum core_method method, PyObject *const *args,
                                      Py_ssize_t count, PyObject *keywords);
+
+/* The same for a piece of a walk over keys, which is busy; a use of its cache is taken over. */
+struct core_call *core_call_on_scan(struct core_driver *driver, struct core_scan *scan);
 
 /* The courier has said DONE: the future gets the result of hop.rc, or the exception of *err. */
 void core_call_finish(struct core_call *call, const struct coat_error *err);

@@ -350,6 +350,26 @@ static PyObject *on_cache(PyObject *object, PyObject *const *args, Py_ssize_t co
     return start(core_call_on_cache(driver, cache, method, args + 2, count - 2, keywords));
 }
 
+static PyObject *on_scan(PyObject *object, PyObject *argument)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    struct core_scan *scan = (struct core_scan *)argument;
+    struct core_call *call;
+    int rc;
+
+    if (!PyObject_TypeCheck(argument, driver->state->scan_type))
+        return PyErr_Format(PyExc_TypeError, "a Scan is needed");
+    rc = core_scan_begin(scan);
+    if (rc < 0)
+        return NULL;
+    if (rc == 0)
+        Py_RETURN_NONE;
+    call = core_store_use(&scan->cache->base) < 0 ? NULL : core_call_on_scan(driver, scan);
+    if (call == NULL)
+        scan->busy = false;
+    return start(call);
+}
+
 /* ---- Waking --------------------------------------------------------------------------------- */
 
 int core_driver_failed(PyObject *where, struct coat_error *err)
@@ -573,6 +593,8 @@ static PyMethodDef methods[] = {
     {"on_cache", CORE_METHOD(on_cache), METH_FASTCALL | METH_KEYWORDS,
      "on_cache($self, cache, method, /, *args, **kwargs)\n--\n\n"
      "A Call; its result is what that method of a Cache returns."},
+    {"on_scan", on_scan, METH_O,
+     "on_scan($self, scan, /)\n--\n\nA Call; its result is as of Scan.more. None at the end."},
     {"wake", wake, METH_NOARGS, "wake($self)\n--\n\nThe time that wake_in was given is over."},
     {NULL, NULL, 0, NULL},
 };

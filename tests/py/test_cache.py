@@ -18,6 +18,7 @@ from coatcheck import (
     NotStorable,
     Store,
     StoreUnavailable,
+    _core,
     aio,
 )
 from conftest import PATIENCE_S, RedisServer, in_thread, wait_for
@@ -291,6 +292,108 @@ def test_keys_on_all_nodes_of_a_cluster(shared_cluster: Topology) -> None:
         assert cache.get_many([*entries, "other"]) == entries
         assert cache.incr("count") == 1
         assert cache.delete_many([*entries, "count"]) == 101
+
+
+# ---- All keys -------------------------------------------------------------------------------
+
+
+def test_keys_that_a_pattern_fits(cache: Cache, redis_server: RedisServer) -> None:
+    cache.set_many({"user:1": 1, "user:2": [2], "user*": 3, "ä": 4})
+    redis_server.cli("SET", "test:other", "x")
+    assert sorted(cache.keys()) == ["user*", "user:1", "user:2", "ä"]
+    assert sorted(cache.keys("user:*")) == ["user:1", "user:2"]
+    assert list(cache.keys("user\\*")) == ["user*"]
+    assert list(cache.keys("ä")) == ["ä"]
+    assert list(cache.keys("[u]ser:?")) != []
+    assert list(cache.keys("none*")) == []
+
+
+def test_clear_deletes_the_entries_of_the_prefix_and_nothing_else(
+    cache: Cache, redis_server: RedisServer
+) -> None:
+    session = Store(redis_server.url, prefix="test:").new()
+    session["a"] = 1
+    session.save()
+    others = sorted(redis_server.keys())
+    with Cache(redis_server.url, prefix="test2:") as neighbour:
+        neighbour.set("a", 1)
+        cache.set_many({str(n): n for n in range(2500)})
+        assert cache.clear() == 2500
+        assert cache.clear() == 0
+        assert neighbour.get("a") == 1
+    assert sorted(redis_server.keys()) == sorted([*others, b"test2:c:k:a"])
+
+
+def test_all_keys_of_a_cluster(shared_cluster: Topology) -> None:
+    with Cache(shared_cluster.url, prefix="test:", timeout=20) as cache:
+        cache.set_many({str(n): n for n in range(500)})
+        assert set(cache.keys()) == {str(n) for n in range(500)}
+        assert cache.clear() == 500
+        assert list(cache.keys()) == []
+
+
+def test_all_keys_in_an_event_loop(redis_server: RedisServer) -> None:
+    async def main(cache: aio.Cache) -> None:
+        await cache.set_many({str(n): n for n in range(1500)})
+        everything = cache.keys()
+        assert {key async for key in everything} == {str(n) for n in range(1500)}
+        assert [key async for key in cache.keys("7")] == ["7"]
+        assert await cache.clear() == 1500
+        assert [key async for key in cache.keys("*")] == []
+
+    with_cache(redis_server, main)
+
+
+def test_a_walk_belongs_to_one_task(redis_server: RedisServer) -> None:
+    async def main(cache: aio.Cache) -> None:
+        scan = _core.Scan(cache, "*")
+        driver = cache._current
+        await cache.get("a")
+        driver = cache._current
+        assert driver is not None
+        first = driver.on_scan(scan)
+        assert first is not None
+        with pytest.raises(RuntimeError, match="one thread or task"):
+            driver.on_scan(scan)
+        assert await first.future == []
+        assert driver.on_scan(scan) is None
+        assert scan.more() is None
+
+    with_cache(redis_server, main)
+
+
+def test_a_walk_that_is_given_up_can_go_on(redis_server: RedisServer) -> None:
+    async def main(cache: aio.Cache) -> None:
+        await cache.set_many({str(n): n for n in range(10)})
+        scan = _core.Scan(cache, "*")
+        driver = cache._current
+        assert driver is not None
+        call = driver.on_scan(scan)
+        assert call is not None
+        call.abandon()
+        call = driver.on_scan(scan)
+        assert call is not None
+        assert len(await call.future) == 10
+
+    with_cache(redis_server, main)
+
+
+def test_a_pattern_is_text_that_can_fit_a_key(cache: Cache) -> None:
+    with pytest.raises(TypeError, match="a pattern of keys is a str, not int"):
+        next(cache.keys(5))  # type: ignore[arg-type]
+    for pattern in ("", "x" * 2000, "\ud800"):
+        with pytest.raises(ValueError):
+            next(cache.keys(pattern))
+
+
+def test_a_walk_of_a_closed_cache_is_over(redis_server: RedisServer) -> None:
+    cache = Cache(redis_server.url, prefix="test:")
+    cache.set_many({str(n): n for n in range(2000)})
+    keys = cache.keys()
+    next(keys)
+    cache.close()
+    with pytest.raises(ValueError, match="the cache is closed"):
+        list(keys)
 
 
 # ---- get_or_set -----------------------------------------------------------------------------

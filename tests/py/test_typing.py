@@ -66,6 +66,7 @@ CORE_TYPES = [
     "BaseStore",
     "Store",
     "BaseCache",
+    "Scan",
     "Cache",
     "Driver",
     "Channel",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
@@ -147,6 +147,21 @@ class Cache(_core.BaseCache):
         value = await _result(fn())
         await self.set(key, value, ttl_for(value, ttl))
         return value
+
+    async def keys(self, pattern: str = "*") -> AsyncIterator[str]:
+        """The keys that a pattern fits, by ``async for``. As that of `coatcheck.Cache`."""
+        scan = _core.Scan(self, pattern)
+        while (batch := await result_of(driver_of(self).on_scan(scan))) is not None:
+            for key in cast("list[str]", batch):
+                yield key
+
+    async def clear(self) -> int:
+        """Delete all entries under the prefix, and nothing else; how many there were."""
+        scan = _core.Scan(self, None)
+        count = 0
+        while (deleted := await result_of(driver_of(self).on_scan(scan))) is not None:
+            count += cast(int, deleted)
+        return count
 
     @overload
     def memoize(self, fn: Callable[P, Awaitable[R]], /) -> Memoized[P, R]: ...
