@@ -9,6 +9,7 @@
 #include "api/buf.h"
 #include "api/cache.h"
 #include "api/error.h"
+#include "api/fill.h"
 #include "store.h"
 
 struct coat_cache {
@@ -344,6 +345,107 @@ int coat_cache_set_many(struct coat_cache *cache, const struct coat_cache_item *
         rc = add_item(x, coat_store_limits(cache->store), &items[i], ttl_ms, err);
     rc = finish(cache, x, rc, err);
     return rc < 0 ? rc : 0;
+}
+
+/* ---- Making a value once --------------------------------------------------------------------- */
+
+struct coat_cache_work {
+    struct coat_cache *cache;
+    struct coat_cache_fill *fill;
+    int held; /* the lock, as far as is known */
+};
+
+static int new_work(struct coat_cache_work **out, struct coat_cache *cache, const char *key,
+                    int64_t lock_ms, struct coat_error *err)
+{
+    *out = NULL;
+    if (lock_ms < 1 || lock_ms > 3600000)
+        return coat_error_set(err, COAT_EUSAGE,
+                              "the lock of who makes a value is for 1 to 3600000 milliseconds");
+    struct coat_cache_work *work = calloc(1, sizeof *work);
+    if (!work)
+        return coat_error_nomem(err);
+    work->cache = cache;
+    int rc = coat_cache_fill_new(&work->fill, cache->store, key, strlen(key), lock_ms, err);
+    if (rc < 0)
+        free(work);
+    else
+        *out = work;
+    return rc;
+}
+
+/* Told of the entry perhaps twice: the last time counts. */
+static int found_last(void *context, const struct coat_reply *replies, size_t count,
+                      struct coat_error *err)
+{
+    const struct reading *r = context;
+    coat_buf_clear(&r->values->bytes);
+    r->values->values[0].len = 0;
+    return found(context, replies, count, err);
+}
+
+static int fetch(struct coat_cache_work *work, struct coat_cache_values *values,
+                 struct coat_error *err)
+{
+    struct reading reading = {work->cache, values};
+    int rc = coat_store_run(work->cache->store,
+                            coat_cache_fetch_op(work->fill, found_last, &reading), err);
+    work->held = rc == COAT_FETCH_MAKE || rc == COAT_FETCH_MAKE_AGAIN;
+    return rc;
+}
+
+int coat_cache_fetch(struct coat_cache *cache, const char *key, int64_t lock_ms,
+                     struct coat_cache_values **values, struct coat_cache_work **work,
+                     struct coat_error *err)
+{
+    *values = new_values(1);
+    int rc = new_work(work, cache, key, lock_ms, err);
+    if (rc == 0)
+        rc = *values ? fetch(*work, *values, err) : coat_error_nomem(err);
+    if (rc != COAT_FETCH_VALUE && rc != COAT_FETCH_MAKE_AGAIN) {
+        coat_cache_values_free(*values);
+        *values = NULL;
+    }
+    if (rc < COAT_FETCH_MAKE) {
+        coat_cache_work_close(*work);
+        *work = NULL;
+    }
+    return rc == COAT_FETCH_MAKE_AGAIN ? COAT_CACHE_MAKE : rc;
+}
+
+static int fill(struct coat_cache_work *work, const void *value, size_t len, int64_t ttl_ms,
+                int64_t stale_ms, int64_t cost_ms, struct coat_error *err)
+{
+    int rc = take_ttl(&ttl_ms, err);
+    if (rc == 0)
+        rc = coat_cache_fill_value(work->fill, value, len, ttl_ms, stale_ms, cost_ms, err);
+    if (rc == 0)
+        rc = coat_store_run(work->cache->store, coat_cache_fill_op(work->fill), err);
+    if (rc >= 0)
+        work->held = 0;
+    return rc;
+}
+
+int coat_cache_fill(struct coat_cache_work *work, struct coat_packer *p, int64_t ttl_ms,
+                    int64_t stale_ms, int64_t cost_ms, struct coat_error *err)
+{
+    const void *value;
+    size_t len;
+    int rc = coat_packer_finish(p, &value, &len, err);
+    if (rc == 0)
+        rc = fill(work, value, len, ttl_ms, stale_ms, cost_ms, err);
+    coat_packer_reset(p);
+    return rc;
+}
+
+void coat_cache_work_close(struct coat_cache_work *work)
+{
+    if (!work)
+        return;
+    if (work->held) /* where that fails, the lock ends by itself */
+        coat_store_run(work->cache->store, coat_cache_release_op(work->fill), NULL);
+    coat_cache_fill_free(work->fill);
+    free(work);
 }
 
 /* ---- All entries ---------------------------------------------------------------------------- */

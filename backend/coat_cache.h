@@ -142,6 +142,48 @@ COAT_API int coat_cache_set_many(struct coat_cache *cache, const struct coat_cac
 COAT_API int coat_cache_delete_many(struct coat_cache *cache, const char *const *keys, size_t count,
                                     struct coat_error *err);
 
+/* ---- Making a value once --------------------------------------------------------------------- */
+
+/*
+ * What is expensive to make is made by one of all who want it, on all hosts:
+ *
+ *     switch (coat_cache_fetch(cache, "report", 30000, &values, &work, &err)) {
+ *     case COAT_CACHE_HAS_VALUE: use *values
+ *     case COAT_CACHE_BUSY:      pause, and ask again
+ *     case COAT_CACHE_MAKE:      make it, coat_cache_fill(work, ...)
+ *     }
+ *     coat_cache_work_close(work);
+ */
+enum coat_cache_fetched {
+    COAT_CACHE_BUSY,      /* there is none, and another one makes it */
+    COAT_CACHE_HAS_VALUE, /* there is one */
+    COAT_CACHE_MAKE       /* *work is to be done; *values are those to serve if it fails, or NULL */
+};
+struct coat_cache_work;
+
+/*
+ * Read an entry, or be the one who makes it: where there is none, its TTL is over (and it may be
+ * served stale), or will be so soon that it is time; sooner the more it cost, and by chance. That
+ * is held by a lock for lock_ms at most, from 1 to 3600000. *values and *work, where not NULL, are
+ * to be freed and closed. Failures as coat_cache_get.
+ */
+COAT_API int coat_cache_fetch(struct coat_cache *cache, const char *key, int64_t lock_ms,
+                              struct coat_cache_values **values, struct coat_cache_work **work,
+                              struct coat_error *err);
+
+/*
+ * Store the value that the packer holds, for ttl_ms and then for stale_ms more, in which it is
+ * served while one makes it anew; cost_ms is how long it took (0: never anew before its TTL is
+ * over). 1; 0: nothing was stored, since the lock has ended, or the entry was written or deleted
+ * meanwhile: what is late takes the place of nothing that is newer. Resets the packer. To be called
+ * once. With NO_TTL neither stale_ms nor cost_ms counts.
+ */
+COAT_API int coat_cache_fill(struct coat_cache_work *work, struct coat_packer *p, int64_t ttl_ms,
+                             int64_t stale_ms, int64_t cost_ms, struct coat_error *err);
+
+/* Give the lock back if nothing was stored, so that the next one makes it. NULL allowed. */
+COAT_API void coat_cache_work_close(struct coat_cache_work *work);
+
 /* ---- All entries ---------------------------------------------------------------------------- */
 
 /* A key; 0: go on, anything else ends the walk. */

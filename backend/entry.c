@@ -2,9 +2,80 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "api/error.h"
+#include "api/utf8.h"
 #include "api/wire.h"
-#include "coat_error.h"
+
+enum { KEY_MAX = 512 };
+
+#define ENTRIES "c:k:"
+#define LOCKS   "c:l:"
+
+/* ---- Keys ------------------------------------------------------------------------------------ */
+
+static int has_control(const unsigned char *key, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (key[i] < ' ' || key[i] == 0x7f)
+            return 1;
+    return 0;
+}
+
+static int check_key(const char *key, size_t len, struct coat_error *err)
+{
+    const unsigned char *bytes = (const unsigned char *)key;
+    if (len == 0 || len > KEY_MAX)
+        return coat_error_set(
+            err, COAT_EUSAGE,
+            "a key of a cache has from 1 to %d bytes in UTF-8, not %zu; hash what "
+            "is longer",
+            KEY_MAX, len);
+    if (has_control(bytes, len))
+        return coat_error_set(err, COAT_EUSAGE,
+                              "a key of a cache has no control characters, such as a line break; "
+                              "leave them out or quote them");
+    if (coat_utf8_valid(bytes, len) != len)
+        return coat_error_set(err, COAT_EUSAGE, "a key of a cache is UTF-8, and this one is not");
+    return 0;
+}
+
+/* Room first, so that nothing is appended where there is too little. */
+static int put_texts(struct coat_buf *to, const char *const *texts, const char *key, size_t len,
+                     const char *end)
+{
+    size_t more = len + strlen(end);
+    for (size_t i = 0; texts[i]; i++)
+        more += strlen(texts[i]);
+    if (coat_buf_reserve(to, more) < 0)
+        return COAT_ENOMEM;
+    for (size_t i = 0; texts[i]; i++)
+        coat_buf_append(to, texts[i], strlen(texts[i]));
+    coat_buf_append(to, key, len);
+    return coat_buf_append(to, end, strlen(end));
+}
+
+int coat_entry_key(struct coat_buf *to, const char *prefix, const char *key, size_t len,
+                   struct coat_error *err)
+{
+    int rc = check_key(key, len, err);
+    if (rc < 0)
+        return rc;
+    rc = put_texts(to, (const char *const[]){prefix, ENTRIES, NULL}, key, len, "");
+    return rc < 0 ? coat_error_nomem(err) : 0;
+}
+
+/* A prefix has no braces. */
+int coat_entry_lock(struct coat_buf *to, const char *prefix, const char *key, size_t len)
+{
+    if (memchr(key, '}', len))
+        return put_texts(to, (const char *const[]){prefix, LOCKS, NULL}, key, len, "");
+    return put_texts(to, (const char *const[]){prefix, LOCKS, "{", prefix, ENTRIES, NULL}, key, len,
+                     "}");
+}
+
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 /* 1 if it is an int of 64 bits. */
 static int is_int(const void *value, size_t len, int64_t *number)
@@ -28,6 +99,48 @@ int coat_entry_put(struct coat_buf *to, const void *value, size_t len)
     }
     int rc = coat_buf_append(to, head, sizeof head);
     return rc < 0 ? rc : coat_buf_append(to, value, len);
+}
+
+static void put_number(unsigned char *to, uint32_t number)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = (unsigned char)(number >> (24 - 8 * i));
+}
+
+static uint32_t get_number(const unsigned char *from)
+{
+    return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
+}
+
+int coat_entry_put_made(struct coat_buf *to, const void *value, size_t len,
+                        const struct coat_entry_made *made)
+{
+    unsigned char head[COAT_ENTRY_MADE_HEAD] = {COAT_ENTRY_MAGIC, COAT_ENTRY_MADE};
+    if (made->cost_ms == 0 && made->stale_ms == 0)
+        return coat_entry_put(to, value, len);
+    put_number(head + COAT_ENTRY_HEAD, made->cost_ms);
+    put_number(head + COAT_ENTRY_HEAD + 4, made->stale_ms);
+    int rc = coat_buf_append(to, head, sizeof head);
+    return rc < 0 ? rc : coat_buf_append(to, value, len);
+}
+
+/* How many bytes stand before its value; 0: it is none of these formats, or has no value. */
+static size_t head_len(const unsigned char *entry, size_t len)
+{
+    if (len > COAT_ENTRY_HEAD && entry[0] == COAT_ENTRY_MAGIC && entry[1] == COAT_ENTRY_FORMAT)
+        return COAT_ENTRY_HEAD;
+    if (len > COAT_ENTRY_MADE_HEAD && entry[0] == COAT_ENTRY_MAGIC && entry[1] == COAT_ENTRY_MADE)
+        return COAT_ENTRY_MADE_HEAD;
+    return 0;
+}
+
+struct coat_entry_made coat_entry_made(const void *entry, size_t len)
+{
+    const unsigned char *at = entry;
+    if (head_len(at, len) != COAT_ENTRY_MADE_HEAD)
+        return (struct coat_entry_made){0};
+    return (struct coat_entry_made){get_number(at + COAT_ENTRY_HEAD),
+                                    get_number(at + COAT_ENTRY_HEAD + 4)};
 }
 
 int coat_entry_digits(const void *digits, size_t len, int64_t *number)
@@ -55,9 +168,10 @@ int coat_entry_value(const void *entry, size_t entry_len, unsigned char *room, c
 {
     const unsigned char *at = entry;
     int64_t number;
-    if (entry_len > COAT_ENTRY_HEAD && at[0] == COAT_ENTRY_MAGIC && at[1] == COAT_ENTRY_FORMAT) {
-        *value = at + COAT_ENTRY_HEAD;
-        *len = entry_len - COAT_ENTRY_HEAD;
+    size_t head = head_len(at, entry_len);
+    if (head > 0) {
+        *value = at + head;
+        *len = entry_len - head;
         return 0;
     }
     if (coat_entry_digits(at, entry_len, &number) < 0)

@@ -2,7 +2,9 @@
  * entry.h: an entry of a cache, as it lies in Redis.
  *
  * An int of 64 bits lies there as decimal digits, so that INCRBY works on it. Any other value is a
- * byte that no digits begin with, one that says which format this is, and its encoding.
+ * byte that no digits begin with, one that says which format this is, and its encoding. In format
+ * 1 two numbers of 4 bytes stand before that, big-endian milliseconds: what the value cost to make,
+ * and the part of its TTL for which it is stale.
  */
 #ifndef COAT_BACKEND_ENTRY_H
 #define COAT_BACKEND_ENTRY_H
@@ -11,16 +13,45 @@
 #include <stdint.h>
 
 #include "api/buf.h"
+#include "coat_error.h"
 
 enum {
     COAT_ENTRY_MAGIC = 0xc1, /* begins no msgpack, either */
     COAT_ENTRY_FORMAT = 0,
+    COAT_ENTRY_MADE = 1, /* the format of what says how it was made */
     COAT_ENTRY_HEAD = 2,
+    COAT_ENTRY_MADE_HEAD = 10,
     COAT_ENTRY_INT_MAX = 20 /* digits, with the sign */
 };
 
 /* Append the entry of a value, which is checked or from a packer. 0, COAT_ENOMEM. */
 int coat_entry_put(struct coat_buf *to, const void *value, size_t len);
+
+/* How a value was made; all zero: nothing is known of it. */
+struct coat_entry_made {
+    uint32_t cost_ms;
+    uint32_t stale_ms; /* the last part of its TTL */
+};
+
+/* The same with how it was made; with nothing known it is the same entry. */
+int coat_entry_put_made(struct coat_buf *to, const void *value, size_t len,
+                        const struct coat_entry_made *made);
+
+/* How the value of an entry was made; of what is no entry, nothing. */
+struct coat_entry_made coat_entry_made(const void *entry, size_t len);
+
+/*
+ * Append the key of an entry, as it is in Redis. 0; COAT_EUSAGE: no key can be so; COAT_ENOMEM, and
+ * nothing was appended.
+ */
+int coat_entry_key(struct coat_buf *to, const char *prefix, const char *key, size_t len,
+                   struct coat_error *err);
+
+/*
+ * Append the key of the lock of who makes the value of that entry: in the same slot, but for a key
+ * with a } and no hash tag, which has no such neighbour. 0, COAT_ENOMEM.
+ */
+int coat_entry_lock(struct coat_buf *to, const char *prefix, const char *key, size_t len);
 
 /*
  * The encoding of its value: in the entry, or in `room` for COAT_WIRE_SCALAR_MAX bytes. What it

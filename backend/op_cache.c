@@ -10,16 +10,13 @@
 #include <stdlib.h>
 
 #include "api/error.h"
-#include "api/utf8.h"
 #include "api/wire.h"
 #include "attempt.h"
 #include "entry.h"
 #include "refusal.h"
 #include "store.h"
 
-enum { KEY_MAX = 512, ARGS_MAX = 7, COMMANDS_MAX = 2 };
-
-#define UNDER "c:k:"
+enum { ARGS_MAX = 7, COMMANDS_MAX = 2 };
 
 /* A part of the operation's bytes, which move while they grow. */
 struct part {
@@ -27,7 +24,7 @@ struct part {
 };
 
 struct item {
-    struct part key, value, ttl; /* len 0: there is none */
+    struct part key, lock, value, ttl; /* len 0: there is none */
 };
 
 struct coat_cache_op {
@@ -98,47 +95,23 @@ static int add_number(struct coat_cache_op *x, struct part *part, int64_t number
     return add_part(x, part, digits, (size_t)n);
 }
 
-static int has_control(const unsigned char *key, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (key[i] < ' ' || key[i] == 0x7f)
-            return 1;
-    return 0;
-}
-
-static int check_key(const char *key, size_t len, struct coat_error *err)
-{
-    const unsigned char *bytes = (const unsigned char *)key;
-    if (len == 0 || len > KEY_MAX)
-        return coat_error_set(
-            err, COAT_EUSAGE,
-            "a key of a cache has from 1 to %d bytes in UTF-8, not %zu; hash what "
-            "is longer",
-            KEY_MAX, len);
-    if (has_control(bytes, len))
-        return coat_error_set(err, COAT_EUSAGE,
-                              "a key of a cache has no control characters, such as a line break; "
-                              "leave them out or quote them");
-    if (coat_utf8_valid(bytes, len) != len)
-        return coat_error_set(err, COAT_EUSAGE, "a key of a cache is UTF-8, and this one is not");
-    return 0;
-}
-
 int coat_cache_op_key(struct coat_cache_op *x, const char *key, size_t len, struct coat_error *err)
 {
     const char *prefix = x->store->options->prefix;
-    size_t prefix_len = strlen(prefix);
-    int rc = check_key(key, len, err);
-    if (rc < 0)
-        return rc;
     assert(x->count < x->room);
     struct item *item = &x->items[x->count];
-    *item = (struct item){.key = {x->bytes.len, prefix_len + strlen(UNDER) + len}};
-    if (coat_buf_reserve(&x->bytes, item->key.len) < 0)
+    *item = (struct item){.key = {x->bytes.len, 0}};
+    int rc = coat_entry_key(&x->bytes, prefix, key, len, err);
+    if (rc < 0)
+        return rc;
+    item->key.len = x->bytes.len - item->key.at;
+    if (x->what == COAT_CACHE_DELETE) {
+        item->lock.at = x->bytes.len;
+        rc = coat_entry_lock(&x->bytes, prefix, key, len);
+        item->lock.len = x->bytes.len - item->lock.at;
+    }
+    if (rc < 0)
         return coat_error_nomem(err);
-    coat_buf_append(&x->bytes, prefix, prefix_len);
-    coat_buf_append(&x->bytes, UNDER, strlen(UNDER));
-    coat_buf_append(&x->bytes, key, len);
     x->count++;
     return 0;
 }
@@ -209,6 +182,14 @@ static void add_set(struct coat_cache_op *x, const struct item *item)
         coat_attempt_word(&x->attempt, x->what == COAT_CACHE_ADD ? "NX" : "XX");
 }
 
+/* Who makes the value just now has begun before: without the lock he cannot store it any more. */
+static void add_delete(struct coat_cache_op *x, const struct item *item)
+{
+    coat_attempt_command(&x->attempt, "UNLINK");
+    add(x, item->lock);
+    add_command(x, "UNLINK", item);
+}
+
 /* PERSIST says nothing of whether there is an entry: one without a TTL stays as it is. */
 static void add_touch(struct coat_cache_op *x, const struct item *item)
 {
@@ -241,7 +222,7 @@ static void add_item(struct coat_cache_op *x, const struct item *item)
         add_set(x, item);
         break;
     case COAT_CACHE_DELETE:
-        add_command(x, "UNLINK", item);
+        add_delete(x, item);
         break;
     case COAT_CACHE_HAS:
         add_command(x, "EXISTS", item);
@@ -321,15 +302,15 @@ static int count_reply(const struct coat_cache_op *x, const struct coat_reply *r
 static int count_all(struct coat_cache_op *x, const struct coat_event *event,
                      struct coat_error *err)
 {
-    int sum = 0;
+    int sum = 0, deletes = x->what == COAT_CACHE_DELETE;
     for (size_t i = 0; i < event->count; i++) {
         int rc = count_reply(x, &event->replies[i], err);
         if (rc < 0)
             return rc;
-        sum += rc;
+        sum += deletes && i % 2 == 0 ? 0 : rc; /* of a lock */
     }
-    if (x->what == COAT_CACHE_DELETE && x->attempt.unclear)
-        return (int)event->count; /* most likely by the send whose reply was lost */
+    if (deletes && x->attempt.unclear)
+        return (int)x->count; /* most likely by the send whose reply was lost */
     return sum;
 }
 

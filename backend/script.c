@@ -67,3 +67,24 @@ const struct coat_script coat_script_incr =
            "else redis.call('INCRBY', KEYS[1], ARGV[1]) end\n"
            "return redis.call('GET', KEYS[1])\n",
            "a3c438e6e20e5285f30ff748cec86b6cf4eb2afe");
+
+/* What is there is part of the lock, so that what is written meanwhile is not written over. */
+const struct coat_script coat_script_claim =
+    SCRIPT("local lock, value = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])\n"
+           "local ours = not lock or lock:sub(1, 16) == ARGV[1]\n"
+           "if not lock then\n"
+           "  redis.call('SET', KEYS[1], ARGV[1] .. redis.sha1hex(value or ''), 'PX', ARGV[2])\n"
+           "end\n"
+           "return {ours and 1 or 0, value, redis.call('PTTL', KEYS[2])}\n",
+           "87ea72409045896dabdec8ac8abe516ce630e479");
+
+/* The lock goes in any case: who could not write has made it from what is out of date. */
+const struct coat_script coat_script_fill =
+    SCRIPT("local lock = redis.call('GET', KEYS[1])\n"
+           "if not lock or lock:sub(1, 16) ~= ARGV[1] then return 0 end\n"
+           "redis.call('DEL', KEYS[1])\n"
+           "if lock:sub(17) ~= redis.sha1hex(redis.call('GET', KEYS[2]) or '') then return -1 end\n"
+           "if ARGV[3] == '0' then redis.call('SET', KEYS[2], ARGV[2])\n"
+           "elseif ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end\n"
+           "return 1\n",
+           "dba35f79e44dcfa9871abcc2fa299cd2555cdc76");

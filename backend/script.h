@@ -48,4 +48,17 @@ extern const struct coat_script coat_script_unlock;
  */
 extern const struct coat_script coat_script_incr;
 
+/*
+ * KEYS lock entry, ARGV token fill_ttl_ms: take the lock of who makes an entry's value, if nobody
+ * has it. {1 it is ours (0: another's), the entry or nil, its PTTL}.
+ */
+extern const struct coat_script coat_script_claim;
+
+/*
+ * KEYS lock entry, ARGV token entry ttl_ms: give the lock back, and write the entry, if it is the
+ * one that was there when the lock was taken. An empty entry, with a TTL: write nothing. A TTL of
+ * 0: none. 1 done; 0: the lock is not ours any more; -1: the entry is another one.
+ */
+extern const struct coat_script coat_script_fill;
+
 #endif

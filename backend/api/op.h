@@ -91,6 +91,8 @@ enum coat_op_kind {
     COAT_KIND_INCR,
     COAT_KIND_KEYS,
     COAT_KIND_CLEAR,
+    COAT_KIND_FETCH,
+    COAT_KIND_FILL,
     COAT_OP_KINDS
 };
 

@@ -69,6 +69,16 @@ static int clearing(void)
     return asked(coat_cache_clear(cache, NULL, NULL));
 }
 
+static int fetching(void)
+{
+    struct coat_cache_values *values;
+    struct coat_cache_work *work;
+    int rc = coat_cache_fetch(cache, "a", 1000, &values, &work, NULL);
+    assert_null(values);
+    assert_null(work);
+    return asked(rc);
+}
+
 static void a_call_is_made_or_not(void **state)
 {
     (void)state;
@@ -79,6 +89,7 @@ static void a_call_is_made_or_not(void **state)
     assert_true(each_allocation_fails(writing) >= 4);
     assert_true(each_allocation_fails(adding) >= 2);
     assert_true(each_allocation_fails(clearing) >= 1);
+    assert_true(each_allocation_fails(fetching) >= 4);
     coat_cache_close(cache);
 }
 

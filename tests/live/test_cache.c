@@ -220,6 +220,110 @@ static void none_of_many_is_written_where_one_is_no_value(void **state)
     coat_cache_close(cache);
 }
 
+/* ---- Making a value once --------------------------------------------------------------------- */
+
+static int fetch(struct coat_cache *cache, const char *text, struct coat_cache_work **work)
+{
+    struct coat_cache_values *values;
+    int rc = coat_cache_fetch(cache, "a", 30000, &values, work, NULL);
+    assert_int_equal(values != NULL, text != NULL);
+    assert_int_equal(*work != NULL, rc == COAT_CACHE_MAKE);
+    if (values)
+        assert_value_is(values, 0, text);
+    coat_cache_values_free(values);
+    return rc;
+}
+
+static int fill_with(struct coat_cache_work *work, const char *text, int64_t ttl_ms,
+                     int64_t stale_ms, int64_t cost_ms)
+{
+    struct coat_packer p;
+    coat_packer_init(&p, NULL);
+    coat_pack_str(&p, text);
+    int rc = coat_cache_fill(work, &p, ttl_ms, stale_ms, cost_ms, NULL);
+    coat_packer_release(&p);
+    coat_cache_work_close(work);
+    return rc;
+}
+
+static void one_makes_it_and_the_others_get_it(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_cache_work *work, *none;
+    assert_int_equal(fetch(cache, NULL, &work), COAT_CACHE_MAKE);
+    assert_int_equal(fetch(cache, NULL, &none), COAT_CACHE_BUSY);
+    assert_int_equal(fill_with(work, "tea", 60000, 0, 5), 1);
+    assert_int_equal(fetch(cache, "tea", &none), COAT_CACHE_HAS_VALUE);
+    assert_int_equal(ask(coat_cache_store(cache), "DBSIZE", NULL).integer, 1); /* no lock */
+    coat_cache_close(cache);
+}
+
+static void who_gives_up_lets_the_next_one_make_it(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_cache_work *work;
+    assert_int_equal(fetch(cache, NULL, &work), COAT_CACHE_MAKE);
+    coat_cache_work_close(work);
+    assert_int_equal(fetch(cache, NULL, &work), COAT_CACHE_MAKE);
+    coat_cache_work_close(work);
+    coat_cache_close(cache);
+}
+
+static void what_is_late_is_not_stored(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_cache_work *work;
+    assert_int_equal(fetch(cache, NULL, &work), COAT_CACHE_MAKE);
+    set_text(cache, "a", "newer");
+    assert_int_equal(fill_with(work, "older", 60000, 0, 0), 0);
+    assert_entry(cache, "a", "newer");
+    assert_int_equal(coat_cache_delete(cache, "a", NULL), 1);
+    assert_int_equal(fetch(cache, NULL, &work), COAT_CACHE_MAKE);
+    assert_int_equal(coat_cache_delete(cache, "a", NULL), 0);
+    assert_int_equal(fill_with(work, "older", 60000, 0, 0), 0);
+    assert_entry(cache, "a", NULL);
+    coat_cache_close(cache);
+}
+
+static void a_stale_value_is_served_while_one_makes_it_anew(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_cache_work *work, *none;
+    assert_int_equal(fetch(cache, NULL, &work), COAT_CACHE_MAKE);
+    assert_int_equal(fill_with(work, "old", 1, 600000, 0), 1);
+    while (ask(coat_cache_store(cache), "PTTL", "shop:c:k:a", NULL).integer > 600000)
+        ;
+    assert_int_equal(fetch(cache, "old", &work), COAT_CACHE_MAKE);
+    assert_int_equal(fetch(cache, "old", &none), COAT_CACHE_HAS_VALUE);
+    assert_int_equal(fill_with(work, "new", 60000, 0, 0), 1);
+    assert_int_equal(fetch(cache, "new", &none), COAT_CACHE_HAS_VALUE);
+    coat_cache_close(cache);
+}
+
+static void what_was_costly_is_made_anew_before_its_end(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_cache_work *work, *none;
+    assert_int_equal(fetch(cache, NULL, &work), COAT_CACHE_MAKE);
+    assert_int_equal(fill_with(work, "old", 1000, 600000, 4000000), 1);
+    for (int i = 0; i < 100; i++) { /* by chance, mostly at once */
+        int rc = fetch(cache, "old", &work);
+        if (rc == COAT_CACHE_MAKE)
+            break;
+        assert_int_not_equal(i, 99);
+    }
+    assert_int_equal(fetch(cache, "old", &none), COAT_CACHE_HAS_VALUE);
+    assert_int_equal(fill_with(work, "new", COAT_CACHE_NO_TTL, 5, 4000000), 1);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(fetch(cache, "new", &none), COAT_CACHE_HAS_VALUE);
+    coat_cache_close(cache);
+}
+
 /* ---- All entries ---------------------------------------------------------------------------- */
 
 /* A set of keys that are numbers. */
@@ -330,11 +434,12 @@ static void these_permissions_are_enough(void **state)
     struct coat_store *store = coat_cache_store(cache);
     struct coat_options *o;
     struct coat_cache_values *values;
+    struct coat_cache_work *work;
     int64_t zero = 0, ttl_ms;
     const char *a = "a";
-    ask(store, "ACL", "SETUSER", "shop", "on", ">secret", "~shop:c:*", "+get", "+set", "+unlink",
-        "+exists", "+pttl", "+pexpire", "+persist", "+getdel", "+incrby", "+scan", "+eval",
-        "+evalsha", "+ping", NULL);
+    ask(store, "ACL", "SETUSER", "shop", "on", ">secret", "~shop:c:*", "+get", "+set", "+del",
+        "+unlink", "+exists", "+pttl", "+pexpire", "+persist", "+getdel", "+incrby", "+scan",
+        "+eval", "+evalsha", "+ping", NULL);
     coat_cache_close(cache);
     assert_int_equal(coat_options_new(&o, NULL), 0);
     assert_int_equal(coat_options_set(o, "url", server.url, NULL), 0);
@@ -355,6 +460,8 @@ static void these_permissions_are_enough(void **state)
     assert_int_equal(coat_cache_pop(cache, a, &values, NULL), 1);
     coat_cache_values_free(values);
     assert_int_equal(coat_cache_delete(cache, a, NULL), 0);
+    assert_int_equal(fetch(cache, NULL, &work), COAT_CACHE_MAKE);
+    assert_int_equal(fill_with(work, "tea", 60000, 0, 0), 1);
     assert_int_equal(coat_cache_clear(cache, NULL, NULL), 0);
     coat_cache_close(cache);
 }
@@ -408,6 +515,11 @@ int main(void)
         cmocka_unit_test(sums_have_64_bits),
         cmocka_unit_test(many_are_written_read_and_deleted),
         cmocka_unit_test(none_of_many_is_written_where_one_is_no_value),
+        cmocka_unit_test(one_makes_it_and_the_others_get_it),
+        cmocka_unit_test(who_gives_up_lets_the_next_one_make_it),
+        cmocka_unit_test(what_is_late_is_not_stored),
+        cmocka_unit_test(a_stale_value_is_served_while_one_makes_it_anew),
+        cmocka_unit_test(what_was_costly_is_made_anew_before_its_end),
         cmocka_unit_test(every_key_that_a_pattern_fits_comes),
         cmocka_unit_test(clear_spares_what_is_not_the_caches),
         cmocka_unit_test(foreign_bytes_are_corrupt_and_counted),

@@ -56,6 +56,14 @@ static inline void cache_start(struct cache_script *t)
     script_event(&t->script, (struct coat_event){.kind = COAT_EVENT_START});
 }
 
+/* The same reply to each command that was sent. */
+static inline void cache_answer(struct cache_script *t, struct coat_reply reply)
+{
+    struct coat_reply replies[4] = {reply, reply, reply, reply};
+    assert_true(script_commands(&t->script) <= 4);
+    script_answer_all(&t->script, replies);
+}
+
 static inline int cache_found(void *context, const struct coat_reply *replies, size_t count,
                               struct coat_error *err)
 {

@@ -123,7 +123,7 @@ static void what_is_touched_may_have_no_ttl_from_then_on(void **state)
     cache_free(&t);
 }
 
-static void counts_are_summed(void **state)
+static void a_delete_takes_the_locks_along_and_counts_entries(void **state)
 {
     (void)state;
     struct cache_script t;
@@ -131,9 +131,11 @@ static void counts_are_summed(void **state)
     cache_key(&t, "a");
     cache_key(&t, "b");
     cache_start(&t);
-    script_sent(&t.script, 0, "UNLINK", KEY, NULL);
-    script_replies(&t.script, 2, INTEGER(1), INTEGER(0));
-    script_done(&t.script, 1);
+    const struct coat_reply replies[] = {INTEGER(1), INTEGER(1), INTEGER(1), INTEGER(0)};
+    script_sent(&t.script, 0, "UNLINK", "shop:c:l:{shop:c:k:a}", NULL);
+    script_sent(&t.script, 1, "UNLINK", KEY, NULL);
+    script_answer_all(&t.script, replies);
+    script_done(&t.script, 1); /* locks do not count */
     cache_free(&t);
 }
 
@@ -280,7 +282,7 @@ static void what_may_be_repeated_is(void **state)
         if (!is_once(what)) {
             script_lost(&t.script, MAYBE_SENT);
             script_lost(&t.script, MAYBE_SENT);
-            script_answer(&t.script, reply);
+            cache_answer(&t, reply);
             script_done(&t.script, 1);
         }
         cache_free(&t);
@@ -336,7 +338,7 @@ static void a_delete_whose_reply_was_lost_counts_as_done(void **state)
     struct cache_script t;
     start_any(&t, COAT_CACHE_DELETE);
     script_lost(&t.script, MAYBE_SENT);
-    script_answer(&t.script, INTEGER(0));
+    cache_answer(&t, INTEGER(0));
     script_done(&t.script, 1);
     cache_free(&t);
 }
@@ -347,7 +349,7 @@ static void a_delete_that_was_not_sent_counts_what_its_repeat_says(void **state)
     struct cache_script t;
     start_any(&t, COAT_CACHE_DELETE);
     script_lost(&t.script, UNSENT);
-    script_answer(&t.script, INTEGER(0));
+    cache_answer(&t, INTEGER(0));
     script_done(&t.script, 0);
     cache_free(&t);
 }
@@ -361,7 +363,7 @@ static void a_refusal_is_the_servers(void **state)
     {
         struct cache_script t;
         start_any(&t, what);
-        script_answer(&t.script, REFUSED("OOM command not allowed"));
+        cache_answer(&t, REFUSED("OOM command not allowed"));
         script_done(&t.script, COAT_EUNAVAILABLE);
         assert_string_equal(t.script.err.reason, "OOM");
         cache_free(&t);
@@ -402,7 +404,10 @@ static void too_many_replies_are_anothers(void **state)
     {
         struct cache_script t;
         struct coat_reply reply = start_any(&t, what);
-        script_replies(&t.script, 2, reply, reply);
+        struct coat_reply replies[] = {reply, reply, reply};
+        script_event(&t.script, (struct coat_event){.kind = COAT_EVENT_REPLIES,
+                                                    .replies = replies,
+                                                    .count = script_commands(&t.script) + 1});
         script_done(&t.script, COAT_EFOREIGN);
         cache_free(&t);
     }
@@ -462,7 +467,7 @@ int main(void)
         cmocka_unit_test(ints_are_written_as_digits),
         cmocka_unit_test(conditions_are_those_of_redis),
         cmocka_unit_test(what_is_touched_may_have_no_ttl_from_then_on),
-        cmocka_unit_test(counts_are_summed),
+        cmocka_unit_test(a_delete_takes_the_locks_along_and_counts_entries),
         cmocka_unit_test(an_addition_names_what_a_new_entry_is),
         cmocka_unit_test(an_addition_may_make_nothing),
         cmocka_unit_test(a_first_sum_beyond_64_bits_is_refused_where_it_would_be_made),
