@@ -1,4 +1,8 @@
-"""mod_wsgi, as Debian has it: what the article about pickle says, and that it is not so here."""
+"""mod_wsgi, as Debian has it: what the article about pickle says, and that it is not so here.
+
+COAT_TEST_MOD_WSGI names another one, COAT_TEST_MOD_WSGI_HOME where the Python of that one is, and
+COAT_TEST_MOD_WSGI_SAYS a directive for it.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,9 @@ from test_servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path("/usr/lib/apache2/modules")
+MOD_WSGI = os.environ.get("COAT_TEST_MOD_WSGI", f"{MODULES}/mod_wsgi.so")
+HOME = os.environ.get("COAT_TEST_MOD_WSGI_HOME")
+DIRECTIVE = os.environ.get("COAT_TEST_MOD_WSGI_SAYS", "")
 # The package as it was built for the interpreter that mod_wsgi has.
 PACKAGES = Path(os.environ.get("COAT_TEST_APACHE_PACKAGES", "build/apache/build/python"))
 
@@ -46,7 +53,8 @@ User {user}
 Group {group}
 LoadModule mpm_{mpm}_module {modules}/mod_mpm_{mpm}.so
 LoadModule authz_core_module {modules}/mod_authz_core.so
-LoadModule wsgi_module {modules}/mod_wsgi.so
+LoadModule wsgi_module {mod_wsgi}
+{directives}
 StartServers {processes}
 {workers}
 WSGIPythonPath {packages}
@@ -109,6 +117,8 @@ class Apache:
             group=account,
             mpm=mpm,
             modules=MODULES,
+            mod_wsgi=MOD_WSGI,
+            directives=DIRECTIVE + (f"\nWSGIPythonHome {self.folder}/python" if HOME else ""),
             processes=processes,
             workers=WORKERS[mpm],
             packages=self.folder / "packages",
@@ -157,6 +167,8 @@ def apache(redis_server: RedisServer) -> Iterator[Apache]:
         redis_server.directory.chmod(0o755)
         Path(redis_server.path).chmod(0o777)
         shutil.copytree(PACKAGES, folder / "packages")
+        if HOME is not None:
+            copy_python(Path(HOME), folder / "python")
         for page in ("page.py", "page_wsgi.py"):
             shutil.copy(ROOT / "tests" / "demo" / page, folder / "packages")
         server = Apache(folder, redis_server)
@@ -165,6 +177,13 @@ def apache(redis_server: RedisServer) -> Iterator[Apache]:
         finally:
             server.stop()
             print(server.log.read_text())  # shown with a failure
+
+
+def copy_python(home: Path, to: Path) -> None:
+    """The standard library, which may lie where nobody else can read it."""
+    version = next(home.glob("lib/python3.*/os.py")).parent.name
+    unused = shutil.ignore_patterns("test", "idlelib", "site-packages", "__pycache__", "config-*")
+    shutil.copytree(home / "lib" / version, to / "lib" / version, ignore=unused)
 
 
 class Asker:
