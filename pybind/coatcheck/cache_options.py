@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 from urllib.parse import unquote
 
@@ -13,6 +12,7 @@ from .store import refuse_embedded_under_mod_wsgi, text_of, warn_of_patched_sock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from datetime import timedelta
 
     from .store import Credentials, Seconds
 
@@ -139,7 +139,7 @@ def _from_url(url: str | None) -> tuple[str | None, dict[str, str], set[str]]:
 
 
 def _number(name: str, value: Any, right: str) -> float:
-    if isinstance(value, timedelta):
+    if hasattr(value, "total_seconds"):  # a timedelta, whose module is not imported for this
         value = value.total_seconds()
     try:
         if isinstance(value, (bool, bytes)):

@@ -1,28 +1,24 @@
-"""One at a time does what many want at once: threads, and the tasks of an event loop.
+"""One thread at a time does what many want at once; for tasks there is `aio.shared_task`.
 
 Each gets a value of its own, packed before anybody may have changed the one that was made.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from ._core import dumps, loads
 
 
-def _pack(value: Any) -> bytes:
+def pack(value: Any) -> bytes:
     return dumps(value, max_depth=None, max_bytes=None, max_items=None)
 
 
-def _unpack(packed: bytes) -> Any:
+def unpack(packed: bytes) -> Any:
     return loads(packed, max_depth=None, max_bytes=None, max_items=None)
-
-
-# ---- Threads --------------------------------------------------------------------------------
 
 
 class Flight:
@@ -44,7 +40,7 @@ class Flight:
 
     def land(self, value: Any) -> None:
         if self._awaited:
-            self._packed = _pack(value)
+            self._packed = pack(value)
         self._done.set()
 
     def crash(self, error: BaseException) -> None:
@@ -59,7 +55,7 @@ class Flight:
             return None
         if self._error is not None:
             raise self._error
-        return None if self._packed is None else (_unpack(self._packed),)
+        return None if self._packed is None else (unpack(self._packed),)
 
 
 class Flights:
@@ -88,71 +84,3 @@ class Flights:
         finally:
             if self._under_way.get(key) is flight:
                 del self._under_way[key]
-
-
-# ---- Tasks ----------------------------------------------------------------------------------
-
-
-class SharedTask:
-    """A value that a task makes, and that others wait for; it is cancelled when none is left."""
-
-    __slots__ = ("_packed", "_taken", "_task", "_waiting")
-
-    def __init__(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        self._waiting = 0
-        self._taken = False
-        self._packed: bytes | None = None
-        self._task = asyncio.get_running_loop().create_task(self._work(make))
-
-    async def _work(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        value = await make()
-        if self._waiting > 1:
-            self._packed = _pack(value)
-        return value
-
-    def when_done(self, then: Callable[[], object]) -> None:
-        def done(task: asyncio.Task[Any]) -> None:
-            then()
-            # Where nobody waits any more, nobody need know.
-            _ = task.cancelled() or task.exception()
-
-        self._task.add_done_callback(done)
-
-    async def wait(self, seconds: float) -> tuple[Any] | None:
-        """The value, or what was raised; None: look again whether it is there, or ours to make."""
-        self._waiting += 1
-        try:
-            await asyncio.wait((self._task,), timeout=seconds)
-        finally:
-            self._waiting -= 1
-            if self._waiting == 0:
-                self._task.cancel()
-        if not self._task.done() or self._task.cancelled():
-            return None
-        return self._copy(self._task.result())
-
-    def _copy(self, value: Any) -> tuple[Any] | None:
-        if not self._taken:
-            self._taken = True
-            return (value,)
-        return None if self._packed is None else (_unpack(self._packed),)
-
-
-class SharedTasks:
-    """Those of one cache, by event loop and key."""
-
-    def __init__(self) -> None:
-        self._under_way: dict[tuple[asyncio.AbstractEventLoop, str], SharedTask] = {}
-
-    def find(self, key: str) -> SharedTask | None:
-        return self._under_way.get((asyncio.get_running_loop(), key))
-
-    def start(self, key: str, make: Callable[[], Coroutine[Any, Any, Any]]) -> SharedTask:
-        place = (asyncio.get_running_loop(), key)
-        shared = self._under_way[place] = SharedTask(make)
-        shared.when_done(lambda: self._forget(place, shared))
-        return shared
-
-    def _forget(self, place: tuple[asyncio.AbstractEventLoop, str], shared: SharedTask) -> None:
-        if self._under_way.get(place) is shared:
-            del self._under_way[place]

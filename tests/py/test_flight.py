@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from coatcheck.flight import Flight, Flights, SharedTasks
+from coatcheck.aio.shared_task import SharedTasks
+from coatcheck.flight import Flight, Flights
 from conftest import PATIENCE_S, in_thread, wait_for
 
 KEY = "k"

@@ -168,3 +168,19 @@ def test_interpreters_that_share_a_lock(redis_server: RedisServer, script: str) 
 def test_interpreters_with_a_lock_of_their_own(redis_server: RedisServer, script: str) -> None:
     # Before 3.12 an isolated interpreter shares the lock: the same again, and true all the same.
     run(script, redis_server, own_lock=True)
+
+
+def test_what_importing_us_imports_is_ready_for_a_lock_of_its_own() -> None:
+    # CPython 3.12.1 and 3.13.0 crash where two such interpreters import datetime at once. asyncio
+    # is for those who use it.
+    imported = "import sys, coatcheck.wsgi; print(*sys.modules)"
+    done = subprocess.run(
+        [PYTHON, "-c", imported],
+        env={**os.environ, "PYTHONPATH": PACKAGES},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"datetime", "_datetime", "asyncio", "_decimal", "_ctypes"} & {
+        *done.stdout.split()
+    } == set()

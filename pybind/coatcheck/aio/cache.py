@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 from .. import _core
 from ..cache import ttl_for
 from ..cache_options import Settings
-from ..flight import SharedTasks
 from ..memoize import Keys
 from ..missing import MISSING
 from .driver import driver_of, drop, leave, prepare, refuse_trio, result_of, running_loop
+from .shared_task import SharedTasks
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, Self, Unpack

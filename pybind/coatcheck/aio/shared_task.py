@@ -1,0 +1,74 @@
+"""One task at a time does what many of an event loop want at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ..flight import pack, unpack
+
+
+class SharedTask:
+    """A value that a task makes, and that others wait for; it is cancelled when none is left."""
+
+    __slots__ = ("_packed", "_taken", "_task", "_waiting")
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._waiting = 0
+        self._taken = False
+        self._packed: bytes | None = None
+        self._task = asyncio.get_running_loop().create_task(self._work(make))
+
+    async def _work(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        value = await make()
+        if self._waiting > 1:
+            self._packed = pack(value)
+        return value
+
+    def when_done(self, then: Callable[[], object]) -> None:
+        def done(task: asyncio.Task[Any]) -> None:
+            then()
+            # Where nobody waits any more, nobody need know.
+            _ = task.cancelled() or task.exception()
+
+        self._task.add_done_callback(done)
+
+    async def wait(self, seconds: float) -> tuple[Any] | None:
+        """The value, or what was raised; None: look again whether it is there, or ours to make."""
+        self._waiting += 1
+        try:
+            await asyncio.wait((self._task,), timeout=seconds)
+        finally:
+            self._waiting -= 1
+            if self._waiting == 0:
+                self._task.cancel()
+        if not self._task.done() or self._task.cancelled():
+            return None
+        return self._copy(self._task.result())
+
+    def _copy(self, value: Any) -> tuple[Any] | None:
+        if not self._taken:
+            self._taken = True
+            return (value,)
+        return None if self._packed is None else (unpack(self._packed),)
+
+
+class SharedTasks:
+    """Those of one cache, by event loop and key."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[tuple[asyncio.AbstractEventLoop, str], SharedTask] = {}
+
+    def find(self, key: str) -> SharedTask | None:
+        return self._under_way.get((asyncio.get_running_loop(), key))
+
+    def start(self, key: str, make: Callable[[], Coroutine[Any, Any, Any]]) -> SharedTask:
+        place = (asyncio.get_running_loop(), key)
+        shared = self._under_way[place] = SharedTask(make)
+        shared.when_done(lambda: self._forget(place, shared))
+        return shared
+
+    def _forget(self, place: tuple[asyncio.AbstractEventLoop, str], shared: SharedTask) -> None:
+        if self._under_way.get(place) is shared:
+            del self._under_way[place]
