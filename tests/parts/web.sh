@@ -12,7 +12,7 @@ web() {
 }
 
 # mod_wsgi 6 can give each interpreter a lock of its own.
-own_locks() {
+mod_wsgi_6() {
 	build "py$1" python --python="$2" || return
 	venv=build/venv-mod-wsgi
 	[ "$2" = "$(cat $venv/made-with 2>/dev/null)" ] || {
@@ -32,12 +32,12 @@ own_locks() {
 }
 
 # With $tester.
-own_locks_suite() {
+mod_wsgi_6_suite() {
 	for version in 3.12 3.13 3.14; do
 		other=$(python_of_version $version)
 		if [ -n "$other" ] && has_headers "$other"; then
 			part "mod_wsgi 6 with a lock for each interpreter, Python $version" \
-				own_locks $version "$other"
+				mod_wsgi_6 $version "$other"
 			return
 		fi
 	done
@@ -48,7 +48,7 @@ web_suite() {
 	tester=$(python_with 'pytest, httpx, selenium')
 	if [ -n "$tester" ]; then
 		part 'Apache and a browser' web
-		own_locks_suite
+		mod_wsgi_6_suite
 	else
 		leave_out 'Apache and a browser' 'pytest, httpx or selenium is missing'
 	fi
