@@ -180,7 +180,7 @@ int coat_attempt_uncertain(const char *why, struct coat_error *err)
 {
     return coat_error_because(err, COAT_EUNCERTAIN, "lost",
                               "the reply to a write was lost, and whether it was done cannot be "
-                              "told; load the session again to see (%.120s)",
+                              "told; read it again to see (%.120s)",
                               why);
 }
 

@@ -172,34 +172,44 @@ static int call(struct coat_cache *cache, enum coat_cache_do what, const char *c
     return finish(cache, x, rc, err);
 }
 
-static int read_values(struct coat_cache *cache, enum coat_cache_do what, const char *const *keys,
-                       size_t count, struct coat_cache_values **out, struct coat_error *err)
+/* fn is told of the replies, with `r` as its context. */
+static int read_with(struct coat_cache *cache, enum coat_cache_do what, const char *const *keys,
+                     size_t count, coat_cache_found_fn *fn, struct reading *r,
+                     struct coat_cache_values **out, struct coat_error *err)
 {
-    struct reading reading = {cache, new_values(count)};
     struct coat_cache_op *x;
     *out = NULL;
-    if (!reading.values)
+    r->values = new_values(count);
+    if (!r->values)
         return coat_error_nomem(err);
     int rc = begin(&x, cache, what, keys, count, err);
     if (rc == 0)
-        coat_cache_op_found(x, found, &reading);
+        coat_cache_op_found(x, fn, r);
     rc = finish(cache, x, rc, err);
     if (rc < 0)
-        coat_cache_values_free(reading.values);
+        coat_cache_values_free(r->values);
     else
-        *out = reading.values;
+        *out = r->values;
+    return rc;
+}
+
+static int read_one_with(struct coat_cache *cache, enum coat_cache_do what, const char *key,
+                         coat_cache_found_fn *fn, struct reading *r, struct coat_cache_values **out,
+                         struct coat_error *err)
+{
+    int rc = read_with(cache, what, &key, 1, fn, r, out, err);
+    if (rc == 0) {
+        coat_cache_values_free(*out);
+        *out = NULL;
+    }
     return rc;
 }
 
 static int read_one(struct coat_cache *cache, enum coat_cache_do what, const char *key,
                     struct coat_cache_values **out, struct coat_error *err)
 {
-    int rc = read_values(cache, what, &key, 1, out, err);
-    if (rc == 0) {
-        coat_cache_values_free(*out);
-        *out = NULL;
-    }
-    return rc;
+    struct reading reading = {cache, NULL};
+    return read_one_with(cache, what, key, found, &reading, out, err);
 }
 
 /* As operations have it, 0 for none. 0 or COAT_EUSAGE. */
@@ -309,12 +319,64 @@ int coat_cache_incr(struct coat_cache *cache, const char *key, int64_t by, const
     return rc;
 }
 
+_Static_assert(COAT_CACHE_VERSION_SIZE == COAT_CACHE_VERSION_LEN + 1, "with its NUL");
+
+struct versioned {
+    struct reading reading; /* first, so that `found` finds it */
+    char *version;
+};
+
+static int found_versioned(void *context, const struct coat_reply *replies, size_t count,
+                           struct coat_error *err)
+{
+    const struct versioned *v = context;
+    int rc = found(context, replies, count, err);
+    if (rc == 1 && coat_cache_version(replies, v->version, err) < 0)
+        return COAT_EUNAVAILABLE;
+    return rc;
+}
+
+int coat_cache_get_versioned(struct coat_cache *cache, const char *key,
+                             struct coat_cache_values **out, char version[COAT_CACHE_VERSION_SIZE],
+                             struct coat_error *err)
+{
+    struct versioned versioned = {{cache, NULL}, version};
+    return read_one_with(cache, COAT_CACHE_GET, key, found_versioned, &versioned.reading, out, err);
+}
+
+static int swap(struct coat_cache *cache, const char *key, const char *version, const void *value,
+                size_t len, int64_t ttl_ms, struct coat_error *err)
+{
+    struct coat_cache_op *x;
+    int rc = begin(&x, cache, COAT_CACHE_SWAP, &key, 1, err);
+    if (rc == 0)
+        rc = coat_cache_op_version(x, version, strlen(version), err);
+    if (rc == 0)
+        rc = coat_cache_op_value(x, value, len, ttl_ms, err);
+    return finish(cache, x, rc, err);
+}
+
+int coat_cache_compare_and_set(struct coat_cache *cache, const char *key, const char *version,
+                               struct coat_packer *p, int64_t ttl_ms, struct coat_error *err)
+{
+    const void *value;
+    size_t len;
+    int rc = coat_packer_finish(p, &value, &len, err);
+    if (rc == 0)
+        rc = take_ttl(&ttl_ms, err);
+    if (rc == 0)
+        rc = swap(cache, key, version, value, len, ttl_ms, err);
+    coat_packer_reset(p);
+    return rc;
+}
+
 /* ---- Many entries --------------------------------------------------------------------------- */
 
 int coat_cache_get_many(struct coat_cache *cache, const char *const *keys, size_t count,
                         struct coat_cache_values **out, struct coat_error *err)
 {
-    return read_values(cache, COAT_CACHE_GET, keys, count, out, err);
+    struct reading reading = {cache, NULL};
+    return read_with(cache, COAT_CACHE_GET, keys, count, found, &reading, out, err);
 }
 
 int coat_cache_delete_many(struct coat_cache *cache, const char *const *keys, size_t count,

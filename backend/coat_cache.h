@@ -118,6 +118,25 @@ COAT_API int coat_cache_incr(struct coat_cache *cache, const char *key, int64_t 
                              const int64_t *initial, int64_t ttl_ms, int64_t *sum,
                              struct coat_error *err);
 
+/* What an entry is, as text; the same value has the same version. */
+#define COAT_CACHE_VERSION_SIZE 41
+
+/* As coat_cache_get; with 1 also the version of what was read. */
+COAT_API int coat_cache_get_versioned(struct coat_cache *cache, const char *key,
+                                      struct coat_cache_values **out,
+                                      char version[COAT_CACHE_VERSION_SIZE],
+                                      struct coat_error *err);
+
+/*
+ * Write the value that the packer holds if the entry is still of this version, and reset the
+ * packer. 1; 0: it is another one by now, or there is none. COAT_EUSAGE: that is no version. Where
+ * a reply is lost it is asked again; COAT_EUNCERTAIN: the entry has changed since, so whether this
+ * was stored in between cannot be told.
+ */
+COAT_API int coat_cache_compare_and_set(struct coat_cache *cache, const char *key,
+                                        const char *version, struct coat_packer *p, int64_t ttl_ms,
+                                        struct coat_error *err);
+
 /* ---- Many entries --------------------------------------------------------------------------- */
 
 /* Read them: how many there are, and *out with as many values as keys. Failures as coat_cache_get.

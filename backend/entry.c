@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+
 #include "api/error.h"
 #include "api/utf8.h"
 #include "api/wire.h"
@@ -178,5 +180,18 @@ int coat_entry_value(const void *entry, size_t entry_len, unsigned char *room, c
         return COAT_ECORRUPT;
     *value = room;
     *len = (size_t)(coat_wire_put_int(room, number) - room);
+    return 0;
+}
+
+int coat_entry_version(const void *entry, size_t len, char version[COAT_ENTRY_VERSION_LEN + 1],
+                       struct coat_error *err)
+{
+    unsigned char digest[COAT_ENTRY_VERSION_LEN / 2];
+    unsigned int digest_len;
+    if (EVP_Digest(entry, len, digest, &digest_len, EVP_sha1(), NULL) != 1)
+        return coat_error_because(err, COAT_EUNAVAILABLE, "sha1",
+                                  "OpenSSL makes no SHA-1 here, which versions of a cache need");
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(version + 2 * i, 3, "%02x", digest[i]);
     return 0;
 }

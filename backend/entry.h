@@ -61,6 +61,14 @@ int coat_entry_value(const void *entry, size_t entry_len, unsigned char *room, c
                      size_t *len);
 
 /*
+ * The version of an entry: the SHA-1 of its bytes in hexadecimal, as a script sees it, too. It is
+ * no secret, and nobody gains by two entries of the same one. 0; COAT_EUNAVAILABLE: OpenSSL cannot.
+ */
+enum { COAT_ENTRY_VERSION_LEN = 40 };
+int coat_entry_version(const void *entry, size_t len, char version[COAT_ENTRY_VERSION_LEN + 1],
+                       struct coat_error *err);
+
+/*
  * A number as Redis writes it: no leading zeros, no -0, no sign but a minus. 0; COAT_ECORRUPT: it
  * is none of 64 bits.
  */

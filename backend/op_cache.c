@@ -35,7 +35,7 @@ struct coat_cache_op {
     coat_cache_found_fn *found;
     void *context;
     int64_t number;
-    struct part by, first;
+    struct part by, first, version;
     int too_much; /* for an entry that would have to be made */
     struct coat_buf bytes;
     size_t count, room;
@@ -55,7 +55,8 @@ int coat_cache_op_new(struct coat_cache_op **out, struct coat_store *store, enum
         [COAT_CACHE_ADD] = COAT_KIND_SET,       [COAT_CACHE_REPLACE] = COAT_KIND_SET,
         [COAT_CACHE_DELETE] = COAT_KIND_DELETE, [COAT_CACHE_HAS] = COAT_KIND_HAS,
         [COAT_CACHE_TOUCH] = COAT_KIND_TOUCH,   [COAT_CACHE_TTL] = COAT_KIND_TTL,
-        [COAT_CACHE_POP] = COAT_KIND_POP,       [COAT_CACHE_INCR] = COAT_KIND_INCR};
+        [COAT_CACHE_POP] = COAT_KIND_POP,       [COAT_CACHE_INCR] = COAT_KIND_INCR,
+        [COAT_CACHE_SWAP] = COAT_KIND_SWAP};
     size_t size;
     *out = NULL;
     if (!coat_size_mul(count, sizeof(struct item), &size) ||
@@ -141,6 +142,21 @@ int coat_cache_op_incr(struct coat_cache_op *x, int64_t by, const int64_t *initi
     return rc < 0 ? coat_error_nomem(err) : 0;
 }
 
+int coat_cache_version(const struct coat_reply *reply, char version[COAT_CACHE_VERSION_LEN + 1],
+                       struct coat_error *err)
+{
+    return coat_entry_version(reply->bytes, reply->len, version, err);
+}
+
+int coat_cache_op_version(struct coat_cache_op *x, const char *version, size_t len,
+                          struct coat_error *err)
+{
+    if (len != COAT_CACHE_VERSION_LEN)
+        return coat_error_set(err, COAT_EUSAGE,
+                              "that is no version of an entry; take what reading one has brought");
+    return add_part(x, &x->version, version, len) < 0 ? coat_error_nomem(err) : 0;
+}
+
 void coat_cache_op_found(struct coat_cache_op *x, coat_cache_found_fn *fn, void *context)
 {
     x->found = fn;
@@ -209,6 +225,18 @@ static void add_incr(struct coat_cache_op *x, const struct item *item)
     add(x, item->ttl);
 }
 
+static void add_swap(struct coat_cache_op *x, const struct item *item)
+{
+    coat_attempt_run(&x->attempt, &coat_script_swap, 1);
+    add(x, item->key);
+    add(x, x->version);
+    add(x, item->value);
+    if (item->ttl.len)
+        add(x, item->ttl);
+    else
+        coat_attempt_word(&x->attempt, "0");
+}
+
 static void add_item(struct coat_cache_op *x, const struct item *item)
 {
     coat_attempt_key(&x->attempt, x->bytes.bytes + item->key.at, item->key.len);
@@ -239,6 +267,9 @@ static void add_item(struct coat_cache_op *x, const struct item *item)
     case COAT_CACHE_INCR:
         add_incr(x, item);
         break;
+    case COAT_CACHE_SWAP:
+        add_swap(x, item);
+        break;
     }
 }
 
@@ -257,7 +288,8 @@ static int start(struct coat_cache_op *x, struct coat_step *to, struct coat_erro
     int rc = coat_attempt_reserve(a, commands, args, err);
     if (rc < 0)
         return rc;
-    coat_attempt_begin(a, may_repeat(x) ? COAT_LOSS_FAILS : COAT_LOSS_UNCERTAIN, NULL, 0);
+    int harmless = may_repeat(x) && x->what != COAT_CACHE_SWAP; /* whether it was done or not */
+    coat_attempt_begin(a, harmless ? COAT_LOSS_FAILS : COAT_LOSS_UNCERTAIN, NULL, 0);
     for (size_t i = 0; i < x->count; i++)
         add_item(x, &x->items[i]);
     if (may_repeat(x))
@@ -335,6 +367,20 @@ static int take_sum(struct coat_cache_op *x, const struct coat_reply *reply, str
     return 1;
 }
 
+/* Of a repeat: the entry is there as this wrote it, or nobody can tell whether it was. */
+static int take_swap(struct coat_cache_op *x, const struct coat_reply *reply,
+                     struct coat_error *err)
+{
+    enum { NEW_ALREADY = -2 };
+    if (reply->kind != COAT_REPLY_INTEGER || reply->integer < NEW_ALREADY || reply->integer > 1)
+        return coat_attempt_foreign(err);
+    if (reply->integer == 1 || !x->attempt.unclear)
+        return reply->integer == 1;
+    if (reply->integer == NEW_ALREADY)
+        return 1;
+    return coat_attempt_uncertain("the entry has changed again since", err);
+}
+
 static int answered(struct coat_cache_op *x, const struct coat_event *event, struct coat_error *err)
 {
     switch (x->what) {
@@ -343,6 +389,8 @@ static int answered(struct coat_cache_op *x, const struct coat_event *event, str
         return x->found ? x->found(x->context, event->replies, event->count, err) : 0;
     case COAT_CACHE_INCR:
         return take_sum(x, event->replies, err);
+    case COAT_CACHE_SWAP:
+        return take_swap(x, event->replies, err);
     case COAT_CACHE_TTL:
         return take_ttl(x, event->replies, err);
     case COAT_CACHE_TOUCH: /* the last reply says whether there is one */

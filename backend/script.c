@@ -88,3 +88,12 @@ const struct coat_script coat_script_fill =
            "elseif ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end\n"
            "return 1\n",
            "dba35f79e44dcfa9871abcc2fa299cd2555cdc76");
+
+const struct coat_script coat_script_swap =
+    SCRIPT("local there = redis.call('GET', KEYS[1])\n"
+           "if not there then return 0 end\n"
+           "if redis.sha1hex(there) ~= ARGV[1] then return there == ARGV[2] and -2 or -1 end\n"
+           "if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2])\n"
+           "else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end\n"
+           "return 1\n",
+           "8c60252cd2c08937139c66a5cb18565f45063981");

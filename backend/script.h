@@ -61,4 +61,10 @@ extern const struct coat_script coat_script_claim;
  */
 extern const struct coat_script coat_script_fill;
 
+/*
+ * KEYS entry, ARGV sha1-in-hex entry ttl_ms: write the entry in place of the one with that SHA-1. A
+ * TTL of 0: none. 1 done; 0: there is none; -1: it is another one; -2: it is this one already.
+ */
+extern const struct coat_script coat_script_swap;
+
 #endif

@@ -69,6 +69,7 @@ static const char *const op_names[COAT_OP_KINDS] = {
     [COAT_KIND_CLEAR] = "clear",
     [COAT_KIND_FETCH] = "fetch",
     [COAT_KIND_FILL] = "fill",
+    [COAT_KIND_SWAP] = "compare_and_set",
 };
 
 /* ---- Counting ------------------------------------------------------------------------------- */
@@ -106,7 +107,7 @@ void coat_stats_ended(struct coat_stats *stats, enum coat_op_kind kind, int rc, 
         [COAT_KIND_GET] = 1,    [COAT_KIND_DESTROY_ONE] = 1, [COAT_KIND_SET] = 1,
         [COAT_KIND_DELETE] = 1, [COAT_KIND_HAS] = 1,         [COAT_KIND_TOUCH] = 1,
         [COAT_KIND_TTL] = 1,    [COAT_KIND_POP] = 1,         [COAT_KIND_INCR] = 1,
-        [COAT_KIND_FETCH] = 1,  [COAT_KIND_FILL] = 1};
+        [COAT_KIND_FETCH] = 1,  [COAT_KIND_FILL] = 1,        [COAT_KIND_SWAP] = 1};
     int may_be_stale = kind == COAT_KIND_LOAD || kind == COAT_KIND_LOCK;
     int end = rc <= -COAT_ENDED_OK        ? -COAT_EUSAGE /* a caller's own function */
               : rc < 0                    ? -rc

@@ -30,8 +30,10 @@ enum coat_cache_do {
     COAT_CACHE_TOUCH,   /* a new TTL for one entry. rc: 1; 0: there is none */
     COAT_CACHE_TTL,     /* of one entry, by coat_cache_op_number. rc: 1; 0: there is none */
     COAT_CACHE_POP,     /* GET and DELETE of one entry. As GET; COAT_EUNCERTAIN */
-    COAT_CACHE_INCR     /* of one entry. rc: 1 and coat_cache_op_number; 0: there is none;
+    COAT_CACHE_INCR,    /* of one entry. rc: 1 and coat_cache_op_number; 0: there is none;
                            COAT_EUSAGE: it is no int, or would leave 64 bits; COAT_EUNCERTAIN */
+    COAT_CACHE_SWAP     /* as SET, in place of the entry of coat_cache_op_version only. rc: 1; 0: it
+                           is another one by now, or there is none; COAT_EUNCERTAIN */
 };
 
 /* For so many keys. 0 and *out, to be freed (also when abandoned); COAT_ENOMEM. */
@@ -55,6 +57,18 @@ int coat_cache_op_value(struct coat_cache_op *x, const void *value, size_t len, 
  */
 int coat_cache_op_incr(struct coat_cache_op *x, int64_t by, const int64_t *initial, int64_t ttl_ms,
                        struct coat_error *err);
+
+/*
+ * The version of the entry in a reply to GET: changes with its value. 0; COAT_EUNAVAILABLE: OpenSSL
+ * cannot.
+ */
+enum { COAT_CACHE_VERSION_LEN = 40 };
+int coat_cache_version(const struct coat_reply *reply, char version[COAT_CACHE_VERSION_LEN + 1],
+                       struct coat_error *err);
+
+/* SWAP: which version is replaced; copied. 0; COAT_EUSAGE: that is no version; COAT_ENOMEM. */
+int coat_cache_op_version(struct coat_cache_op *x, const char *version, size_t len,
+                          struct coat_error *err);
 
 /*
  * GET and POP: told of all replies at once, one for each key in turn, while the operation is run;

@@ -93,6 +93,7 @@ enum coat_op_kind {
     COAT_KIND_CLEAR,
     COAT_KIND_FETCH,
     COAT_KIND_FILL,
+    COAT_KIND_SWAP,
     COAT_OP_KINDS
 };
 

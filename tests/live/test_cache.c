@@ -183,6 +183,39 @@ static void sums_have_64_bits(void **state)
     coat_cache_close(cache);
 }
 
+static int swap_text(struct coat_cache *cache, const char *version, const char *text)
+{
+    struct coat_packer p;
+    coat_packer_init(&p, NULL);
+    coat_pack_str(&p, text);
+    int rc = coat_cache_compare_and_set(cache, "a", version, &p, 60000, NULL);
+    coat_packer_release(&p);
+    return rc;
+}
+
+static void only_what_was_read_is_replaced(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache();
+    struct coat_cache_values *values;
+    char version[COAT_CACHE_VERSION_SIZE];
+    assert_int_equal(coat_cache_get_versioned(cache, "a", &values, version, NULL), 0);
+    assert_null(values);
+    set_text(cache, "a", "one");
+    assert_int_equal(coat_cache_get_versioned(cache, "a", &values, version, NULL), 1);
+    assert_value_is(values, 0, "one");
+    coat_cache_values_free(values);
+    assert_int_equal(swap_text(cache, version, "two"), 1);
+    assert_entry(cache, "a", "two");
+    assert_int_equal(swap_text(cache, version, "three"), 0);
+    assert_entry(cache, "a", "two");
+    assert_int_equal(coat_cache_delete(cache, "a", NULL), 1);
+    assert_int_equal(swap_text(cache, version, "four"), 0);
+    assert_int_equal(swap_text(cache, "", "five"), COAT_EUSAGE);
+    assert_entry(cache, "a", NULL);
+    coat_cache_close(cache);
+}
+
 /* ---- Many entries --------------------------------------------------------------------------- */
 
 static void many_are_written_read_and_deleted(void **state)
@@ -513,6 +546,7 @@ int main(void)
         cmocka_unit_test(what_is_popped_is_gone),
         cmocka_unit_test(a_sum_keeps_the_ttl),
         cmocka_unit_test(sums_have_64_bits),
+        cmocka_unit_test(only_what_was_read_is_replaced),
         cmocka_unit_test(many_are_written_read_and_deleted),
         cmocka_unit_test(none_of_many_is_written_where_one_is_no_value),
         cmocka_unit_test(one_makes_it_and_the_others_get_it),

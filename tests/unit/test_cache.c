@@ -222,6 +222,100 @@ static void the_ttl_is_told(void **state)
     }
 }
 
+/* ---- Compare and set ------------------------------------------------------------------------ */
+
+#define VERSION "da39a3ee5e6b4b0d3255bfef95601890afd80709" /* of no bytes */
+
+static void start_swap(struct cache_script *t, int64_t ttl_ms)
+{
+    cache_one(t, COAT_CACHE_SWAP);
+    assert_int_equal(coat_cache_op_version(t->x, VERSION, 40, NULL), 0);
+    cache_value(t, VALUE, 4, ttl_ms);
+    cache_start(t);
+}
+
+static void a_version_is_the_sha1_of_an_entry(void **state)
+{
+    (void)state;
+    char version[COAT_CACHE_VERSION_LEN + 1];
+    assert_int_equal(coat_cache_version(&BULK("", 0), version, NULL), 0);
+    assert_string_equal(version, VERSION);
+}
+
+static void a_version_is_replaced_by_a_script(void **state)
+{
+    (void)state;
+    static const char *const TTLS[] = {"0", "10"};
+    for (int i = 0; i < 2; i++) {
+        struct cache_script t;
+        start_swap(&t, 10 * i);
+        script_sent(&t.script, 0, "EVALSHA", coat_script_swap.sha1, "1", KEY, VERSION, ANY, TTLS[i],
+                    NULL);
+        script_answer(&t.script, INTEGER(1));
+        script_done(&t.script, 1);
+        cache_free(&t);
+    }
+}
+
+static void another_version_stays(void **state)
+{
+    (void)state;
+    for (int reply = -2; reply <= 0; reply++) { /* also where it happens to be the same as ours */
+        struct cache_script t;
+        start_swap(&t, 10);
+        script_answer(&t.script, INTEGER(reply));
+        script_done(&t.script, 0);
+        cache_free(&t);
+    }
+}
+
+static void after_a_lost_reply_ours_is_ours(void **state)
+{
+    (void)state;
+    static const int RESULTS[] = {1, COAT_EUNCERTAIN, COAT_EUNCERTAIN, 1};
+    for (int reply = -2; reply <= 1; reply++) {
+        struct cache_script t;
+        start_swap(&t, 10);
+        script_lost(&t.script, MAYBE_SENT);
+        script_answer(&t.script, INTEGER(reply));
+        script_done(&t.script, RESULTS[reply + 2]);
+        cache_free(&t);
+    }
+}
+
+static void a_swap_that_nobody_answers_is_uncertain(void **state)
+{
+    (void)state;
+    struct cache_script t;
+    start_swap(&t, 10);
+    for (int i = 0; i < 3; i++)
+        script_lost(&t.script, MAYBE_SENT);
+    script_done(&t.script, COAT_EUNCERTAIN);
+    cache_free(&t);
+}
+
+static void a_swap_knows_a_reply_of_another(void **state)
+{
+    (void)state;
+    struct coat_reply bad[] = {OK, INTEGER(2), INTEGER(-3), NIL};
+    for (int i = 0; i < 4; i++) {
+        struct cache_script t;
+        start_swap(&t, 10);
+        script_answer(&t.script, bad[i]);
+        script_done(&t.script, COAT_EFOREIGN);
+        cache_free(&t);
+    }
+}
+
+static void what_is_no_version_is_refused(void **state)
+{
+    (void)state;
+    struct cache_script t;
+    cache_one(&t, COAT_CACHE_SWAP);
+    assert_int_equal(coat_cache_op_version(t.x, "1", 1, NULL), COAT_EUSAGE);
+    cache_free(&t);
+}
+
 /* ---- Losses --------------------------------------------------------------------------------- */
 
 /* An operation that was started, with a reply that it can have. */
@@ -474,6 +568,13 @@ int main(void)
         cmocka_unit_test(a_first_sum_beyond_64_bits_does_not_matter_where_there_is_an_entry),
         cmocka_unit_test(what_is_no_int_cannot_be_added_to),
         cmocka_unit_test(the_ttl_is_told),
+        cmocka_unit_test(a_version_is_the_sha1_of_an_entry),
+        cmocka_unit_test(a_version_is_replaced_by_a_script),
+        cmocka_unit_test(another_version_stays),
+        cmocka_unit_test(after_a_lost_reply_ours_is_ours),
+        cmocka_unit_test(a_swap_that_nobody_answers_is_uncertain),
+        cmocka_unit_test(a_swap_knows_a_reply_of_another),
+        cmocka_unit_test(what_is_no_version_is_refused),
         cmocka_unit_test(what_may_be_repeated_is),
         cmocka_unit_test(after_three_losses_it_fails),
         cmocka_unit_test(what_is_done_once_is_uncertain_after_a_loss),

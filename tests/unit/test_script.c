@@ -12,8 +12,9 @@
 #include "script.h"
 
 static const struct coat_script *const ALL[] = {
-    &coat_script_save,   &coat_script_logout, &coat_script_end,   &coat_script_enter,
-    &coat_script_unlock, &coat_script_incr,   &coat_script_claim, &coat_script_fill};
+    &coat_script_save,  &coat_script_logout, &coat_script_end,
+    &coat_script_enter, &coat_script_unlock, &coat_script_incr,
+    &coat_script_claim, &coat_script_fill,   &coat_script_swap};
 enum { COUNT = sizeof ALL / sizeof *ALL };
 
 static void names_are_the_sha1_of_the_texts(void **state)
