@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from coatcheck import (
+    Cache,
     ConfigError,
     Corrupt,
     Event,
@@ -127,6 +128,25 @@ def use_a_store(url: str) -> None:
     refused(StoreUnavailable, lambda: session.__setitem__("a", 1))
 
 
+def use_a_cache(url: str) -> None:
+    with Cache(url, prefix="t:") as cache:
+        cache.set("a", VALUE)
+        cache.set_many({"b": [1], "c": 5})
+        assert cache.get_many(["a", "b", "none"])["a"] == VALUE == cache.get("a")
+        assert cache.incr("c") == 6 and cache.pop("c") == 6 and cache.get("c", "none") == "none"
+        assert cache.get_or_set("d", lambda: [1]) == [1] and cache.delete_many(["d", "e"]) == 1
+        assert len(list(cache.keys("?"))) == 2 and cache.clear() == 2
+        cache.stats()
+        refused(NotStorable, lambda: cache.set("a", BAD))
+        refused(NotStorable, lambda: cache.set_many({"a": [1], "b": BAD}))
+        refused(ValueError, lambda: cache.get_many(["a", ""]))
+        refused(KeyError, lambda: cache.incr("n", initial=None))
+        refused(TypeError, lambda: cache.set("a", 1, "soon"))  # type: ignore[arg-type]
+        walk = cache.keys()
+    refused(ValueError, lambda: next(walk))
+    refused(ConfigError, lambda: Cache(url, prefix="t:", ttl=-1))
+
+
 def blocks_kept(use: Callable[[], None], times: int) -> int:
     for _ in range(30):
         use()
@@ -156,6 +176,10 @@ def test_sessions_keep_no_reference(store: Store) -> None:
 def test_stores_keep_no_reference(redis_server: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "coatcheck")  # what is logged is kept by pytest
     assert_keeps_nothing(lambda: use_a_store(redis_server.url), 100)
+
+
+def test_caches_keep_no_reference(redis_server: Any) -> None:
+    assert_keeps_nothing(lambda: use_a_cache(redis_server.url), 100)
 
 
 def use_a_listener(url: str) -> None:
@@ -378,6 +402,14 @@ def walk() -> Callable[[], Any]:
 
 
 @functools.cache
+def cached() -> Cache:
+    """With the entries that the calls find."""
+    cache = Cache(os.environ["COAT_TEST_URL"], prefix="t:", ttl_jitter=0)
+    cache.set_many({"a": VALUE, "n": 5})
+    return cache
+
+
+@functools.cache
 def live() -> Store:
     return Store(os.environ["COAT_TEST_URL"], prefix="t:")
 
@@ -479,6 +511,22 @@ CASES: dict[str, tuple[Callable[[], Callable[[], Any]], type[Exception] | None]]
     "live rotate": (lambda: partial(_core.Session.rotate, logging_in()), None),
     "live idle": (lambda: partial(setattr, logging_in(), "idle", 60), None),
     "live destroy": (lambda: partial(_core.Session.destroy, logging_in()), None),
+    "cache": (
+        lambda: partial(
+            _core.Cache, [("url", "redis://h"), ("prefix", "t:")], 60.0, 0.1, False, None
+        ),
+        None,
+    ),
+    "cache get": (lambda: partial(cached().get, "a"), None),
+    "cache get many": (lambda: partial(cached().get_many, ["a", "b", "n"]), None),
+    "cache set": (lambda: partial(cached().set, "b", VALUE, 5), None),
+    "cache set many": (lambda: partial(cached().set_many, {"c": VALUE, "d": 5}), None),
+    "cache set refused": (lambda: partial(cached().set, "b", BAD), NotStorable),
+    "cache incr none": (lambda: partial(cached().incr, "m", initial=None), KeyError),
+    "cache touch": (lambda: partial(cached().touch, "a", 60), None),
+    "cache ttl": (lambda: partial(cached().ttl, "a"), None),
+    "cache keys": (lambda: _core.Scan(cached(), "*").more, None),
+    "cache key refused": (lambda: partial(cached().get, ""), ValueError),
     "look, read-only": (lambda: partial(getattr, presented(bool), "id"), None),
 }
 
