@@ -21,10 +21,13 @@ struct coat_cache {
 int coat_cache_open(struct coat_cache **out, const struct coat_options *o, struct coat_error *err)
 {
     *out = NULL;
+    int rc = coat_options_suit_cache(o, err);
+    if (rc < 0)
+        return rc;
     struct coat_cache *cache = calloc(1, sizeof *cache);
     if (!cache)
         return coat_error_nomem(err);
-    int rc = coat_store_open(&cache->store, o, err);
+    rc = coat_store_open(&cache->store, o, err);
     if (rc < 0) {
         free(cache);
         return rc;

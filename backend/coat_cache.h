@@ -7,10 +7,11 @@
  *     if (coat_cache_get(cache, "report", &values, &err) == 1)
  *         coat_cache_cursor(values, 0, &cursor);
  *
- * It has the options, URLs and limits of a store (coat_options.h; those about sessions mean
- * nothing to it), and needs a Redis that may evict (`maxmemory-policy allkeys-lru`), so not that of
- * the sessions. Its keys lie under `<prefix>c:`. Any number of threads, and after fork() parent and
- * child, may use one; every call ends within the option `timeout`.
+ * It has the options, URLs and limits of a store (coat_options.h), but for those about sessions,
+ * and coat_options_env is for stores. It needs a Redis that may evict (`maxmemory-policy
+ * allkeys-lru`), so not that of the sessions. Its keys lie under `<prefix>c:`. Any number of
+ * threads, and after fork() parent and child, may use one; every call ends within the option
+ * `timeout`.
  *
  * A key is 1 to 512 bytes of UTF-8, NUL-terminated, without control characters; any other is
  * COAT_EUSAGE. A TTL is in milliseconds, from 1 to COAT_CACHE_TTL_MAX, or COAT_CACHE_NO_TTL, which
@@ -41,7 +42,8 @@ struct coat_store;
 
 /*
  * Open a cache. Does not connect. The options are copied and may be freed. 0 and *out, to be
- * closed; failures as coat_store_open.
+ * closed; failures as coat_store_open; COAT_ECONFIG also for an option that is for sessions only,
+ * by name or in the URL.
  */
 COAT_API int coat_cache_open(struct coat_cache **out, const struct coat_options *o,
                              struct coat_error *err);

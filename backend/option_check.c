@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include "api/error.h"
+#include "url.h"
 
 static int check_credentials(const struct coat_connect *c, struct coat_error *err)
 {
@@ -46,4 +47,31 @@ int coat_options_complete(const struct coat_options *o, struct coat_error *err)
                               "option connect_timeout is longer than timeout, of which it is a "
                               "part; make timeout longer or leave connect_timeout away");
     return coat_tls_options_check(&o->connect.tls, err);
+}
+
+static int refuse_for_cache(const struct coat_options *o, const struct coat_url *url,
+                            struct coat_error *err)
+{
+    static const char *const FOR_SESSIONS[] = {
+        "idle",   "lifetime", "anonymous_idle", "preset", "not_before",  "renew",
+        "grace",  "lock_ttl", "touch_below",    "stale",  "on_conflict", "max_sessions",
+        "on_max", "confirm",  "on_event",       "show",   "max_fields"};
+    for (size_t i = 0; i < sizeof FOR_SESSIONS / sizeof *FOR_SESSIONS; i++)
+        if (o->by_name[coat_option_find(FOR_SESSIONS[i])] || coat_url_param(url, FOR_SESSIONS[i]))
+            return coat_error_set(err, COAT_ECONFIG,
+                                  "option %s is for sessions, and a cache has none; leave it away",
+                                  FOR_SESSIONS[i]);
+    return 0;
+}
+
+int coat_options_suit_cache(const struct coat_options *o, struct coat_error *err)
+{
+    const char *text =
+        o->by_name[COAT_OPTION_URL] ? o->by_name[COAT_OPTION_URL] : o->by_env[COAT_OPTION_URL];
+    struct coat_url url = {0};
+    int rc = text ? coat_url_parse(&url, text, err) : 0;
+    if (rc == 0)
+        rc = refuse_for_cache(o, &url, err);
+    coat_url_release(&url);
+    return rc;
 }

@@ -62,6 +62,12 @@ struct coat_options {
  */
 int coat_options_complete(const struct coat_options *o, struct coat_error *err);
 
+/*
+ * What coat_cache_open asks besides: nothing that is for sessions only was set, or stands in the
+ * URL. 0, COAT_ECONFIG, COAT_ENOMEM.
+ */
+int coat_options_suit_cache(const struct coat_options *o, struct coat_error *err);
+
 /* The same again, as they were given, not as coat_embedded_start left them. NULL: no memory. */
 struct coat_options *coat_options_copy(const struct coat_options *o);
 

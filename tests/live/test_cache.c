@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -75,6 +76,34 @@ static void assert_entry(struct coat_cache *cache, const char *key, const char *
     if (values)
         assert_value_is(values, 0, text);
     coat_cache_values_free(values);
+}
+
+static int try_open(const char *url, const char *name, const char *value)
+{
+    struct coat_options *o;
+    struct coat_cache *cache;
+    assert_int_equal(coat_options_new(&o, NULL), 0);
+    assert_int_equal(coat_options_set(o, "prefix", "shop:", NULL), 0);
+    if (url)
+        assert_int_equal(coat_options_set(o, "url", url, NULL), 0);
+    if (name)
+        assert_int_equal(coat_options_set(o, name, value, NULL), 0);
+    int rc = coat_cache_open(&cache, o, NULL);
+    assert_int_equal(cache != NULL, rc == 0);
+    coat_cache_close(cache);
+    coat_options_free(o);
+    return rc;
+}
+
+static void options_for_sessions_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(try_open("unix:/a", NULL, NULL), 0);
+    assert_int_equal(try_open("unix:/a?timeout=2", "max_bytes", "5"), 0);
+    assert_int_equal(try_open("unix:/a", "idle", "60"), COAT_ECONFIG);
+    assert_int_equal(try_open("unix:/a", "max_fields", "60"), COAT_ECONFIG);
+    assert_int_equal(try_open("unix:/a?stale=5", NULL, NULL), COAT_ECONFIG);
+    assert_int_equal(try_open(NULL, NULL, NULL), COAT_ECONFIG); /* and no url */
 }
 
 /* ---- One entry ------------------------------------------------------------------------------ */
@@ -520,12 +549,49 @@ static void *add_and_count(void *unused)
     return NULL;
 }
 
+/* Whoever misses it makes it, and counts that. */
+static void *want_one_value(void *unused)
+{
+    (void)unused;
+    struct coat_cache_values *values;
+    struct coat_cache_work *work;
+    int rc;
+    while ((rc = coat_cache_fetch(shared, "hot", 30000, &values, &work, NULL)) == COAT_CACHE_BUSY)
+        sched_yield();
+    coat_cache_values_free(values);
+    if (rc == COAT_CACHE_MAKE) {
+        atomic_fetch_add(&won, 1);
+        rc = fill_with(work, "tea", 60000, 0, 0);
+    }
+    if (rc != 1)
+        abort();
+    return NULL;
+}
+
+static void of_many_one_makes_it(void **state)
+{
+    (void)state;
+    pthread_t threads[THREADS];
+    shared = open_cache();
+    for (int round = 0; round < 50; round++) {
+        atomic_store(&won, 0);
+        coat_cache_delete(shared, "hot", NULL);
+        for (int i = 0; i < THREADS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, want_one_value, NULL), 0);
+        for (int i = 0; i < THREADS; i++)
+            pthread_join(threads[i], NULL);
+        assert_int_equal(atomic_load(&won), 1);
+    }
+    coat_cache_close(shared);
+}
+
 static void of_many_one_adds_and_all_count(void **state)
 {
     (void)state;
     pthread_t threads[THREADS];
     int64_t sum;
     shared = open_cache();
+    atomic_store(&won, 0);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, add_and_count, NULL), 0);
     for (int i = 0; i < THREADS; i++)
@@ -539,6 +605,7 @@ static void of_many_one_adds_and_all_count(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options_for_sessions_are_refused),
         cmocka_unit_test(what_was_set_is_got),
         cmocka_unit_test(a_write_may_have_a_condition),
         cmocka_unit_test(an_entry_has_the_ttl_that_was_said),
@@ -559,6 +626,7 @@ int main(void)
         cmocka_unit_test(foreign_bytes_are_corrupt_and_counted),
         cmocka_unit_test(a_bad_packer_and_a_bad_key_are_refused),
         cmocka_unit_test(these_permissions_are_enough),
+        cmocka_unit_test(of_many_one_makes_it),
         cmocka_unit_test(of_many_one_adds_and_all_count),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
