@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from . import _core
 from .cache_options import Settings
+from .filling import BUSY, FOUND, MAKE, MAKE_AGAIN, being_made, is_being_made, pauses, told
 from .flight import Flights
 from .memoize import Keys
-from .missing import MISSING
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, Self, Unpack
@@ -40,6 +42,8 @@ class Cache(_core.Cache):
     ttl_jitter          the part of each TTL, up to 0.5, that is left to chance, so that what was
                         stored together does not end together (0.1)
     fill_ttl            for how long others wait for the one who fills an entry (30)
+    stale_ttl           for how long after its TTL a value of `get_or_set` is kept, to be served
+                        while it is made anew, and where that fails (0)
     on_corrupt          what is found that is no entry of a cache: ``"miss"`` or ``"raise"``
                         (``"miss"``)
     ==================  ==========================================================================
@@ -55,6 +59,7 @@ class Cache(_core.Cache):
         settings = Settings(url, cast("dict[str, Any]", options))
         self._flights = Flights()
         self._fill_s = settings.fill_s
+        self._stale_s = settings.stale_s
         super().__init__(
             settings.pairs,
             settings.ttl,
@@ -66,25 +71,57 @@ class Cache(_core.Cache):
     def get_or_set(self, key: str, fn: Callable[[], T], ttl: TtlOf = "default") -> T:
         """The value; where there is none, what ``fn`` returns, which is stored.
 
-        Of the threads that ask for it at the same time one calls ``fn``, and the others get what
-        it returned, as a value of their own, or what it raised. None is a value like any other;
-        ``ttl`` may be a function of the value, as for one that is to be asked for again soon.
+        One makes it at a time, of all threads and processes; the others wait, for ``fill_ttl`` at
+        most, and get a value of their own, or in the same process what ``fn`` has raised. Shortly
+        before its end, sooner where it takes long to make, one makes it anew while the others go on
+        with the one that is there. None is a value like any other; ``ttl`` may be a function of
+        the value, as for one that is to be asked for again soon.
         """
-        while (found := self.get(key, MISSING)) is MISSING:
+        if is_being_made(self, key):
+            return fn()
+        fill = _core.Fill(self, key, self._fill_s)
+        while True:
+            state = fill.fetch()
+            if state == FOUND:
+                return cast(T, fill.value)
+            if state == MAKE_AGAIN:
+                return cast(T, self._make(fill, state, key, fn, ttl))
             flight = self._flights.join(key)
             if flight.is_ours():
-                return cast(T, self._flights.run(key, flight, partial(self._fill, key, fn, ttl)))
+                work = partial(self._obtain, fill, state, key, fn, ttl)
+                return cast(T, self._flights.run(key, flight, work))
+            if state == MAKE:
+                return cast(T, self._make(fill, state, key, fn, ttl))
             landed = flight.wait(self._fill_s)
             if landed is not None:
                 return cast(T, landed[0])
-        return cast(T, found)
 
-    def _fill(self, key: str, fn: Callable[[], Any], ttl: TtlOf) -> Any:
-        found = self.get(key, MISSING)  # somebody else may just have done
-        if found is not MISSING:
-            return found
-        value = fn()
-        self.set(key, value, ttl_for(value, ttl))
+    def _obtain(
+        self, fill: _core.Fill, state: int, key: str, fn: Callable[[], Any], ttl: TtlOf
+    ) -> Any:
+        """For all threads: from another process, or made here."""
+        pause = pauses()
+        while state == BUSY:
+            time.sleep(next(pause))
+            state = fill.fetch()
+        return fill.value if state == FOUND else self._make(fill, state, key, fn, ttl)
+
+    def _make(
+        self, fill: _core.Fill, state: int, key: str, fn: Callable[[], Any], ttl: TtlOf
+    ) -> Any:
+        begun = time.monotonic()
+        try:
+            with being_made(self, key):
+                value = fn()
+            cost = time.monotonic() - begun
+            fill.store(value, ttl_for(value, ttl), self._stale_s, cost)
+        except BaseException as error:
+            with suppress(Exception):  # then the lock ends by itself
+                fill.release()
+            if state != MAKE_AGAIN or not isinstance(error, Exception):
+                raise
+            told(key)
+            return fill.value
         return value
 
     def keys(self, pattern: str = "*") -> Iterator[str]:

@@ -32,6 +32,7 @@ class _Options(TypedDict, total=False):
     ttl: Ttl
     ttl_jitter: float
     fill_ttl: Seconds
+    stale_ttl: Seconds
     on_corrupt: Literal["miss", "raise"]
     timeout: Seconds
     connect_timeout: Seconds
@@ -74,7 +75,13 @@ class AsyncCacheOptions(_Options, total=False):
 _NAMES = frozenset(_Options.__annotations__)
 
 # Those that only a cache has, which its core does not see among the others.
-_OWN: dict[str, Any] = {"ttl": 300.0, "ttl_jitter": 0.1, "fill_ttl": 30.0, "on_corrupt": "miss"}
+_OWN: dict[str, Any] = {
+    "ttl": 300.0,
+    "ttl_jitter": 0.1,
+    "fill_ttl": 30.0,
+    "stale_ttl": 0.0,
+    "on_corrupt": "miss",
+}
 
 
 # For which None is a setting of its own: no such limit.
@@ -99,6 +106,7 @@ class Settings:
         self.ttl = None if own["ttl"] in (None, "none") else _seconds("ttl", own["ttl"])
         self.jitter = _part("ttl_jitter", own["ttl_jitter"], 0.5)
         self.fill_s = _seconds("fill_ttl", own["fill_ttl"])
+        self.stale_s = _seconds("stale_ttl", own["stale_ttl"], 0)
         self.raises_corrupt = _is_raise(own["on_corrupt"])
         core = {"url": url, **merged}
         self.pairs = [(n, text) for n in core if (text := text_of(n, core[n])) is not None]
@@ -149,10 +157,10 @@ def _number(name: str, value: Any, right: str) -> float:
         raise ConfigError(f"option {name} must be {right}") from None
 
 
-def _seconds(name: str, value: Any) -> float:
-    right = "seconds from 0.001 to 315360000 (10 years)" + (", or none" if name == "ttl" else "")
+def _seconds(name: str, value: Any, least: float = 0.001) -> float:
+    right = f"seconds from {least} to 315360000 (10 years)" + (", or none" if name == "ttl" else "")
     seconds = _number(name, value, right)
-    if 0.001 <= seconds <= 315360000:
+    if least <= seconds <= 315360000:
         return seconds
     raise ConfigError(f"option {name} must be {right}")
 

@@ -32,6 +32,8 @@ static struct coat_op *operation(struct core_call *call)
         return core_request_op(&call->request);
     case CORE_CALL_SCAN:
         return coat_cache_scan_op(call->scan->scan);
+    case CORE_CALL_FILL:
+        return call->fill_op;
     default:
         return coat_ping_op(&call->ping);
     }
@@ -142,6 +144,19 @@ struct core_call *core_call_on_scan(struct core_driver *driver, struct core_scan
     return call;
 }
 
+struct core_call *core_call_on_fill(struct core_driver *driver, struct core_fill *fill,
+                                    struct coat_op *op)
+{
+    struct core_call *call = new_call(driver, CORE_CALL_FILL, &fill->cache->base);
+
+    if (call == NULL)
+        return NULL;
+    call->fill = (struct core_fill *)Py_NewRef((PyObject *)fill);
+    call->fill_op = op;
+    begin(call, 0);
+    return call;
+}
+
 /* ---- Ending --------------------------------------------------------------------------------- */
 
 /* What it held, except for the future. */
@@ -163,6 +178,9 @@ static void let_go(struct core_call *call)
     if (call->scan != NULL)
         call->scan->busy = false;
     Py_CLEAR(call->scan);
+    if (call->fill != NULL)
+        call->fill->busy = false;
+    Py_CLEAR(call->fill);
     call->store = NULL;
     Py_CLEAR(call->object);
     Py_CLEAR(call->cause);
@@ -234,6 +252,8 @@ static PyObject *result(struct core_call *call)
         return core_request_result(&call->request, call->hop.rc);
     case CORE_CALL_SCAN:
         return core_scan_end(call->scan, call->hop.rc);
+    case CORE_CALL_FILL:
+        return core_fill_end(call->fill, call->hop.rc);
     default:
         return Py_NewRef(Py_None);
     }
@@ -338,6 +358,7 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(call->cause);
     Py_VISIT(call->raised);
     Py_VISIT(call->scan);
+    Py_VISIT(call->fill);
     return core_request_traverse(&call->request, visit, arg);
 }
 

@@ -7,6 +7,7 @@
 
 #include "api/courier.h"
 #include "request.h"
+#include "fill.h"
 #include "scan.h"
 #include "session.h"
 
@@ -28,6 +29,7 @@ enum core_call_kind {
     CORE_CALL_DESTROY_ALL,
     CORE_CALL_CACHE,
     CORE_CALL_SCAN,
+    CORE_CALL_FILL,
     CORE_CALL_PING
 };
 
@@ -40,6 +42,8 @@ struct core_call {
     struct coat_index_op *index;  /* LIST, DESTROY_ONE, DESTROY_ALL: the operation; else NULL */
     struct core_request request;  /* CACHE: the call, and its operation */
     struct core_scan *scan;       /* SCAN: busy; else NULL */
+    struct core_fill *fill;       /* FILL: busy; else NULL */
+    struct coat_op *fill_op;
     struct coat_ping ping;
     PyObject *raised; /* by a function that it asked, and what it raises then; or NULL */
     PyObject *future;
@@ -76,6 +80,10 @@ struct core_call *core_call_on_cache(struct core_driver *driver, struct core_cac
 
 /* The same for a piece of a walk over keys, which is busy; a use of its cache is taken over. */
 struct core_call *core_call_on_scan(struct core_driver *driver, struct core_scan *scan);
+
+/* The same for a step of a Fill, which is busy with this operation. */
+struct core_call *core_call_on_fill(struct core_driver *driver, struct core_fill *fill,
+                                    struct coat_op *op);
 
 /* The courier has said DONE: the future gets the result of hop.rc, or the exception of *err. */
 void core_call_finish(struct core_call *call, const struct coat_error *err);

@@ -370,6 +370,28 @@ static PyObject *on_scan(PyObject *object, PyObject *argument)
     return start(call);
 }
 
+/* Fill, name of the step, its arguments. */
+static PyObject *on_fill(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    struct core_driver *driver = (struct core_driver *)object;
+    struct core_fill *fill;
+    enum core_filling step;
+    struct core_call *call;
+    struct coat_op *op;
+
+    if (count < 2 || !PyObject_TypeCheck(args[0], driver->state->fill_type) ||
+        (step = core_filling_named(args[1])) == CORE_FILLINGS)
+        return PyErr_Format(PyExc_TypeError, "a Fill and the name of a step are needed");
+    fill = (struct core_fill *)args[0];
+    op = core_fill_begin(fill, step, args + 2, count - 2);
+    if (op == NULL)
+        return NULL;
+    call = core_store_use(&fill->cache->base) < 0 ? NULL : core_call_on_fill(driver, fill, op);
+    if (call == NULL)
+        fill->busy = false;
+    return start(call);
+}
+
 /* ---- Waking --------------------------------------------------------------------------------- */
 
 int core_driver_failed(PyObject *where, struct coat_error *err)
@@ -595,6 +617,8 @@ static PyMethodDef methods[] = {
      "A Call; its result is what that method of a Cache returns."},
     {"on_scan", on_scan, METH_O,
      "on_scan($self, scan, /)\n--\n\nA Call; its result is as of Scan.more. None at the end."},
+    {"on_fill", CORE_METHOD(on_fill), METH_FASTCALL,
+     "on_fill($self, fill, step, /, *args)\n--\n\nA Call; its result is as of that step of a Fill."},
     {"wake", wake, METH_NOARGS, "wake($self)\n--\n\nThe time that wake_in was given is over."},
     {NULL, NULL, 0, NULL},
 };

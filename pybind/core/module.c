@@ -9,6 +9,7 @@
 #include "document.h"
 #include "driver.h"
 #include "encode.h"
+#include "fill.h"
 #include "scan.h"
 #include "session.h"
 #include "store.h"
@@ -177,8 +178,9 @@ static int execute(PyObject *module)
                               state->layout.is_known ? Py_True : Py_False) < 0 ||
         core_errors_init(state) < 0 || import_missing(state) < 0 ||
         core_store_init(module, state) < 0 || core_cache_init(module, state) < 0 ||
-        core_scan_init(module, state) < 0 || core_session_init(module, state) < 0 ||
-        core_driver_init(module, state) < 0 || core_document_init(module) < 0)
+        core_scan_init(module, state) < 0 || core_fill_init(module, state) < 0 ||
+        core_session_init(module, state) < 0 || core_driver_init(module, state) < 0 ||
+        core_document_init(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", COAT_VERSION);
 }
@@ -196,6 +198,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->store_type);
     Py_VISIT(state->base_cache_type);
     Py_VISIT(state->scan_type);
+    Py_VISIT(state->fill_type);
     Py_VISIT(state->base_session_type);
     Py_VISIT(state->session_type);
     Py_VISIT(state->names_type);
@@ -218,6 +221,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->store_type);
     Py_CLEAR(state->base_cache_type);
     Py_CLEAR(state->scan_type);
+    Py_CLEAR(state->fill_type);
     Py_CLEAR(state->base_session_type);
     Py_CLEAR(state->session_type);
     Py_CLEAR(state->names_type);

@@ -22,6 +22,7 @@ struct core_state {
     PyTypeObject *store_type; /* blocking */
     PyTypeObject *base_cache_type;
     PyTypeObject *scan_type;
+    PyTypeObject *fill_type;
     PyTypeObject *base_session_type;
     PyTypeObject *session_type; /* blocking */
     PyTypeObject *call_type;

@@ -88,22 +88,29 @@ static int read_arguments(const struct signature *s, PyObject *const *args, Py_s
 
 /* ---- Keys, values, numbers ------------------------------------------------------------------ */
 
-static int add_key(struct core_request *r, PyObject *key)
+const char *core_request_key(PyObject *key, Py_ssize_t *len)
 {
-    struct coat_error err;
-    Py_ssize_t len;
     const char *text;
 
     if (!PyUnicode_Check(key)) {
         PyErr_Format(PyExc_TypeError, "a key of a cache is a str, not %.80s",
                      Py_TYPE(key)->tp_name);
-        return -1;
+        return NULL;
     }
-    text = PyUnicode_AsUTF8AndSize(key, &len);
+    text = PyUnicode_AsUTF8AndSize(key, len);
     if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
         PyErr_Clear();
         PyErr_SetString(PyExc_ValueError, "a key of a cache has no lone surrogates");
     }
+    return text;
+}
+
+static int add_key(struct core_request *r, PyObject *key)
+{
+    struct coat_error err;
+    Py_ssize_t len;
+    const char *text = core_request_key(key, &len);
+
     if (text == NULL)
         return -1;
     if (coat_cache_op_key(r->op, text, (size_t)len, &err) == 0)
@@ -329,21 +336,20 @@ int core_request_begin(struct core_request *r, struct core_cache *cache, enum co
 /* ---- What comes back ------------------------------------------------------------------------ */
 
 /* What a reply cannot be decoded to is missing, unless it is to be raised. 0, or -1. */
-static int forgive(const struct core_request *r)
+static int forgive(const struct core_cache *cache)
 {
-    struct core_state *state = r->cache->base.state;
+    PyObject *corrupt = cache->base.state->exceptions[CORE_CORRUPT];
 
-    if (r->cache->raises_corrupt || !PyErr_ExceptionMatches(state->exceptions[CORE_CORRUPT]))
+    if (cache->raises_corrupt || !PyErr_ExceptionMatches(corrupt))
         return -1;
     PyErr_Clear();
-    coat_store_note_corrupt_entry(r->cache->base.store);
+    coat_store_note_corrupt_entry(cache->base.store);
     return 0;
 }
 
-/* 1 and a new reference in *value; 0: there is none; -1 with an exception. */
-static int decode(const struct core_request *r, const struct coat_reply *reply, PyObject **value)
+int core_request_decode(struct core_cache *cache, const struct coat_reply *reply, PyObject **value)
 {
-    struct core_state *state = r->cache->base.state;
+    struct core_state *state = cache->base.state;
     struct coat_cache_room room;
     struct coat_error err;
     const void *bytes;
@@ -353,8 +359,8 @@ static int decode(const struct core_request *r, const struct coat_reply *reply, 
     if (rc == 0)
         return 0;
     *value = rc < 0 ? core_raise(state, &err, "value")
-                    : core_decode(state, bytes, len, coat_store_limits(r->cache->base.store));
-    return *value == NULL ? forgive(r) : 1;
+                    : core_decode(state, bytes, len, coat_store_limits(cache->base.store));
+    return *value == NULL ? forgive(cache) : 1;
 }
 
 static int keep(struct core_request *r, size_t nth, PyObject *value)
@@ -383,7 +389,7 @@ static int keep_all(void *finding)
 
     for (size_t i = 0; i < f->count; i++) {
         PyObject *value;
-        int rc = decode(f->request, &f->replies[i], &value);
+        int rc = core_request_decode(f->request->cache, &f->replies[i], &value);
 
         if (rc < 0 || (rc > 0 && keep(f->request, i, value) < 0))
             return -1;

@@ -42,6 +42,15 @@ int core_request_begin(struct core_request *r, struct core_cache *cache, enum co
 /* Its operation, to be run once; from now on the request stays where it is. */
 struct coat_op *core_request_op(struct core_request *r);
 
+/* The UTF-8 of a key, borrowed. NULL with an exception. */
+const char *core_request_key(PyObject *key, Py_ssize_t *len);
+
+/*
+ * What a cache finds in a reply: 1 and a new reference in *value; 0: nothing that it has stored,
+ * unless that is to be raised; -1 with an exception.
+ */
+int core_request_decode(struct core_cache *cache, const struct coat_reply *reply, PyObject **value);
+
 /* What the method returns after a success. New reference, or NULL with an exception. */
 PyObject *core_request_result(const struct core_request *r, int rc);
 

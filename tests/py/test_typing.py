@@ -67,6 +67,7 @@ CORE_TYPES = [
     "Store",
     "BaseCache",
     "Scan",
+    "Fill",
     "Cache",
     "Driver",
     "Channel",

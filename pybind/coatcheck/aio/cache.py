@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
@@ -11,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 from .. import _core
 from ..cache import ttl_for
 from ..cache_options import Settings
+from ..filling import BUSY, FOUND, MAKE, MAKE_AGAIN, being_made, is_being_made, pauses, told
 from ..memoize import Keys
-from ..missing import MISSING
 from .driver import driver_of, drop, leave, prepare, refuse_trio, result_of, running_loop
 from .shared_task import SharedTasks
 
@@ -47,6 +50,7 @@ class Cache(_core.BaseCache):
         settings = Settings(url, cast("dict[str, Any]", options))
         self._tasks = SharedTasks()
         self._fill_s = settings.fill_s
+        self._stale_s = settings.stale_s
         super().__init__(
             settings.pairs,
             settings.ttl,
@@ -127,25 +131,56 @@ class Cache(_core.BaseCache):
     ) -> T:
         """The value; where there is none, what ``fn`` returns, which is stored.
 
-        ``fn`` may be a coroutine function. Of the tasks that ask for it at the same time one call
-        is made, for all of them; it is cancelled when all of them are. Else as that of
-        `coatcheck.Cache`.
+        As that of `coatcheck.Cache`, and ``fn`` may be a coroutine function. It runs in a task of
+        its own, for all tasks that wait, and is cancelled when all of these are.
         """
-        while (found := await self.get(key, MISSING)) is MISSING:
+        if is_being_made(self, key):
+            return cast(T, await _result(fn()))
+        fill = _core.Fill(self, key, self._fill_s)
+        while True:
+            state = await self._step(fill, "fetch")
+            if state == FOUND:
+                return cast(T, fill.value)
             shared = self._tasks.find(key)
+            if state == MAKE_AGAIN or (state == MAKE and shared is not None):
+                return cast(T, await self._make(fill, state, key, fn, ttl))
             if shared is None:
-                shared = self._tasks.start(key, partial(self._fill, key, fn, ttl))
+                work = partial(self._obtain, fill, state, key, fn, ttl)
+                shared = self._tasks.start(key, work)
             landed = await shared.wait(self._fill_s)
             if landed is not None:
                 return cast(T, landed[0])
-        return cast(T, found)
+            fill = _core.Fill(self, key, self._fill_s)
 
-    async def _fill(self, key: str, fn: Callable[[], Any], ttl: TtlOf) -> Any:
-        found = await self.get(key, MISSING)  # somebody else may just have done
-        if found is not MISSING:
-            return found
-        value = await _result(fn())
-        await self.set(key, value, ttl_for(value, ttl))
+    async def _step(self, fill: _core.Fill, step: str, *args: Any) -> Any:
+        return await result_of(driver_of(self).on_fill(fill, step, *args))
+
+    async def _obtain(
+        self, fill: _core.Fill, state: int, key: str, fn: Callable[[], Any], ttl: TtlOf
+    ) -> Any:
+        """For all tasks: from another process, or made here."""
+        pause = pauses()
+        while state == BUSY:
+            await asyncio.sleep(next(pause))
+            state = await self._step(fill, "fetch")
+        return fill.value if state == FOUND else await self._make(fill, state, key, fn, ttl)
+
+    async def _make(
+        self, fill: _core.Fill, state: int, key: str, fn: Callable[[], Any], ttl: TtlOf
+    ) -> Any:
+        begun = time.monotonic()
+        try:
+            with being_made(self, key):
+                value = await _result(fn())
+            cost = time.monotonic() - begun
+            await self._step(fill, "store", value, ttl_for(value, ttl), self._stale_s, cost)
+        except BaseException as error:
+            with suppress(Exception):  # then the lock ends by itself
+                await self._step(fill, "release")
+            if state != MAKE_AGAIN or not isinstance(error, Exception):
+                raise
+            told(key)
+            return fill.value
         return value
 
     async def keys(self, pattern: str = "*") -> AsyncIterator[str]:
