@@ -79,22 +79,28 @@ class Cache(_core.Cache):
         """
         if is_being_made(self, key):
             return fn()
-        fill = _core.Fill(self, key, self._fill_s)
         while True:
-            state = fill.fetch()
-            if state == FOUND:
-                return cast(T, fill.value)
-            if state == MAKE_AGAIN:
-                return cast(T, self._make(fill, state, key, fn, ttl))
-            flight = self._flights.join(key)
-            if flight.is_ours():
-                work = partial(self._obtain, fill, state, key, fn, ttl)
-                return cast(T, self._flights.run(key, flight, work))
-            if state == MAKE:
-                return cast(T, self._make(fill, state, key, fn, ttl))
+            flight = self._flights.find(key)
+            if flight is None:
+                fill = _core.Fill(self, key, self._fill_s)
+                state = fill.fetch()
+                if state == FOUND:
+                    return cast(T, fill.value)
+                if state == MAKE_AGAIN:
+                    return cast(T, self._make(fill, state, key, fn, ttl))
+                flight = self._flights.join(key)
+                if flight.is_ours():
+                    work = partial(self._obtain, fill, state, key, fn, ttl)
+                    return cast(T, self._flights.run(key, flight, work))
+                if state == MAKE:  # for the thread that was there first
+                    fill.release()
             landed = flight.wait(self._fill_s)
             if landed is not None:
                 return cast(T, landed[0])
+            if not flight.is_over():
+                return cast(
+                    T, self._obtain(_core.Fill(self, key, self._fill_s), BUSY, key, fn, ttl)
+                )
 
     def _obtain(
         self, fill: _core.Fill, state: int, key: str, fn: Callable[[], Any], ttl: TtlOf

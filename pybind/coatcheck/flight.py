@@ -38,6 +38,9 @@ class Flight:
         """This thread makes it; or one that a fork has left behind, and then this one has to."""
         return self._thread == threading.get_ident() or self._process != os.getpid()
 
+    def is_over(self) -> bool:
+        return self._done.is_set()
+
     def land(self, value: Any) -> None:
         if self._awaited:
             self._packed = pack(value)
@@ -63,6 +66,11 @@ class Flights:
 
     def __init__(self) -> None:
         self._under_way: dict[str, Flight] = {}
+
+    def find(self, key: str) -> Flight | None:
+        """One that is worth waiting for."""
+        flight = self._under_way.get(key)
+        return None if flight is None or flight.is_ours() else flight
 
     def join(self, key: str) -> Flight:
         """The one that is under way, to be waited for, or one that is ours, to be run."""

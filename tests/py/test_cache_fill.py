@@ -264,6 +264,24 @@ def test_a_function_may_ask_for_its_own_key_in_an_event_loop(redis_server: Redis
     run(redis_server, main)
 
 
+def test_who_takes_longer_than_fill_ttl_is_not_interrupted(redis_server: RedisServer) -> None:
+    async def main(cache: aio.Cache, other: Cache) -> None:
+        begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def make() -> str:
+            begun.set()
+            await may_end.wait()
+            return "late"
+
+        first = asyncio.ensure_future(cache.get_or_set("k", make))
+        await begun.wait()
+        assert await cache.get_or_set("k", lambda: "in time") == "in time"
+        may_end.set()
+        assert await first == "late" and other.get("k") == "in time"
+
+    run(redis_server, main, fill_ttl=0.05)
+
+
 def test_a_step_belongs_to_one_task(redis_server: RedisServer) -> None:
     async def main(cache: aio.Cache, _: Cache) -> None:
         await cache.get("k")

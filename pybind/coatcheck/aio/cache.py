@@ -136,21 +136,29 @@ class Cache(_core.BaseCache):
         """
         if is_being_made(self, key):
             return cast(T, await _result(fn()))
-        fill = _core.Fill(self, key, self._fill_s)
         while True:
-            state = await self._step(fill, "fetch")
-            if state == FOUND:
-                return cast(T, fill.value)
             shared = self._tasks.find(key)
-            if state == MAKE_AGAIN or (state == MAKE and shared is not None):
-                return cast(T, await self._make(fill, state, key, fn, ttl))
+            patience: float | None = self._fill_s
             if shared is None:
-                work = partial(self._obtain, fill, state, key, fn, ttl)
-                shared = self._tasks.start(key, work)
-            landed = await shared.wait(self._fill_s)
+                fill = _core.Fill(self, key, self._fill_s)
+                state = await self._step(fill, "fetch")
+                if state == FOUND:
+                    return cast(T, fill.value)
+                if state == MAKE_AGAIN:
+                    return cast(T, await self._make(fill, state, key, fn, ttl))
+                shared = self._tasks.find(key)
+                if shared is None:
+                    work = partial(self._obtain, fill, state, key, fn, ttl)
+                    shared = self._tasks.start(key, work)
+                    patience = None
+                elif state == MAKE:  # for the task that was there first
+                    await self._step(fill, "release")
+            landed = await shared.wait(patience)
             if landed is not None:
                 return cast(T, landed[0])
-            fill = _core.Fill(self, key, self._fill_s)
+            if not shared.is_over():
+                fill = _core.Fill(self, key, self._fill_s)
+                return cast(T, await self._obtain(fill, BUSY, key, fn, ttl))
 
     async def _step(self, fill: _core.Fill, step: str, *args: Any) -> Any:
         return await result_of(driver_of(self).on_fill(fill, step, *args))

@@ -34,7 +34,10 @@ class SharedTask:
 
         self._task.add_done_callback(done)
 
-    async def wait(self, seconds: float) -> tuple[Any] | None:
+    def is_over(self) -> bool:
+        return self._task.done()
+
+    async def wait(self, seconds: float | None) -> tuple[Any] | None:
         """The value, or what was raised; None: look again whether it is there, or ours to make."""
         self._waiting += 1
         try:
