@@ -499,9 +499,9 @@ static void these_permissions_are_enough(void **state)
     struct coat_cache_work *work;
     int64_t zero = 0, ttl_ms;
     const char *a = "a";
-    ask(store, "ACL", "SETUSER", "shop", "on", ">secret", "~shop:c:*", "+get", "+set", "+del",
-        "+unlink", "+exists", "+pttl", "+pexpire", "+persist", "+getdel", "+incrby", "+scan",
-        "+eval", "+evalsha", "+ping", NULL);
+    ask(store, "ACL", "SETUSER", "shop", "on", ">secret", "~shop:c:*", "+get", "+mget", "+set",
+        "+del", "+unlink", "+exists", "+pttl", "+pexpire", "+persist", "+getdel", "+incrby",
+        "+scan", "+eval", "+evalsha", "+ping", NULL);
     coat_cache_close(cache);
     assert_int_equal(coat_options_new(&o, NULL), 0);
     assert_int_equal(coat_options_set(o, "url", server.url, NULL), 0);
@@ -522,6 +522,8 @@ static void these_permissions_are_enough(void **state)
     assert_int_equal(coat_cache_pop(cache, a, &values, NULL), 1);
     coat_cache_values_free(values);
     assert_int_equal(coat_cache_delete(cache, a, NULL), 0);
+    assert_int_equal(coat_cache_get_many(cache, (const char *const[]){a, a}, 2, &values, NULL), 0);
+    coat_cache_values_free(values);
     assert_int_equal(fetch(cache, NULL, &work), COAT_CACHE_MAKE);
     assert_int_equal(fill_with(work, "tea", 60000, 0, 0), 1);
     assert_int_equal(coat_cache_clear(cache, NULL, NULL), 0);

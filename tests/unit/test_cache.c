@@ -5,16 +5,22 @@
 
 /* ---- What is sent --------------------------------------------------------------------------- */
 
-static void a_read_is_a_get_of_each_key_in_one_pipeline(void **state)
+static void start_two(struct cache_script *t, enum coat_deployment kind)
+{
+    cache_begin(t, COAT_CACHE_GET, 2);
+    t->script.options.connect.kind = kind;
+    cache_key(t, "a");
+    cache_key(t, "b");
+    t->found_answers = 1;
+    coat_cache_op_found(t->x, cache_found, t);
+    cache_start(t);
+}
+
+static void many_of_a_cluster_are_read_in_one_pipeline(void **state)
 {
     (void)state;
     struct cache_script t;
-    cache_begin(&t, COAT_CACHE_GET, 2);
-    cache_key(&t, "a");
-    cache_key(&t, "b");
-    t.found_answers = 1;
-    coat_cache_op_found(t.x, cache_found, &t);
-    cache_start(&t);
+    start_two(&t, COAT_CLUSTER);
     assert_int_equal(script_commands(&t.script), 2);
     script_sent(&t.script, 0, "GET", KEY, NULL);
     script_sent(&t.script, 1, "GET", "shop:c:k:b", NULL);
@@ -23,6 +29,35 @@ static void a_read_is_a_get_of_each_key_in_one_pipeline(void **state)
     script_done(&t.script, 1);
     assert_int_equal(t.told, 1);
     assert_int_equal(t.found_count, 2);
+    cache_free(&t);
+}
+
+static void many_of_one_server_are_read_by_one_command(void **state)
+{
+    (void)state;
+    struct cache_script t;
+    struct coat_reply items[] = {BULK(ENTRY, 6), NIL};
+    start_two(&t, COAT_SINGLE);
+    assert_int_equal(script_commands(&t.script), 1);
+    script_sent(&t.script, 0, "MGET", KEY, "shop:c:k:b", NULL);
+    script_answer(&t.script,
+                  (struct coat_reply){.kind = COAT_REPLY_ARRAY, .items = items, .count = 2});
+    script_done(&t.script, 1);
+    assert_int_equal(t.told, 1);
+    assert_int_equal(t.found_count, 2);
+    cache_free(&t);
+}
+
+static void values_of_too_few_keys_are_anothers(void **state)
+{
+    (void)state;
+    struct cache_script t;
+    struct coat_reply item = NIL;
+    start_two(&t, COAT_SINGLE);
+    script_answer(&t.script,
+                  (struct coat_reply){.kind = COAT_REPLY_ARRAY, .items = &item, .count = 1});
+    script_done(&t.script, COAT_EFOREIGN);
+    assert_int_equal(t.told, 0);
     cache_free(&t);
 }
 
@@ -553,7 +588,9 @@ static void keys_are_text_without_control_characters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_read_is_a_get_of_each_key_in_one_pipeline),
+        cmocka_unit_test(many_of_a_cluster_are_read_in_one_pipeline),
+        cmocka_unit_test(many_of_one_server_are_read_by_one_command),
+        cmocka_unit_test(values_of_too_few_keys_are_anothers),
         cmocka_unit_test(no_keys_are_done_without_a_round_trip),
         cmocka_unit_test(a_failure_of_the_reader_is_the_result),
         cmocka_unit_test(a_write_has_its_ttl),
