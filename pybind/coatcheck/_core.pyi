@@ -172,6 +172,14 @@ class Cache(BaseCache):
     def pop(self, key: str) -> Any | None: ...
     @overload
     def pop(self, key: str, default: Any | _T) -> Any | _T: ...
+    def get_versioned(self, key: str, default: Any = None) -> tuple[Any, str | None]: ...
+    def compare_and_set(
+        self,
+        key: str,
+        value: Any,
+        version: str | None,
+        ttl: float | timedelta | Literal["default"] | None = "default",
+    ) -> bool: ...
     def incr(
         self,
         key: str,

@@ -150,6 +150,8 @@ CALL(ttl, CORE_TTL)
 CALL(pop, CORE_POP)
 CALL(incr, CORE_INCR)
 CALL(decr, CORE_DECR)
+CALL(get_versioned, CORE_GET_VERSIONED)
+CALL(compare_and_set, CORE_COMPARE_AND_SET)
 
 /* ---- The types ------------------------------------------------------------------------------ */
 
@@ -181,6 +183,10 @@ static PyMethodDef blocking_methods[] = {
            "Add to an int, which keeps its TTL; what it is then. Where there is none, initial\n"
            "with a ttl is added to; KeyError if that is None."),
     METHOD(decr, "decr($self, key, by=1, *, initial=0, ttl='default')\n--\n\nThe same, taken off."),
+    METHOD(get_versioned, "get_versioned($self, key, default=None)\n--\n\n"
+                          "The value and its version, or the default and None."),
+    METHOD(compare_and_set, "compare_and_set($self, key, value, version, ttl='default')\n--\n\n"
+                            "Store it in place of that version; False where it is another by now."),
     {"ping", CORE_METHOD(core_store_ping), METH_VARARGS | METH_KEYWORDS,
      "ping($self, timeout=None)\n--\n\nAsk the server whether it is there."},
     {"stop_embedded", core_store_stop_embedded, METH_NOARGS,

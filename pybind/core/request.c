@@ -32,6 +32,8 @@ static const struct signature signatures[CORE_METHODS] = {
     [CORE_POP] = {"pop", 1, 2, {"key", "default"}},
     [CORE_INCR] = {"incr", 1, 2, {"key", "by", "initial", "ttl"}},
     [CORE_DECR] = {"decr", 1, 2, {"key", "by", "initial", "ttl"}},
+    [CORE_GET_VERSIONED] = {"get_versioned", 1, 2, {"key", "default"}},
+    [CORE_COMPARE_AND_SET] = {"compare_and_set", 3, 4, {"key", "value", "version", "ttl"}},
 };
 
 enum core_method core_method_named(PyObject *name)
@@ -287,6 +289,29 @@ static int begin_incr(struct core_request *r, PyObject *const values[ARGUMENTS])
     return -1;
 }
 
+/* Which version is replaced; of no entry there is none. */
+static int begin_swap(struct core_request *r, PyObject *const values[ARGUMENTS])
+{
+    struct coat_error err;
+    Py_ssize_t len;
+    const char *version;
+
+    if (values[2] == Py_None)
+        return begin_set(r, COAT_CACHE_ADD, values[0], values[1], values[3]);
+    if (!PyUnicode_Check(values[2])) {
+        PyErr_Format(PyExc_TypeError, "version must be what get_versioned() returned, not %.80s",
+                     Py_TYPE(values[2])->tp_name);
+        return -1;
+    }
+    version = PyUnicode_AsUTF8AndSize(values[2], &len);
+    if (version == NULL || begin_set(r, COAT_CACHE_SWAP, values[0], values[1], values[3]) < 0)
+        return -1;
+    if (coat_cache_op_version(r->op, version, (size_t)len, &err) == 0)
+        return 0;
+    core_raise(r->cache->base.state, &err, "");
+    return -1;
+}
+
 static int begin(struct core_request *r, PyObject *const values[ARGUMENTS])
 {
     PyObject *key = values[0], *other = values[1] != NULL ? values[1] : Py_None;
@@ -296,6 +321,10 @@ static int begin(struct core_request *r, PyObject *const values[ARGUMENTS])
         return begin_reading(r, COAT_CACHE_GET, key, Py_NewRef(other));
     case CORE_POP:
         return begin_reading(r, COAT_CACHE_POP, key, Py_NewRef(other));
+    case CORE_GET_VERSIONED:
+        return begin_reading(r, COAT_CACHE_GET, key, PyTuple_Pack(2, other, Py_None));
+    case CORE_COMPARE_AND_SET:
+        return begin_swap(r, values);
     case CORE_GET_MANY:
         r->found = PyDict_New();
         return r->found == NULL ? -1 : begin_many(r, COAT_CACHE_GET, key);
@@ -363,10 +392,32 @@ int core_request_decode(struct core_cache *cache, const struct coat_reply *reply
     return *value == NULL ? forgive(cache) : 1;
 }
 
-static int keep(struct core_request *r, size_t nth, PyObject *value)
+/* The value with the version of its entry. */
+static int keep_versioned(struct core_request *r, const struct coat_reply *reply, PyObject *value)
+{
+    char version[COAT_CACHE_VERSION_LEN + 1];
+    struct coat_error err;
+    PyObject *pair;
+
+    if (coat_cache_version(reply, version, &err) < 0) {
+        Py_DECREF(value);
+        core_raise(r->cache->base.state, &err, "value");
+        return -1;
+    }
+    pair = Py_BuildValue("(Ns)", value, version);
+    if (pair == NULL)
+        return -1;
+    Py_SETREF(r->found, pair);
+    return 0;
+}
+
+/* The value is taken over. */
+static int keep(struct core_request *r, size_t nth, const struct coat_reply *reply, PyObject *value)
 {
     int rc = 0;
 
+    if (r->method == CORE_GET_VERSIONED)
+        return keep_versioned(r, reply, value);
     if (r->method == CORE_GET_MANY)
         rc = PyDict_SetItem(r->found, PyTuple_GET_ITEM(r->key, (Py_ssize_t)nth), value);
     else
@@ -391,7 +442,7 @@ static int keep_all(void *finding)
         PyObject *value;
         int rc = core_request_decode(f->request->cache, &f->replies[i], &value);
 
-        if (rc < 0 || (rc > 0 && keep(f->request, i, value) < 0))
+        if (rc < 0 || (rc > 0 && keep(f->request, i, &f->replies[i], value) < 0))
             return -1;
         sum += rc;
     }
@@ -438,6 +489,7 @@ PyObject *core_request_result(const struct core_request *r, int rc)
     switch (r->method) {
     case CORE_GET:
     case CORE_GET_MANY:
+    case CORE_GET_VERSIONED:
     case CORE_POP:
         return Py_NewRef(r->found);
     case CORE_SET_MANY:

@@ -20,6 +20,8 @@ enum core_method {
     CORE_POP,
     CORE_INCR,
     CORE_DECR,
+    CORE_GET_VERSIONED,
+    CORE_COMPARE_AND_SET,
     CORE_METHODS
 };
 
@@ -29,7 +31,8 @@ struct core_request {
     enum core_method method;
     struct coat_cache_op *op;
     PyObject *key;   /* or the keys, as a list or tuple */
-    PyObject *found; /* the value, or the default; the values by key; else NULL */
+    PyObject *found; /* the value, or the default, alone or with a version; the values by key; else
+                        NULL */
 };
 
 /* The method of this name; CORE_METHODS: there is none. */

@@ -183,6 +183,30 @@ def test_an_argument_too_many_or_of_no_name_is_refused(cache: Cache) -> None:
         cache.set("a", 1, only_if="absent")  # type: ignore[arg-type]
 
 
+def test_a_version_is_what_was_returned_as_one(cache: Cache) -> None:
+    cache.set("k", 1)
+    assert cache.compare_and_set("k", 2, "0" * 40) is False
+    for wrong in ("", "x"):
+        with pytest.raises(ValueError):
+            cache.compare_and_set("k", 2, wrong)
+    with pytest.raises(TypeError, match="version must be what get_versioned"):
+        cache.compare_and_set("k", 2, 5)  # type: ignore[arg-type]
+    assert cache.get("k") == 1
+
+
+def test_threads_that_compare_and_set_lose_nothing(cache: Cache) -> None:
+    def add_one() -> None:
+        for _ in range(20):
+            done = False
+            while not done:
+                members, version = cache.get_versioned("k", [])
+                done = cache.compare_and_set("k", [*members, len(members)], version)
+
+    for join in [in_thread(add_one) for _ in range(4)]:
+        join()
+    assert cache.get("k") == list(range(80))
+
+
 def test_ttls_are_shortened_by_chance(redis_server: RedisServer) -> None:
     with Cache(redis_server.url, prefix="test:", ttl=1000, ttl_jitter=0.5) as cache:
         cache.set_many({str(n): n for n in range(100)})

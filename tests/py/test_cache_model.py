@@ -134,6 +134,19 @@ def machine(cache: Any, server: RedisServer) -> type[RuleBasedStateMachine]:
             expected = {key: live[key] for key in wanted if key in live}
             assert same(cache.get_many(wanted), expected)
 
+        @rule(key=keys, value=values, ttl=ttls, meanwhile=st.none() | values)
+        def compare_and_set(self, key: str, value: Any, ttl: Any, meanwhile: Any) -> None:
+            live = self.model.live()
+            got, version = cache.get_versioned(key, "none")
+            assert same(got, live.get(key, "none")) and (version is None) == (key not in live)
+            if meanwhile is not None:
+                cache.set(key, meanwhile, ttl)
+                self.model.set(key, meanwhile, ttl)
+            lost = meanwhile is not None and not (key in live and same(meanwhile, live[key]))
+            assert cache.compare_and_set(key, value, version, ttl) is not lost
+            if not lost:
+                self.model.set(key, value, ttl)
+
         @rule(key=keys)
         def delete(self, key: str) -> None:
             assert cache.delete(key) is (key in self.model.live())

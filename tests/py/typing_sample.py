@@ -83,6 +83,8 @@ def caches(cache: Cache) -> None:
     count: int = cache.incr("n") + cache.decr("n", by=2, initial=None) + cache.delete_many(["x"])
     there: bool = cache.has("a") and cache.add("a", 1) and cache.touch("a") and cache.delete("a")
     left: float | None = cache.ttl("a")
+    old, version = cache.get_versioned("a")
+    there = cache.compare_and_set("a", old, version, ttl=5)
     made: list[str] = cache.get_or_set("b", lambda: ["x"], ttl=lambda v: 60 if v else 5)
     print(found, value, count, there, left, made, cache.pop("a"), cache.stats())
 

@@ -114,6 +114,16 @@ class Cache(_core.BaseCache):
         """The value, or the default, and delete it."""
         return await self._call("pop", key, default)
 
+    async def get_versioned(self, key: str, default: Any = None) -> tuple[Any, str | None]:
+        """The value and its version, or the default and None."""
+        return cast("tuple[Any, str | None]", await self._call("get_versioned", key, default))
+
+    async def compare_and_set(
+        self, key: str, value: Any, version: str | None, ttl: TtlGiven = "default"
+    ) -> bool:
+        """Store it in place of that version; False where it is another by now."""
+        return cast(bool, await self._call("compare_and_set", key, value, version, ttl))
+
     async def incr(
         self, key: str, by: int = 1, *, initial: int | None = 0, ttl: TtlGiven = "default"
     ) -> int:
