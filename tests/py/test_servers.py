@@ -46,6 +46,16 @@ OTHERS = {
 }
 ALL = {**RESPAWNING, **OTHERS}
 
+THREADS = [*GUNICORN, "-w", "2", "--threads", "4"]
+FACTORY = [*UVICORN, "--loop", "asyncio", "--workers", "2", "--factory"]
+#: The page in frameworks.
+FRAMEWORKS = {
+    "flask": [*THREADS, "page_frameworks:flask()"],
+    "pyramid": [*THREADS, "page_frameworks:pyramid()"],
+    "django": [*THREADS, "page_frameworks:django()"],
+    "django async": [*FACTORY, "page_frameworks:django_async"],
+}
+
 
 def free_port() -> int:
     with closing(socket.socket()) as probe:
@@ -115,6 +125,12 @@ def serving(command: list[str], redis: RedisServer, folder: Path) -> Iterator[Se
             process.wait()
 
 
+def kill_a_worker(server: Server) -> None:
+    victim = wait_for(server.workers, "a worker")[0]
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: victim not in server.workers(), "the end of a worker")
+
+
 @pytest.mark.parametrize("command", ALL.values(), ids=ALL.keys())
 def test_each_response_is_right_under_load(
     command: list[str], redis_server: RedisServer, tmp_path: Path
@@ -122,18 +138,40 @@ def test_each_response_is_right_under_load(
     with serving(command, redis_server, tmp_path) as server, shopping(server.url) as some_more:
         assert sum(shopper.lost for shopper in some_more()) == 0
         for _ in range(2 if command in RESPAWNING.values() else 0):
-            victim = wait_for(server.workers, "a worker")[0]
-            os.kill(victim, signal.SIGKILL)
-            wait_for(lambda gone=victim: gone not in server.workers(), "the end of a worker")
+            kill_a_worker(server)
             some_more()
     assert "Traceback" not in server.log.read_text(), server.log.read_text()
 
 
-@pytest.mark.parametrize("name", ["gunicorn sync", "uwsgi", "uvicorn", "hypercorn"])
+@pytest.mark.parametrize("command", FRAMEWORKS.values(), ids=FRAMEWORKS.keys())
+def test_a_framework_answers_rightly_under_load_and_a_logout_is_final(
+    command: list[str], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with serving(command, redis_server, tmp_path) as server:
+        with shopping(server.url) as some_more:
+            some_more()
+            kill_a_worker(server)
+            some_more()
+        ada = Shopper(server.url, "ada")
+        with ada.browser:
+            ada.log_in()
+            ada.buy()
+            old = dict(ada.browser.cookies)
+            assert ada.browser.post("logout").status_code == 303
+            ada.browser.cookies.update(old)
+            # Each of the processes is asked, and says so.
+            for _ in range(8):
+                assert ada.browser.get("").json()["name"] is None
+    assert "Traceback" not in server.log.read_text(), server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["gunicorn sync", "uwsgi", "uvicorn", "hypercorn", *FRAMEWORKS.keys()]
+)
 def test_req_44_without_redis_there_is_an_answer_and_the_session_is_there_afterwards(
     name: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    with serving(ALL[name], redis_server, tmp_path) as server:
+    with serving({**ALL, **FRAMEWORKS}[name], redis_server, tmp_path) as server:
         ada = Shopper(server.url, "ada")
         with ada.browser:
             ada.log_in()
