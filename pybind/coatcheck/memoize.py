@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
@@ -51,6 +50,8 @@ class Keys:
             packed = dumps(values, max_depth=None, max_bytes=None, max_items=None)
         except NotStorable as error:
             raise self._refused(error) from None
+        import hashlib  # late: two interpreters with locks of their own crash CPython 3.12.1
+
         digest = hashlib.sha256(packed).digest()[:16]
         return self._prefix + urlsafe_b64encode(digest)[:22].decode("ascii")
 
