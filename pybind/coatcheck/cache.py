@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,16 +13,12 @@ from . import _core
 from .cache_options import Settings
 from .filling import BUSY, FOUND, MAKE, MAKE_AGAIN, being_made, is_being_made, pauses, told
 from .flight import Flights
-from .memoize import Keys
+from .memoize import Keys, MemoizedBase, P
 
 if TYPE_CHECKING:
-    from typing_extensions import ParamSpec, Self, Unpack
+    from typing_extensions import Self, Unpack
 
     from .cache_options import CacheOptions, Ttl, TtlOf
-
-    P = ParamSpec("P")
-else:
-    P = TypeVar("P")
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -203,32 +198,15 @@ def ttl_for(value: Any, ttl: TtlOf) -> Ttl | Literal["default"]:
     return ttl(value) if callable(ttl) else ttl
 
 
-class Memoized(Generic[P, R]):
+class Memoized(MemoizedBase[P], Generic[P, R]):
     """A function whose results are cached; `Cache.memoize` makes it."""
 
-    def __init__(
-        self,
-        cache: Cache,
-        fn: Callable[P, R],
-        keys: Keys,
-        ttl: TtlOf,
-        first: tuple[Any, ...] = (),
-    ) -> None:
-        functools.update_wrapper(self, fn)
-        self._cache = cache
-        self._fn = fn
-        self._keys = keys
-        self._ttl = ttl
-        self._first = first  # the object that it is a method of
+    _cache: Cache
+    _fn: Callable[P, R]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        args = self._first + args  # type: ignore[assignment]
-        key = self._keys.key(args, kwargs)
-        return self._cache.get_or_set(key, partial(self._fn, *args, **kwargs), self._ttl)
-
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The key of a call in the cache."""
-        return self._keys.key(self._first + args, kwargs)
+        made = partial(self._fn, *self._first, *args, **kwargs)
+        return self._cache.get_or_set(self.key(*args, **kwargs), made, self._ttl)
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """The next such call makes it again; False if it was not cached."""
@@ -239,8 +217,3 @@ class Memoized(Generic[P, R]):
         value = self._fn(*self._first, *args, **kwargs)
         self._cache.set(self.key(*args, **kwargs), value, ttl_for(value, self._ttl))
         return value
-
-    def __get__(self, instance: object, owner: type | None = None) -> Memoized[P, R]:
-        if instance is None:
-            return self
-        return Memoized(self._cache, self._fn, self._keys, self._ttl, (instance,))

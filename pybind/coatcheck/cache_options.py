@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import unquote
 
 from .exceptions import ConfigError
-from .store import refuse_embedded_under_mod_wsgi, text_of, warn_of_patched_sockets
+from .store import CommonOptions, refuse_embedded_under_mod_wsgi, text_of, warn_of_patched_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -25,39 +25,14 @@ TtlOf: TypeAlias = "Ttl | Literal['default'] | Callable[[Any], Ttl | Literal['de
 ENV_PREFIX = "COATCHECK_CACHE_"
 
 
-class _Options(TypedDict, total=False):
+class _Options(CommonOptions, total=False):
     """What the caches of both kinds take."""
 
-    prefix: str | None
     ttl: Ttl
     ttl_jitter: float
     fill_ttl: Seconds
     stale_ttl: Seconds
     on_corrupt: Literal["miss", "raise"]
-    timeout: Seconds
-    connect_timeout: Seconds
-    max_connections: int
-    max_bytes: int | None
-    max_depth: int | None
-    max_items: int | None
-    username: str | None
-    password: str | None
-    password_file: str | None
-    max_idle: Seconds | None
-    max_age: Seconds | None
-    sentinel_username: str | None
-    sentinel_password: str | None
-    node_map: str | None
-    spin_us: int
-    verify: bool
-    tls_ca_file: str | None
-    tls_ca_dir: str | None
-    tls_cert_file: str | None
-    tls_key_file: str | None
-    tls_key_password: str | None
-    tls_server_name: str | None
-    tls_min_version: Literal["1.2", "1.3"]
-    allow_root: bool
 
 
 class CacheOptions(_Options, total=False):

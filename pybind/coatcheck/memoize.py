@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, cast
 
 from ._core import dumps
 from .exceptions import NotStorable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .cache_options import TtlOf
+
+P = ParamSpec("P")
 
 # Of a name, so that the key of an entry has room for it.
 _NAME_MAX = 256
@@ -24,6 +32,9 @@ class Keys:
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None, ignore: Iterable[str]) -> None:
+        # Late: two interpreters with locks of their own that import it crash CPython 3.12.1.
+        from hashlib import sha256
+
         signature = inspect.signature(fn)
         ignored = {ignore} if isinstance(ignore, str) else set(ignore)
         if unknown := ignored - set(signature.parameters):
@@ -32,6 +43,7 @@ class Keys:
                 f" {_said(fn)} has no such argument"
             )
         self._prefix = f"m:{_name_of(fn, name)}:"
+        self._sha256 = sha256
         self._signature = signature
         self._ignored = ignored
         parameters = list(signature.parameters.values())
@@ -50,9 +62,7 @@ class Keys:
             packed = dumps(values, max_depth=None, max_bytes=None, max_items=None)
         except NotStorable as error:
             raise self._refused(error) from None
-        import hashlib  # late: two interpreters with locks of their own crash CPython 3.12.1
-
-        digest = hashlib.sha256(packed).digest()[:16]
+        digest = self._sha256(packed).digest()[:16]
         return self._prefix + urlsafe_b64encode(digest)[:22].decode("ascii")
 
     def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -77,6 +87,34 @@ class Keys:
         said.path = path
         said.type = error.type
         return said
+
+
+class MemoizedBase(Generic[P]):
+    """A function whose results are cached: what is the same with and without ``await``."""
+
+    def __init__(
+        self,
+        cache: Any,
+        fn: Callable[P, Any],
+        keys: Keys,
+        ttl: TtlOf,
+        first: tuple[Any, ...] = (),
+    ) -> None:
+        functools.update_wrapper(cast("Any", self), fn)
+        self._cache = cache
+        self._fn = fn
+        self._keys = keys
+        self._ttl = ttl
+        self._first = first  # the object that it is a method of
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """The key of a call in the cache."""
+        return self._keys.key(self._first + args, kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Self:
+        if instance is None:
+            return self
+        return type(self)(self._cache, self._fn, self._keys, self._ttl, (instance,))
 
 
 def _said(fn: Callable[..., Any]) -> str:

@@ -56,32 +56,15 @@ _NONE_LIFTS = frozenset(
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
-class _Options(TypedDict, total=False):
-    """What the stores of both kinds take."""
+class CommonOptions(TypedDict, total=False):
+    """What stores and caches of all kinds take."""
 
     prefix: str | None
-    idle: Seconds | None
-    lifetime: Seconds
-    anonymous_idle: Seconds | None
-    preset: Literal["aal1", "aal2", "aal3"] | None
-    not_before: float | datetime | None
-    renew: Seconds | None
-    grace: Seconds
-    lock_ttl: Seconds
     timeout: Seconds
     connect_timeout: Seconds
     max_connections: int
-    touch_below: float
-    stale: Seconds
-    on_conflict: ConflictPolicy | Mapping[str, ConflictPolicy]
-    max_sessions: int | None
-    on_max: Literal["evict", "refuse"]
-    confirm: int
-    on_event: Literal["log"] | Callable[[Event], object] | None
-    show: Iterable[str]
     max_bytes: int | None
     max_depth: int | None
-    max_fields: int | None
     max_items: int | None
     username: str | None
     password: str | None
@@ -101,6 +84,28 @@ class _Options(TypedDict, total=False):
     tls_server_name: str | None
     tls_min_version: Literal["1.2", "1.3"]
     allow_root: bool
+
+
+class _Options(CommonOptions, total=False):
+    """What the stores of both kinds take."""
+
+    idle: Seconds | None
+    lifetime: Seconds
+    anonymous_idle: Seconds | None
+    preset: Literal["aal1", "aal2", "aal3"] | None
+    not_before: float | datetime | None
+    renew: Seconds | None
+    grace: Seconds
+    lock_ttl: Seconds
+    touch_below: float
+    stale: Seconds
+    on_conflict: ConflictPolicy | Mapping[str, ConflictPolicy]
+    max_sessions: int | None
+    on_max: Literal["evict", "refuse"]
+    confirm: int
+    on_event: Literal["log"] | Callable[[Event], object] | None
+    show: Iterable[str]
+    max_fields: int | None
 
 
 class StoreOptions(_Options, total=False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -15,20 +14,17 @@ from .. import _core
 from ..cache import ttl_for
 from ..cache_options import Settings
 from ..filling import BUSY, FOUND, MAKE, MAKE_AGAIN, being_made, is_being_made, pauses, told
-from ..memoize import Keys
+from ..memoize import Keys, MemoizedBase, P
 from .driver import driver_of, drop, leave, prepare, refuse_trio, result_of, running_loop
 from .shared_task import SharedTasks
 
 if TYPE_CHECKING:
-    from typing_extensions import ParamSpec, Self, Unpack
+    from typing_extensions import Self, Unpack
 
     from ..cache_options import AsyncCacheOptions, Ttl, TtlOf
     from .driver import Driver, Drivers
 
-    P = ParamSpec("P")
     TtlGiven = Ttl | Literal["default"]
-else:
-    P = TypeVar("P")
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -275,32 +271,16 @@ async def _result(made: Any) -> Any:
     return await made if isawaitable(made) else made
 
 
-class Memoized(Generic[P, R]):
+class Memoized(MemoizedBase[P], Generic[P, R]):
     """A coroutine function whose results are cached; `Cache.memoize` makes it."""
 
-    def __init__(
-        self,
-        cache: Cache,
-        fn: Callable[P, Awaitable[R]],
-        keys: Keys,
-        ttl: TtlOf,
-        first: tuple[Any, ...] = (),
-    ) -> None:
-        functools.update_wrapper(self, fn)
-        self._cache = cache
-        self._fn = fn
-        self._keys = keys
-        self._ttl = ttl
-        self._first = first  # the object that it is a method of
+    _cache: Cache
+    _fn: Callable[P, Awaitable[R]]
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         key = self.key(*args, **kwargs)
         made = partial(self._fn, *self._first, *args, **kwargs)
         return cast(R, await self._cache.get_or_set(key, made, self._ttl))
-
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The key of a call in the cache."""
-        return self._keys.key(self._first + args, kwargs)
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """The next such call makes it again; False if it was not cached."""
@@ -311,8 +291,3 @@ class Memoized(Generic[P, R]):
         value = await _result(self._fn(*self._first, *args, **kwargs))
         await self._cache.set(self.key(*args, **kwargs), value, ttl_for(value, self._ttl))
         return cast(R, value)
-
-    def __get__(self, instance: object, owner: type | None = None) -> Memoized[P, R]:
-        if instance is None:
-            return self
-        return Memoized(self._cache, self._fn, self._keys, self._ttl, (instance,))
