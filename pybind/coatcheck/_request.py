@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .cookie import MAX_AGE_LIMIT, Cookie
@@ -28,6 +29,7 @@ from .exceptions import (
     UnknownFormat,
 )
 from .store import StoreOptions, is_given
+from .twins import as_sent
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -234,13 +236,19 @@ class _Visit:
     _state: Literal["open", "committed", "over"] = "open"
 
     def __init__(
-        self, rules: Rules, cookies: Iterable[str | bytes], host: str, *, https: bool
+        self,
+        rules: Rules,
+        cookies: Iterable[str | bytes],
+        place: Callable[[], tuple[str, str]],
+        *,
+        https: bool,
     ) -> None:
-        ids = rules.cookie.read(cookies)
+        """``place`` tells the Host header and the path of the request's URL, as it was sent."""
+        cookie = rules.cookie
+        ids = cookie.read(cookies)
         self._rules = rules
-        self._host = host
         self._https = https
-        self._twins = len(ids) > 1
+        self._twins = cookie.clear_twins(*place()) if len(ids) > 1 else []
         self._id = ids[0] if len(ids) == 1 else None
         self._load = self.load_type(rules)
         self.session = rules.store.session(self._id, self._load, self.session_type)
@@ -349,7 +357,7 @@ class _Visit:
         if self._silent or not (self._twins or self._set or self._clear):
             return []
         cookie = self._rules.cookie
-        cookies = cookie.clear_twins(self._host) if self._twins else []
+        cookies = self._twins.copy()
         if self._set is not None:
             # Last, for browsers that take one of the twins for the cookie itself.
             cookies.append(self._cookie_to_set().set(self._set))
@@ -375,7 +383,7 @@ class Visit(_Visit):
         return cls(
             rules,
             () if cookies is None else (cookies,),
-            environ.get("HTTP_HOST") or environ.get("SERVER_NAME", ""),
+            partial(_place_of, environ),
             https=environ.get("wsgi.url_scheme") == "https",
         )
 
@@ -410,6 +418,11 @@ class Visit(_Visit):
 
     def _save(self) -> None:
         self.session.save()
+
+
+def _place_of(environ: Mapping[str, Any]) -> tuple[str, str]:
+    host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
+    return host, as_sent(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
 
 
 class StreamedBody:

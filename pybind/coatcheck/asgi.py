@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._request import (
@@ -21,6 +22,7 @@ from .aio.driver import stay
 from .cookie import Cookie
 from .exceptions import ConfigError
 from .store import Store as BlockingStore
+from .twins import as_sent
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -128,14 +130,14 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
 
     def _visit(self, scope: Scope) -> AsyncVisit:
-        server = scope.get("server")
-        host = server[0] if server else ""
-        for name, value in scope["headers"]:
-            if name == b"host":
-                host = value.decode("latin-1")
         # HTTP/2 splits it.
         cookies = (value for name, value in scope["headers"] if name == b"cookie")
-        return AsyncVisit(self._rules, cookies, host, https=scope.get("scheme") in ("https", "wss"))
+        return AsyncVisit(
+            self._rules,
+            cookies,
+            partial(_place_of, scope),
+            https=scope.get("scheme") in ("https", "wss"),
+        )
 
     def _until_shutdown(self, send: Send) -> Send:
         """Not closed for good: test clients shut an application down and start it again."""
@@ -146,6 +148,16 @@ class SessionMiddleware:
             await send(message)
 
         return send_and_leave
+
+
+def _place_of(scope: Scope) -> tuple[str, str]:
+    server = scope.get("server")
+    host = server[0] if server else ""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host = value.decode("latin-1")
+    sent: bytes | None = scope.get("raw_path")  # not of each server
+    return host, sent.decode("latin-1") if sent else as_sent(scope["path"], "utf-8")
 
 
 class _Response:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, AnyStr, Generic
 
 from .exceptions import ConfigError
+from .twins import HOST, PATH, domains_of, one_response, paths_of
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -19,11 +21,8 @@ MAX_AGE_LIMIT = 400 * 24 * 3600
 
 _ID_LENGTH = 43
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_PATH = re.compile(r"/[!-:<-~]{0,1023}\Z")
-_HOST = re.compile(r"[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*\Z")
 _VALUE = re.compile(r"[0-9A-Za-z_-]+\Z")
 _SAMESITE = {"lax": "Lax", "strict": "Strict", "none": "None"}
-_PARENTS = 8
 
 
 @dataclass(frozen=True, init=False)
@@ -91,7 +90,7 @@ class Cookie:
                 f"cookie name of {len(self.name)} characters: with a session id of {_ID_LENGTH} it"
                 f" must stay within the {MAX_NAME_AND_VALUE} bytes that browsers keep; shorten it"
             )
-        if not _matches(_PATH, self.path):
+        if not _matches(PATH, self.path):
             raise ConfigError(
                 f"cookie path {self.path!r}: must begin with '/', be at most 1024 characters, and"
                 " hold no control character, space, ';' or non-ASCII (percent-encode these)"
@@ -186,30 +185,39 @@ class Cookie:
         if not _matches(_VALUE, value) or len(self.name) + len(value) > MAX_NAME_AND_VALUE:
             raise ValueError("the value is not a session id, so it cannot stand in a cookie")
         age = "" if self.max_age is None else f"; Max-Age={self.max_age}"
-        return f"{self.name}={value}{age}{self._attributes(self.domain, self.partitioned)}"
+        return (
+            f"{self.name}={value}{age}{self._attributes(self.path, self.domain, self.partitioned)}"
+        )
 
     def clear(self) -> str:
         """The value of a ``Set-Cookie`` header that takes this cookie from the browser."""
-        return self._clear(self.domain, self.partitioned)
+        return self._clear(self.path, self.domain, self.partitioned)
 
-    def clear_twins(self, host: str) -> list[str]:
+    def clear_twins(self, host: str, path: str = "/") -> list[str]:
         """``Set-Cookie`` headers that take this cookie away in each variant that may have made a
-        twin of it: for the host alone, for the domains that it lies in, and partitioned."""
+        twin of it: for the host alone and for the domains that it lies in, partitioned or not, and
+        for the folders that the path of the request's URL lies in. Where these are too many for one
+        response, it is some of them, and the requests that follow bring the others."""
         domains: list[str | None] = [None]
+        paths = [self.path]
         if not self._is_host_only_name():
-            domains += dict.fromkeys(_domains_of(self.domain or "", host))
-        return [
-            self._clear(domain, partitioned)
-            for domain in domains
-            for partitioned in ((False, True) if self.secure else (False,))
+            domains += dict.fromkeys([*([self.domain] if self.domain else []), *domains_of(host)])
+            paths += [other for other in paths_of(path) if other != self.path]
+        headers = [
+            self._clear(path, domain, partitioned)
+            for path, domain, partitioned in product(
+                paths, domains, (False, True)[: 1 + self.secure]
+            )
         ]
+        of_our_path = len(headers) // len(paths)
+        return one_response(headers[:of_our_path], headers[of_our_path:])
 
-    def _clear(self, domain: str | None, partitioned: bool) -> str:
+    def _clear(self, path: str, domain: str | None, partitioned: bool) -> str:
         gone = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
-        return f"{self.name}={gone}{self._attributes(domain, partitioned)}"
+        return f"{self.name}={gone}{self._attributes(path, domain, partitioned)}"
 
-    def _attributes(self, domain: str | None, partitioned: bool) -> str:
-        attributes = [f"; Path={self.path}"]
+    def _attributes(self, path: str, domain: str | None, partitioned: bool) -> str:
+        attributes = [f"; Path={path}"]
         if domain is not None:
             attributes.append(f"; Domain={domain}")
         if self.secure:
@@ -278,7 +286,7 @@ def _domain(domain: str | None) -> str | None:
         return None
     # A leading dot means nothing today, but old code and habits write it.
     bare = domain[1:] if isinstance(domain, str) and domain.startswith(".") else domain
-    if not _matches(_HOST, bare) or len(bare) > 253:
+    if not _matches(HOST, bare) or len(bare) > 253:
         raise ConfigError(
             f"cookie domain {domain!r}: must be a host name such as 'example.com', without scheme"
             " or port, and a name with other letters in its 'xn--' form"
@@ -294,16 +302,3 @@ def _whole_seconds(age: object) -> object:
 
 def _matches(pattern: re.Pattern[str], text: object) -> bool:
     return isinstance(text, str) and pattern.match(text) is not None
-
-
-def _domains_of(domain: str, host: str) -> Iterator[str]:
-    """The domains for which a cookie could have been set that this host (a Host header, hostile)
-    gets to see: a few, since the top ones are registries, where browsers allow none."""
-    if domain:
-        yield domain
-    name = host.partition(":")[0].lower()
-    if not _matches(_HOST, name) or len(name) > 253 or name.replace(".", "").isdigit():
-        return
-    labels = name.split(".")
-    for first in range(min(len(labels) - 1, _PARENTS)):
-        yield ".".join(labels[first:])

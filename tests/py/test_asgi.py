@@ -181,6 +181,23 @@ def test_req_37_38_split_cookies_are_read_and_of_twins_neither_is_trusted(
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("raw_path", "sent"), [(b"/a/%c3%a9", "/a/%c3%a9"), (None, "/a/%C3%A9"), (b"", "/a/%C3%A9")]
+)
+def test_req_37_twins_in_the_folders_of_the_request_are_expired(
+    serve: Serve, run: Run, raw_path: bytes | None, sent: str
+) -> None:
+    cookie = Cookie("s", secure=False)
+
+    async def main() -> None:
+        browser = serve(cookie=cookie)
+        answer = await browser.get("/a/\xe9", cookies=["s=a", "s=b"], raw_path=raw_path)
+        expected = cookie.clear_twins("shop.example.com", sent)
+        assert {*answer.all("set-cookie")[:-1]} == {*expected}
+
+    run(main())
+
+
 @pytest.mark.parametrize("status", [201, 204, 302, 304, 404])
 def test_other_statuses_save(serve: Serve, run: Run, status: int) -> None:
     def view(session: Any, path: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from coatcheck import ConfigError, Cookie
+from coatcheck.twins import as_sent, paths_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 from memory import peak
@@ -200,6 +201,83 @@ def test_req_40_a_host_header_that_names_no_domain_adds_none(host: str) -> None:
 
 def test_twins_of_a_deep_host_are_few() -> None:
     assert len(Cookie("s").clear_twins("a." * 120 + "com")) <= 20
+
+
+@pytest.mark.parametrize(
+    ("target", "paths"),
+    [
+        ("/", ["/"]),
+        ("/cart", ["/", "/cart"]),
+        ("/cart/", ["/", "/cart", "/cart/"]),
+        ("/a/b", ["/", "/a", "/a/", "/a/b"]),
+        ("/a%20b/c;x/d", ["/", "/a%20b", "/a%20b/", "/a%20b/c"]),
+        ("/a?b/c", ["/", "/a"]),
+        ("//a", ["/", "//", "//a"]),
+        ("/a\r\nX: b/c", ["/"]),
+        ("/a b", ["/"]),
+        ("", []),
+        ("*", []),
+        ("http://example.com/a", []),
+        ("/" + "a" * 1024 + "/b", ["/"]),
+    ],
+)
+def test_req_37_twins_may_lie_in_each_folder_of_the_request(target: str, paths: list[str]) -> None:
+    assert list(paths_of(target)) == paths
+    cleared = Cookie("s", secure=False).clear_twins("", target)
+    assert {attributes(header)["Path"] for header in cleared} == {"/", *paths}
+
+
+def test_req_37_a_host_cookie_has_no_twins_in_folders() -> None:
+    assert Cookie().clear_twins("example.com", "/a/b") == Cookie().clear_twins("example.com")
+
+
+def test_req_37_our_own_path_comes_first_and_once() -> None:
+    cleared = Cookie("s", path="/shop", secure=False).clear_twins("", "/shop/cart")
+    assert attributes(cleared[0])["Path"] == "/shop"
+    assert {attributes(header)["Path"] for header in cleared} == {
+        "/shop",
+        "/",
+        "/shop/",
+        "/shop/cart",
+    }
+    assert len(cleared) == 4
+
+
+@pytest.mark.parametrize(
+    ("host", "target"), [("a." * 40 + "com", "/x" * 400), ("a.b", "/" + "x" * 1023)]
+)
+def test_req_37_each_twin_has_its_turn_in_responses_that_stay_small(host: str, target: str) -> None:
+    cookie = Cookie("s", secure=False)
+    ours = set(cookie.clear_twins(host))
+    everything = {
+        header
+        for path in paths_of(target)
+        for header in Cookie("s", secure=False, path=path).clear_twins(host)
+    }
+    seen = set()
+    for _ in range(100 * len(everything)):
+        cleared = cookie.clear_twins(host, target)
+        assert ours <= set(cleared) <= everything
+        assert sum(map(len, cleared)) <= 3000 or len(cleared) == len(ours) + 1
+        seen |= set(cleared)
+        if seen == everything:
+            break
+    assert seen == everything
+
+
+@pytest.mark.parametrize(
+    ("path", "encoding", "sent"),
+    [
+        ("/a b", "latin-1", "/a%20b"),
+        ("/caf\xc3\xa9", "latin-1", "/caf%C3%A9"),
+        ("/caf\xe9", "utf-8", "/caf%C3%A9"),
+        ("/100%;v=1", "latin-1", "/100%25;v=1"),
+        ("/~me/(a)", "latin-1", "/~me/(a)"),
+        ("/\ud800\r\n", "utf-8", "/%3F%0D%0A"),
+    ],
+)
+def test_a_path_as_browsers_send_it(path: str, encoding: str, sent: str) -> None:
+    assert as_sent(path, encoding) == sent
 
 
 # ---- Reading -------------------------------------------------------------------------------

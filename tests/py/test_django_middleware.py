@@ -109,9 +109,11 @@ def test_req_37_of_two_cookies_neither_is_trusted_and_both_are_expired() -> None
 
 def test_req_37_a_new_session_follows_the_twins() -> None:
     browser = serve(put)
-    answer = browser.get("/color/red", HTTP_COOKIE=f"{NAME}=a; {NAME}=b")
+    answer = browser.get("/color/r\xc3\xa9d", HTTP_COOKIE=f"{NAME}=a; {NAME}=b")
     *cleared, cookie = answer.cookies
     assert cleared and all("Max-Age=0" in twin for twin in cleared)
+    for path in ("/", "/color", "/color/", "/color/r%C3%A9d"):
+        assert any(f"Path={path}" in attributes(twin) for twin in cleared)
     assert cookie.startswith(f"{NAME}={browser.jar[NAME]}; ")
 
 

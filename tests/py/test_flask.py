@@ -231,6 +231,13 @@ def test_req_37_of_two_cookies_neither_is_trusted(store: Store) -> None:
     assert answer.cookies == cookie.clear_twins("shop.example.com")
 
 
+def test_req_37_twins_in_the_folders_of_the_request_are_expired(store: Store) -> None:
+    cleared = at(put, store).get("/a/b c", HTTP_COOKIE=f"{NAME}=a; {NAME}=b").cookies
+    assert {*cleared[:-1]} == {
+        *Cookie(secure=False, samesite=None).clear_twins("shop.example.com", "/a/b%20c")
+    }
+
+
 def test_req_36_a_cookie_in_other_letters_is_another(store: Store) -> None:
     browser = at(put, store)
     browser.get("/color/red")

@@ -230,6 +230,14 @@ def test_req_37_of_two_cookies_neither_is_trusted(serve: Serve) -> None:
     assert answer.cookies == Cookie().clear_twins("shop.example.com")
 
 
+def test_req_37_twins_in_the_folders_of_the_request_are_expired(serve: Serve) -> None:
+    browser = serve(put, cookie_name="s", cookie_secure=False)
+    cleared = browser.get("/a/b c", HTTP_COOKIE="s=a; s=b").cookies
+    assert {*cleared[:-1]} == {
+        *Cookie("s", secure=False).clear_twins("shop.example.com", "/a/b%20c")
+    }
+
+
 @pytest.mark.parametrize("status", [204, 302, 304, 404])
 def test_other_statuses_save(serve: Serve, status: int) -> None:
     def view(session: Session, path: str) -> Any:

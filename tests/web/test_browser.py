@@ -15,6 +15,8 @@ from socketserver import ThreadingMixIn
 from typing import Any
 
 import pytest
+from coatcheck import Cookie
+from coatcheck.wsgi import SessionMiddleware
 from conftest import PATIENCE_S, RedisServer, wait_for
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -226,6 +228,35 @@ def test_req_32_33_34_35_42_the_browser_keeps_the_cookie_with_its_flags(open_bro
     assert browser.driver.execute_script("return document.cookie") == ""
     browser.click("cup")
     assert browser.cart == ["tea x 1", "cup x 1"]
+
+
+def test_req_37_a_twin_that_a_script_has_set_for_a_folder_is_gone_with_the_next_response(
+    open_browser: Open, shop: Shop, tls: ssl.SSLContext
+) -> None:
+    """As a sibling domain can, where the name of the cookie does not begin with __Host-."""
+    came: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/favicon.ico":
+            start_response("404 Not Found", [])
+            return []
+        came.append(environ.get("HTTP_COOKIE", ""))
+        session = environ["coatcheck.session"]
+        session["visits"] = session.get("visits", 0) + 1
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(session["visits"]).encode()]
+
+    driver = open_browser().driver
+    ours = SessionMiddleware(app, shop.app.store, cookie=Cookie("s"))
+    with serving(ours, "localhost", tls) as port:
+        visits = []
+        for planted in (None, None, "path=/caf%C3%A9", "path=/caf%C3%A9/; partitioned", None):
+            if planted:
+                driver.execute_script(f"document.cookie = 's=planted; secure; {planted}'")
+            driver.get(f"https://localhost:{port}/caf\xe9/menu")
+            visits.append(driver.find_element(By.TAG_NAME, "body").text)
+    assert [cookies.count("s=") for cookies in came] == [0, 1, 2, 2, 1]
+    assert visits == ["1", "2", "1", "1", "2"]
 
 
 def test_req_11_31_login_changes_the_cookie_and_logout_takes_it(open_browser: Open) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from http.cookies import Morsel
 from typing import Any, cast
 
@@ -97,7 +98,7 @@ class _Visit(Visit):
         super().__init__(
             rules,
             () if cookies is None else (cookies,),
-            request.META.get("HTTP_HOST") or request.META.get("SERVER_NAME", ""),
+            partial(_place_of, request),
             https=request.is_secure(),
         )
         self.rules = rules
@@ -141,6 +142,11 @@ class _Visit(Visit):
             return cookie
         age = (ends - datetime.now(timezone.utc)) // timedelta(seconds=1)
         return dataclasses.replace(cookie, max_age=min(max(age, 1), MAX_AGE_LIMIT))
+
+
+def _place_of(request: HttpRequest) -> tuple[str, str]:
+    host = request.META.get("HTTP_HOST") or request.META.get("SERVER_NAME", "")
+    return host, request.get_full_path().partition("?")[0]
 
 
 def _begin(request: HttpRequest) -> _Visit:
