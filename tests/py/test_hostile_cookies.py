@@ -79,7 +79,8 @@ def test_req_03_enormous_headers_open_nothing_with_asyncio(
             pass
 
         host = (b"host", b"a.example")
-        await app({"type": "http", "scheme": "https", "headers": [host, *headers]}, receive, send)
+        scope = {"type": "http", "scheme": "https", "path": "/", "headers": [host, *headers]}
+        await app(scope, receive, send)
 
     async def main() -> None:
         pieces = header.split("; ") if split else [header]
