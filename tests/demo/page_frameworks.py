@@ -54,7 +54,7 @@ def pyramid() -> Any:
         return shown(request.session)
 
     def sent(request: Request) -> Any:
-        act(request.session, Form(request.path, dict(request.POST)))
+        act(request.session, Form(request.path_info, dict(request.POST)))
         return HTTPSeeOther("/")
 
     with Configurator(settings=PLAIN_HTTP) as config:
@@ -72,7 +72,7 @@ def django() -> Any:
     def page(request: HttpRequest) -> HttpResponse:
         if request.method == "GET":
             return JsonResponse(shown(request.session))
-        act(request.session, Form(request.path, request.POST.dict()))
+        act(request.session, Form(request.path_info, request.POST.dict()))
         return HttpResponseRedirect("/", status=303)
 
     set_up_django(page)
@@ -88,10 +88,10 @@ def django_async() -> Any:
         await session.aget("name")  # from here on the fields are at hand
         if request.method == "GET":
             return JsonResponse(shown(session))
-        if request.path == "/logout":
+        if request.path_info == "/logout":
             await session.aflush()
         else:
-            act(session, Form(request.path, request.POST.dict()))
+            act(session, Form(request.path_info, request.POST.dict()))
         return HttpResponseRedirect("/", status=303)
 
     set_up_django(page)

@@ -3,10 +3,13 @@
 # Apache's mod_wsgi has a Python of its own, for which the package is built; that of the tests asks.
 web() {
 	build apache python --python=/usr/bin/python3 CC="$CC" || return
+	"$tester" -m pip --python /usr/bin/python3 install -q --upgrade --target build/apache/frameworks \
+		-c "$srcdir/tests/requirements.txt" Flask Django pyramid || return
 	(
 		PYTHONPATH=$srcdir/tests/py
 		COAT_TEST_APACHE_PACKAGES=$PWD/build/apache/build/python
-		export PYTHONPATH COAT_TEST_APACHE_PACKAGES
+		COAT_TEST_APACHE_FRAMEWORKS=$PWD/build/apache/frameworks
+		export PYTHONPATH COAT_TEST_APACHE_PACKAGES COAT_TEST_APACHE_FRAMEWORKS
 		pytest_counted build "$tester" in "$srcdir/tests/web" -p conftest
 	)
 }

@@ -16,6 +16,16 @@ page_wsgi.store = Store(show=["device"])
 application = SessionMiddleware(page_wsgi.application, page_wsgi.store, cookie=Cookie(secure=False))
 """
 
+#: The same in a framework, of which the function is named behind it.
+FRAMEWORK = """
+import os, sys
+os.environ.update(COATCHECK_URL=URL, COATCHECK_PREFIX="shop:")
+sys.path.append(FOLDER + "/frameworks")
+
+import page_frameworks
+application = page_frameworks.%s()
+"""
+
 # What follows can be asked to change a session, or what an application would keep there.
 _ASKED = """
 from urllib.parse import parse_qs

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import PATIENCE_S, RedisServer, wait_for
-from scripts import PAGE, PICKLED, PLAIN
+from scripts import FRAMEWORK, PAGE, PICKLED, PLAIN
 from shoppers import Shopper, shopping
 from test_servers import free_port
 
@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path("/usr/lib/apache2/modules")
 MOD_WSGI = os.environ.get("COAT_TEST_MOD_WSGI", f"{MODULES}/mod_wsgi.so")
 HOME = os.environ.get("COAT_TEST_MOD_WSGI_HOME")
+# Flask, Django and Pyramid, installed for that one, too.
+FRAMEWORKS = Path(os.environ.get("COAT_TEST_APACHE_FRAMEWORKS", "build/apache/frameworks"))
 DIRECTIVE = os.environ.get("COAT_TEST_MOD_WSGI_SAYS", "")
 # The package as it was built for the interpreter that mod_wsgi has.
 PACKAGES = Path(os.environ.get("COAT_TEST_APACHE_PACKAGES", "build/apache/build/python"))
@@ -169,7 +171,7 @@ def apache(redis_server: RedisServer) -> Iterator[Apache]:
         shutil.copytree(PACKAGES, folder / "packages")
         if HOME is not None:
             copy_python(Path(HOME), folder / "python")
-        for page in ("page.py", "page_wsgi.py"):
+        for page in ("page.py", "page_wsgi.py", "page_frameworks.py"):
             shutil.copy(ROOT / "tests" / "demo" / page, folder / "packages")
         server = Apache(folder, redis_server)
         try:
@@ -273,6 +275,24 @@ def test_two_application_groups_of_one_process_share_sessions(
         ada.browser.base_url = apache.url("/two/")
         ada.buy()
         assert len((ada.look() or {})["cart"]) == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_frameworks_in_application_groups_of_one_process(apache: Apache, mode: str) -> None:
+    shutil.copytree(FRAMEWORKS, apache.folder / "frameworks")
+    names = ("flask", "pyramid", "django")
+    scripts = [apache.script(name, FRAMEWORK % name) for name in names]
+    for name, script in zip(names, scripts, strict=True):
+        apache.mount(f"/{name}", script, mode, group=name)
+    apache.start(mode, "event", processes=1)
+    with ExitStack() as stack:
+        visits = [stack.enter_context(shopping(apache.url(f"/{name}/"), 2)) for name in names]
+        for script in [None, *(scripts if mode == "daemon" else [])]:
+            if script is not None:  # its process ends with that
+                touch(script)
+            for some_more in visits:
+                assert sum(shopper.lost for shopper in some_more()) == 0
+    assert "Traceback" not in apache.log.read_text(), apache.log.read_text()
 
 
 @pytest.mark.parametrize("mpm", MPMS)
