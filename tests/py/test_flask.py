@@ -479,6 +479,29 @@ def test_req_44_it_is_stored_before_the_first_chunk_of_a_stream(store: Store) ->
         chunks.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "kept"), [("/plain", "view"), ("/stream", "teardown"), ("/abort", "teardown")]
+)
+def test_what_a_teardown_changes_is_saved_after_a_stream_only(
+    store: Store, path: str, kept: str
+) -> None:
+    def view(session: Session, path: str) -> Any:
+        session["by"] = "view"
+        if path == "/abort":
+            flask.abort(404)
+        return flask.stream_with_context(iter("ab")) if path == "/stream" else "ab"
+
+    def setup(app: flask.Flask) -> None:
+        @app.teardown_request
+        def teardown(exc: BaseException | None) -> None:
+            flask.session["by"] = "teardown"
+
+    browser = at(view, store, setup)
+    browser.get(path)
+    saved = store.load(browser.jar[NAME])
+    assert saved is not None and saved["by"] == kept
+
+
 def test_what_was_changed_before_a_client_hung_up_is_saved(store: Store) -> None:
     def view(session: Session, path: str) -> Any:
         def chunks() -> Iterator[str]:
