@@ -234,6 +234,16 @@ million() {
 	)
 }
 
+# Of each framework.
+many_requests() {
+	(
+		COAT_TEST_REQUESTS=100000
+		patience=3600
+		export COAT_TEST_REQUESTS
+		pytest_counted build "$tester" soak
+	)
+}
+
 every_byte() {
 	(
 		COAT_TEST_FAULTS=all
