@@ -29,6 +29,7 @@ import pytest
 from coatcheck._request import RULES
 from coatcheck.asgi import SessionMiddleware as AsgiMiddleware
 from coatcheck.cookie import MAX_AGE_LIMIT
+from coatcheck.django import Cache as DjangoCache
 from coatcheck.django import settings as django_settings
 from coatcheck.wsgi import SessionMiddleware
 from django.conf import global_settings
@@ -453,6 +454,18 @@ def test_the_django_page_names_every_check() -> None:
     cells = " ".join(row[0] for row in table(ROOT / "docs" / "django.md", "number"))
     named = re.findall(r"coatcheck\.[EW]\d{3}", cells)
     assert named == sorted(set(re.findall(r"coatcheck\.[EW]\d{3}", source)))
+
+
+def test_the_page_of_djangos_cache_lists_what_its_settings_are_by_default() -> None:
+    cache = DjangoCache("redis://localhost", {"OPTIONS": {"prefix": "shop:"}})
+    rows = table(ROOT / "docs" / "django_cache.md", "of `CACHES`")
+    said = {row[0].strip("`"): row[1].strip("`") for row in rows}
+    assert said.pop("LOCATION") == repr("") and said.pop("OPTIONS") == said.pop("KEY_FUNCTION")
+    assert said == {
+        "TIMEOUT": repr(cache.default_timeout),
+        "KEY_PREFIX": repr(cache.key_prefix),
+        "VERSION": repr(cache.version),
+    }
 
 
 def test_the_guide_lists_every_option() -> None:

@@ -107,7 +107,7 @@ def leave(store: Place) -> Driver | None:
     return own if own is not None and own.process == os.getpid() else None
 
 
-async def stay(store: Store) -> None:
+async def stay(store: Place) -> None:
     """Before a call of a store that nobody closes: what it has in this event loop is closed when
     the loop ends, be it one that a framework runs for a single call."""
     driver = driver_of(store)
