@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import coatcheck
 import coatcheck.aio
@@ -34,6 +35,7 @@ from coatcheck.django import settings as django_settings
 from coatcheck.wsgi import SessionMiddleware
 from django.conf import global_settings
 from flask import Flask
+from flask_caching import Cache as FlaskCaching
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "docs"))
@@ -466,6 +468,18 @@ def test_the_page_of_djangos_cache_lists_what_its_settings_are_by_default() -> N
         "KEY_PREFIX": repr(cache.key_prefix),
         "VERSION": repr(cache.version),
     }
+
+
+def test_the_page_of_flask_caching_has_its_defaults() -> None:
+    config = {"CACHE_TYPE": "coatcheck.flask_caching.Cache", "CACHE_REDIS_HOST": "localhost"}
+    app = Flask(__name__)
+    app.config.update(config)
+    cache: Any = FlaskCaching(app)
+    rows = table(ROOT / "docs" / "flask_caching.md", "setting")
+    said = {row[0].strip("`"): row[1].strip("`") for row in rows}
+    with app.app_context():
+        assert said["CACHE_DEFAULT_TIMEOUT"] == str(cache.cache.default_timeout)
+        assert f"prefix {said['CACHE_KEY_PREFIX']}>" in repr(cache.cache._cache)
 
 
 def test_the_guide_lists_every_option() -> None:

@@ -59,7 +59,7 @@ def test_many_requests_leave_nothing_behind(shop: Shop, redis_server: RedisServe
     rounds(shop, max(REQUESTS // 10, 400))
     before, resident, files = blocks(), resident_bytes(), descriptors()
     rounds(shop, REQUESTS)
-    assert descriptors() == files
+    assert descriptors() <= files
     # A request makes some thousand objects; one that stays is a leak.
     assert blocks() - before < 500 + REQUESTS // 4
     assert resident_bytes() - resident < 1024 * 1024 + 16 * REQUESTS
