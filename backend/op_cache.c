@@ -106,7 +106,7 @@ int coat_cache_op_key(struct coat_cache_op *x, const char *key, size_t len, stru
     if (rc < 0)
         return rc;
     item->key.len = x->bytes.len - item->key.at;
-    if (x->what == COAT_CACHE_DELETE) {
+    if (x->what == COAT_CACHE_DELETE || x->what == COAT_CACHE_POP) {
         item->lock.at = x->bytes.len;
         rc = coat_entry_lock(&x->bytes, prefix, key, len);
         item->lock.len = x->bytes.len - item->lock.at;
@@ -199,11 +199,11 @@ static void add_set(struct coat_cache_op *x, const struct item *item)
 }
 
 /* Who makes the value just now has begun before: without the lock he cannot store it any more. */
-static void add_delete(struct coat_cache_op *x, const struct item *item)
+static void add_delete(struct coat_cache_op *x, const char *name, const struct item *item)
 {
     coat_attempt_command(&x->attempt, "UNLINK");
     add(x, item->lock);
-    add_command(x, "UNLINK", item);
+    add_command(x, name, item);
 }
 
 /* PERSIST says nothing of whether there is an entry: one without a TTL stays as it is. */
@@ -250,7 +250,7 @@ static void add_item(struct coat_cache_op *x, const struct item *item)
         add_set(x, item);
         break;
     case COAT_CACHE_DELETE:
-        add_delete(x, item);
+        add_delete(x, "UNLINK", item);
         break;
     case COAT_CACHE_HAS:
         add_command(x, "EXISTS", item);
@@ -262,7 +262,7 @@ static void add_item(struct coat_cache_op *x, const struct item *item)
         add_command(x, "PTTL", item);
         break;
     case COAT_CACHE_POP:
-        add_command(x, "GETDEL", item);
+        add_delete(x, "GETDEL", item);
         break;
     case COAT_CACHE_INCR:
         add_incr(x, item);
@@ -402,6 +402,8 @@ static int take_values(struct coat_cache_op *x, const struct coat_event *event,
 {
     const struct coat_reply *replies = event->replies;
     if (is_mget(x) && (replies->kind != COAT_REPLY_ARRAY || replies->count != x->count))
+        return coat_attempt_foreign(err);
+    if (x->what == COAT_CACHE_POP && replies++->kind != COAT_REPLY_INTEGER) /* of the lock */
         return coat_attempt_foreign(err);
     if (!x->found)
         return 0;

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 from . import _core
 from .cache_options import Settings
 from .filling import BUSY, FOUND, MAKE, MAKE_AGAIN, being_made, is_being_made, pauses, told
-from .flight import Flights
+from .flight import Flight, Flights
 from .memoize import Keys, MemoizedBase, P
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Cache(_core.Cache):
                 if state == FOUND:
                     return cast(T, fill.value)
                 if state == MAKE_AGAIN:
-                    return cast(T, self._make(fill, state, key, fn, ttl))
+                    return cast(T, self._make(fill, state, key, fn, ttl, None))
                 flight = self._flights.join(key)
                 if flight.is_ours():
                     work = partial(self._obtain, fill, state, key, fn, ttl)
@@ -93,29 +93,45 @@ class Cache(_core.Cache):
             if landed is not None:
                 return cast(T, landed[0])
             if not flight.is_over():
-                return cast(
-                    T, self._obtain(_core.Fill(self, key, self._fill_s), BUSY, key, fn, ttl)
-                )
+                fill = _core.Fill(self, key, self._fill_s)
+                return cast(T, self._obtain(fill, BUSY, key, fn, ttl, None))
 
     def _obtain(
-        self, fill: _core.Fill, state: int, key: str, fn: Callable[[], Any], ttl: TtlOf
+        self,
+        fill: _core.Fill,
+        state: int,
+        key: str,
+        fn: Callable[[], Any],
+        ttl: TtlOf,
+        flight: Flight | None,
     ) -> Any:
-        """For all threads: from another process, or made here."""
+        """From another process, or made here."""
         pause = pauses()
         while state == BUSY:
             time.sleep(next(pause))
             state = fill.fetch()
-        return fill.value if state == FOUND else self._make(fill, state, key, fn, ttl)
+        return fill.value if state == FOUND else self._make(fill, state, key, fn, ttl, flight)
 
     def _make(
-        self, fill: _core.Fill, state: int, key: str, fn: Callable[[], Any], ttl: TtlOf
+        self,
+        fill: _core.Fill,
+        state: int,
+        key: str,
+        fn: Callable[[], Any],
+        ttl: TtlOf,
+        flight: Flight | None,
     ) -> Any:
+        """For all threads of the flight, if it is stored: then nobody has written or deleted the
+        entry since it was begun."""
         begun = time.monotonic()
         try:
             with being_made(self, key):
                 value = fn()
             cost = time.monotonic() - begun
-            fill.store(value, ttl_for(value, ttl), self._stale_s, cost)
+            if flight is not None:
+                self._flights.close(key, flight)
+            if fill.store(value, ttl_for(value, ttl), self._stale_s, cost) and flight is not None:
+                flight.land(value)
         except BaseException as error:
             with suppress(Exception):  # then the lock ends by itself
                 fill.release()

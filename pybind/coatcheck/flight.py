@@ -42,13 +42,15 @@ class Flight:
         return self._done.is_set()
 
     def land(self, value: Any) -> None:
+        """It was stored after all who wait had come, so it is for them as well."""
         if self._awaited:
             self._packed = pack(value)
-        self._done.set()
 
     def crash(self, error: BaseException) -> None:
         # What is to end a thread, or the program, is for nobody else: the others try themselves.
         self._error = error if isinstance(error, Exception) else None
+
+    def end(self) -> None:
         self._done.set()
 
     def wait(self, seconds: float) -> tuple[Any] | None:
@@ -80,15 +82,18 @@ class Flights:
             flight = self._under_way[key] = mine
         return flight
 
-    def run(self, key: str, flight: Flight, make: Callable[[], Any]) -> Any:
-        """What is made, for those who have joined as well."""
+    def run(self, key: str, flight: Flight, make: Callable[[Flight], Any]) -> Any:
+        """What is made; for those who have joined as well, if it lands."""
         try:
-            value = make()
-            flight.land(value)
-            return value
+            return make(flight)
         except BaseException as error:
             flight.crash(error)
             raise
         finally:
-            if self._under_way.get(key) is flight:
-                del self._under_way[key]
+            self.close(key, flight)
+            flight.end()
+
+    def close(self, key: str, flight: Flight) -> None:
+        """Nobody joins any more: who comes after a value was stored may come after its delete."""
+        if self._under_way.get(key) is flight:
+            del self._under_way[key]

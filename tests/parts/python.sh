@@ -244,6 +244,16 @@ many_requests() {
 	)
 }
 
+# Of processes that use one cache at once.
+long_races() {
+	(
+		COAT_TEST_RACE=20
+		patience=3600
+		export COAT_TEST_RACE
+		pytest_counted build "$tester" cache_races
+	)
+}
+
 every_byte() {
 	(
 		COAT_TEST_FAULTS=all

@@ -104,6 +104,27 @@ def test_what_is_written_while_it_is_made_stays(both: tuple[Cache, Cache]) -> No
     assert both[1].get("k") == "newer"
 
 
+def test_who_asks_after_a_delete_gets_what_is_made_after_it(both: tuple[Cache, Cache]) -> None:
+    make = Slow("of before")
+    first = under_way(both[0], make)
+    both[1].delete("k")
+    second = in_thread(lambda: both[0].get_or_set("k", lambda: "of after"))
+    wait_for(lambda: both[0]._flights._under_way["k"]._awaited, "the other thread")
+    make.may_end.set()
+    assert first() == "of before"
+    assert second() == both[1].get("k") == "of after"
+
+
+def test_what_is_popped_while_it_is_made_is_not_stored(both: tuple[Cache, Cache]) -> None:
+    make = Slow("of before")
+    first = under_way(both[0], make)
+    both[1].set("k", "newer")
+    assert both[1].pop("k") == "newer"
+    make.may_end.set()
+    assert first() == "of before"
+    assert not both[1].has("k")
+
+
 # ---- Stale, and early -----------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from coatcheck.aio.shared_task import SharedTasks
+from coatcheck.aio.shared_task import SharedTask, SharedTasks
 from coatcheck.flight import Flight, Flights
 from conftest import PATIENCE_S, in_thread, wait_for
 
@@ -26,11 +26,12 @@ class Maker:
         self.begun = threading.Event()
         self.may_end = threading.Event()
 
-    def __call__(self) -> Any:
+    def __call__(self, flight: Flight) -> Any:
         self.begun.set()
         assert self.may_end.wait(PATIENCE_S)
         if self.error is not None:
             raise self.error
+        flight.land(self.value)
         return self.value
 
 
@@ -83,6 +84,26 @@ def test_an_exit_is_for_nobody_else() -> None:
     assert second() is None
 
 
+def test_what_does_not_land_is_for_nobody_else() -> None:
+    flights, make = Flights(), Maker()
+    first = in_thread(lambda: flights.run(KEY, flights.join(KEY), lambda _: make(Flight())))
+    assert make.begun.wait(PATIENCE_S)
+    second = waiting(flights)
+    make.may_end.set()
+    assert first() == [1]
+    assert second() is None
+
+
+def test_nobody_joins_a_flight_that_is_closed() -> None:
+    flights = Flights()
+    flight = flights.join(KEY)
+    flights.close(KEY, flight)
+    assert in_thread(lambda: flights.find(KEY))() is None
+    another = in_thread(lambda: flights.join(KEY))()
+    flights.close(KEY, flight)
+    assert flights.find(KEY) is another
+
+
 def test_a_value_that_cannot_be_packed_is_an_error_for_all() -> None:
     flights, make = Flights(), Maker(object())
     first = under_way(flights, make)
@@ -98,13 +119,14 @@ def test_nobody_joins_a_flight_that_is_over() -> None:
     make.may_end.set()
     assert flights.run(KEY, flights.join(KEY), make) == [1]
     with pytest.raises(ZeroDivisionError):
-        flights.run(KEY, flights.join(KEY), lambda: 1 // 0)
+        flights.run(KEY, flights.join(KEY), lambda _: 1 // 0)
     assert in_thread(lambda: flights.join(KEY).is_ours())()
 
 
 def test_who_comes_at_the_last_moment_looks_again() -> None:
     flight = Flight()
     flight.land([1])
+    flight.end()
     assert flight.wait(PATIENCE_S) is None
 
 
@@ -115,7 +137,7 @@ def test_nobody_waits_for_ever() -> None:
 def test_a_thread_does_not_wait_for_itself() -> None:
     flights = Flights()
     outer = flights.join(KEY)
-    assert flights.run(KEY, outer, lambda: flights.join(KEY).is_ours())
+    assert flights.run(KEY, outer, lambda _: flights.join(KEY).is_ours())
 
 
 def test_a_forked_process_does_not_wait_for_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,13 +164,14 @@ def test_tasks_get_values_of_their_own() -> None:
         tasks, may_end = SharedTasks(), asyncio.Event()
         value = [1, (2,)]
 
-        async def make() -> Any:
+        async def make(shared: SharedTask) -> Any:
             await may_end.wait()
+            shared.land(value)
             return value
 
         shared = tasks.start(KEY, make)
         assert tasks.find(KEY) is shared
-        waiters = [asyncio.ensure_future(shared.wait(PATIENCE_S)) for _ in range(3)]
+        waiters = [asyncio.ensure_future(shared.wait(s)) for s in (None, 9, PATIENCE_S)]
         await settle()
         may_end.set()
         got = [answer[0] for answer in await asyncio.gather(*waiters) if answer]
@@ -159,9 +182,24 @@ def test_tasks_get_values_of_their_own() -> None:
     asyncio.run(main())
 
 
+def test_what_does_not_land_is_for_no_other_task() -> None:
+    async def main() -> None:
+        tasks = SharedTasks()
+
+        async def make(shared: SharedTask) -> Any:
+            tasks.close(KEY, shared)
+            assert tasks.find(KEY) is None
+            return [1]
+
+        shared = tasks.start(KEY, make)
+        assert await asyncio.gather(shared.wait(None), shared.wait(1)) == [([1],), None]
+
+    asyncio.run(main())
+
+
 def test_tasks_get_the_error() -> None:
     async def main() -> None:
-        async def make() -> Any:
+        async def make(_: SharedTask) -> Any:
             await asyncio.sleep(0)
             raise LookupError("gone")
 
@@ -176,12 +214,13 @@ def test_the_first_may_be_cancelled_and_the_others_get_the_value() -> None:
     async def main() -> None:
         may_end = asyncio.Event()
 
-        async def make() -> Any:
+        async def make(shared: SharedTask) -> Any:
             await may_end.wait()
+            shared.land([1])
             return [1]
 
         shared = SharedTasks().start(KEY, make)
-        first, second = (asyncio.ensure_future(shared.wait(PATIENCE_S)) for _ in range(2))
+        first, second = (asyncio.ensure_future(shared.wait(s)) for s in (None, PATIENCE_S))
         await settle()
         first.cancel()
         await settle()
@@ -196,7 +235,7 @@ def test_what_nobody_waits_for_is_cancelled_and_over() -> None:
     async def main() -> None:
         tasks, ended = SharedTasks(), []
 
-        async def make() -> Any:
+        async def make(_: SharedTask) -> Any:
             try:
                 await asyncio.Event().wait()
             finally:
@@ -217,7 +256,7 @@ def test_what_nobody_waits_for_is_cancelled_and_over() -> None:
 
 def test_one_that_cancels_itself_lets_the_others_look_again() -> None:
     async def main() -> None:
-        async def make() -> Any:
+        async def make(_: SharedTask) -> Any:
             raise asyncio.CancelledError
 
         assert await SharedTasks().start(KEY, make).wait(1) is None
@@ -231,7 +270,7 @@ def test_an_error_that_nobody_waits_for_is_no_complaint() -> None:
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda *a: complaints.append(a))
 
-        async def make() -> Any:
+        async def make(_: SharedTask) -> Any:
             try:
                 await asyncio.Event().wait()
             finally:
@@ -252,7 +291,7 @@ def test_loops_do_not_wait_for_each_other() -> None:
     tasks = SharedTasks()
 
     async def main() -> None:
-        tasks.start(KEY, asyncio.Event().wait)
+        tasks.start(KEY, lambda _: asyncio.Event().wait())
         assert tasks.find(KEY) is not None
         assert in_thread(lambda: asyncio.run(other()))() is None
 

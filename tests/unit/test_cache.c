@@ -158,6 +158,28 @@ static void what_is_touched_may_have_no_ttl_from_then_on(void **state)
     cache_free(&t);
 }
 
+static void a_pop_takes_the_lock_along(void **state)
+{
+    (void)state;
+    const struct {
+        struct coat_reply first;
+        int rc;
+    } CASES[] = {{INTEGER(1), 1}, {NIL, COAT_EFOREIGN}};
+    for (size_t i = 0; i < 2; i++) {
+        struct cache_script t;
+        cache_one(&t, COAT_CACHE_POP);
+        t.found_answers = 1;
+        coat_cache_op_found(t.x, cache_found, &t);
+        cache_start(&t);
+        script_sent(&t.script, 0, "UNLINK", "shop:c:l:{shop:c:k:a}", NULL);
+        script_sent(&t.script, 1, "GETDEL", KEY, NULL);
+        script_replies(&t.script, 2, CASES[i].first, BULK(ENTRY, 6));
+        script_done(&t.script, CASES[i].rc);
+        assert_int_equal(t.told, i == 0);
+        cache_free(&t);
+    }
+}
+
 static void a_delete_takes_the_locks_along_and_counts_entries(void **state)
 {
     (void)state;
@@ -598,6 +620,7 @@ int main(void)
         cmocka_unit_test(ints_are_written_as_digits),
         cmocka_unit_test(conditions_are_those_of_redis),
         cmocka_unit_test(what_is_touched_may_have_no_ttl_from_then_on),
+        cmocka_unit_test(a_pop_takes_the_lock_along),
         cmocka_unit_test(a_delete_takes_the_locks_along_and_counts_entries),
         cmocka_unit_test(an_addition_names_what_a_new_entry_is),
         cmocka_unit_test(an_addition_may_make_nothing),

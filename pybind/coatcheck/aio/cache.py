@@ -16,7 +16,7 @@ from ..cache_options import Settings
 from ..filling import BUSY, FOUND, MAKE, MAKE_AGAIN, being_made, is_being_made, pauses, told
 from ..memoize import Keys, MemoizedBase, P
 from .driver import driver_of, drop, leave, prepare, refuse_trio, result_of, running_loop
-from .shared_task import SharedTasks
+from .shared_task import SharedTask, SharedTasks
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -151,7 +151,7 @@ class Cache(_core.BaseCache):
                 if state == FOUND:
                     return cast(T, fill.value)
                 if state == MAKE_AGAIN:
-                    return cast(T, await self._make(fill, state, key, fn, ttl))
+                    return cast(T, await self._make(fill, state, key, fn, ttl, None))
                 shared = self._tasks.find(key)
                 if shared is None:
                     work = partial(self._obtain, fill, state, key, fn, ttl)
@@ -164,30 +164,50 @@ class Cache(_core.BaseCache):
                 return cast(T, landed[0])
             if not shared.is_over():
                 fill = _core.Fill(self, key, self._fill_s)
-                return cast(T, await self._obtain(fill, BUSY, key, fn, ttl))
+                return cast(T, await self._obtain(fill, BUSY, key, fn, ttl, None))
 
     async def _step(self, fill: _core.Fill, step: str, *args: Any) -> Any:
         return await result_of(driver_of(self).on_fill(fill, step, *args))
 
     async def _obtain(
-        self, fill: _core.Fill, state: int, key: str, fn: Callable[[], Any], ttl: TtlOf
+        self,
+        fill: _core.Fill,
+        state: int,
+        key: str,
+        fn: Callable[[], Any],
+        ttl: TtlOf,
+        shared: SharedTask | None,
     ) -> Any:
-        """For all tasks: from another process, or made here."""
+        """From another process, or made here."""
         pause = pauses()
         while state == BUSY:
             await asyncio.sleep(next(pause))
             state = await self._step(fill, "fetch")
-        return fill.value if state == FOUND else await self._make(fill, state, key, fn, ttl)
+        if state == FOUND:
+            return fill.value
+        return await self._make(fill, state, key, fn, ttl, shared)
 
     async def _make(
-        self, fill: _core.Fill, state: int, key: str, fn: Callable[[], Any], ttl: TtlOf
+        self,
+        fill: _core.Fill,
+        state: int,
+        key: str,
+        fn: Callable[[], Any],
+        ttl: TtlOf,
+        shared: SharedTask | None,
     ) -> Any:
+        """For all tasks that share it, if it is stored: then nobody has written or deleted the
+        entry since it was begun."""
         begun = time.monotonic()
         try:
             with being_made(self, key):
                 value = await _result(fn())
             cost = time.monotonic() - begun
-            await self._step(fill, "store", value, ttl_for(value, ttl), self._stale_s, cost)
+            if shared is not None:
+                self._tasks.close(key, shared)
+            how = (ttl_for(value, ttl), self._stale_s, cost)
+            if await self._step(fill, "store", value, *how) and shared is not None:
+                shared.land(value)
         except BaseException as error:
             with suppress(Exception):  # then the lock ends by itself
                 await self._step(fill, "release")

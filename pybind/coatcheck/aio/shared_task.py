@@ -12,19 +12,18 @@ from ..flight import pack, unpack
 class SharedTask:
     """A value that a task makes, and that others wait for; it is cancelled when none is left."""
 
-    __slots__ = ("_packed", "_taken", "_task", "_waiting")
+    __slots__ = ("_awaited", "_packed", "_task", "_waiting")
 
-    def __init__(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    def __init__(self, make: Callable[[SharedTask], Coroutine[Any, Any, Any]]) -> None:
         self._waiting = 0
-        self._taken = False
+        self._awaited = False
         self._packed: bytes | None = None
-        self._task = asyncio.get_running_loop().create_task(self._work(make))
+        self._task = asyncio.get_running_loop().create_task(make(self))
 
-    async def _work(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        value = await make()
-        if self._waiting > 1:
+    def land(self, value: Any) -> None:
+        """It was stored after all who wait had come, so it is for them as well."""
+        if self._awaited:
             self._packed = pack(value)
-        return value
 
     def when_done(self, then: Callable[[], object]) -> None:
         def done(task: asyncio.Task[Any]) -> None:
@@ -38,8 +37,10 @@ class SharedTask:
         return self._task.done()
 
     async def wait(self, seconds: float | None) -> tuple[Any] | None:
-        """The value, or what was raised; None: look again whether it is there, or ours to make."""
+        """The value, or what was raised; None: look again whether it is there, or ours to make.
+        Who has started it waits as long as it takes, and gets what it returns."""
         self._waiting += 1
+        self._awaited |= seconds is not None
         try:
             await asyncio.wait((self._task,), timeout=seconds)
         finally:
@@ -48,11 +49,8 @@ class SharedTask:
                 self._task.cancel()
         if not self._task.done() or self._task.cancelled():
             return None
-        return self._copy(self._task.result())
-
-    def _copy(self, value: Any) -> tuple[Any] | None:
-        if not self._taken:
-            self._taken = True
+        value = self._task.result()
+        if seconds is None:
             return (value,)
         return None if self._packed is None else (unpack(self._packed),)
 
@@ -66,11 +64,15 @@ class SharedTasks:
     def find(self, key: str) -> SharedTask | None:
         return self._under_way.get((asyncio.get_running_loop(), key))
 
-    def start(self, key: str, make: Callable[[], Coroutine[Any, Any, Any]]) -> SharedTask:
+    def start(self, key: str, make: Callable[[SharedTask], Coroutine[Any, Any, Any]]) -> SharedTask:
         place = (asyncio.get_running_loop(), key)
         shared = self._under_way[place] = SharedTask(make)
         shared.when_done(lambda: self._forget(place, shared))
         return shared
+
+    def close(self, key: str, shared: SharedTask) -> None:
+        """Nobody joins any more: who comes after a value was stored may come after its delete."""
+        self._forget((asyncio.get_running_loop(), key), shared)
 
     def _forget(self, place: tuple[asyncio.AbstractEventLoop, str], shared: SharedTask) -> None:
         if self._under_way.get(place) is shared:
