@@ -14,6 +14,7 @@
 
 struct coat_cache {
     struct coat_store *store; /* used for nothing else */
+    struct coat_view *view;   /* NULL: the whole cache, whose store it is */
 };
 
 /* ---- Opening and closing -------------------------------------------------------------------- */
@@ -39,8 +40,10 @@ int coat_cache_open(struct coat_cache **out, const struct coat_options *o, struc
 
 void coat_cache_close(struct coat_cache *cache)
 {
-    if (cache)
+    if (cache && !cache->view)
         coat_store_close(cache->store);
+    if (cache)
+        coat_view_free(cache->view);
     free(cache);
 }
 
@@ -153,6 +156,8 @@ static int begin(struct coat_cache_op **x, struct coat_cache *cache, enum coat_c
     if (count > INT_MAX)
         return coat_error_set(err, COAT_EUSAGE, "a cache: too many keys in one call; use several");
     int rc = coat_cache_op_new(x, cache->store, what, count, err);
+    if (rc == 0)
+        rc = coat_cache_op_in(*x, cache->view, err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = coat_cache_op_key(*x, keys[i], strlen(keys[i]), err);
     return rc;
@@ -406,6 +411,8 @@ int coat_cache_set_many(struct coat_cache *cache, const struct coat_cache_item *
                              : take_ttl(&ttl_ms, err);
     if (rc == 0)
         rc = coat_cache_op_new(&x, cache->store, COAT_CACHE_SET, count, err);
+    if (rc == 0)
+        rc = coat_cache_op_in(x, cache->view, err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = add_item(x, coat_store_limits(cache->store), &items[i], ttl_ms, err);
     rc = finish(cache, x, rc, err);
@@ -431,7 +438,8 @@ static int new_work(struct coat_cache_work **out, struct coat_cache *cache, cons
     if (!work)
         return coat_error_nomem(err);
     work->cache = cache;
-    int rc = coat_cache_fill_new(&work->fill, cache->store, key, strlen(key), lock_ms, err);
+    int rc = coat_cache_fill_new_in(&work->fill, cache->store, cache->view, key, strlen(key),
+                                    lock_ms, err);
     if (rc < 0)
         free(work);
     else
@@ -531,8 +539,8 @@ int coat_cache_keys(struct coat_cache *cache, const char *pattern, coat_cache_ke
 {
     struct coat_cache_scan *scan;
     int more = 1, said = 0;
-    int rc = coat_cache_scan_new(&scan, cache->store, COAT_CACHE_SCAN_KEYS, pattern,
-                                 strlen(pattern), err);
+    int rc = coat_cache_scan_new_in(&scan, cache->store, cache->view, COAT_CACHE_SCAN_KEYS, pattern,
+                                    strlen(pattern), err);
     while (rc == 0 && more && said == 0) {
         more = coat_store_run(cache->store, coat_cache_scan_op(scan), err);
         rc = more < 0 ? more : 0;
@@ -543,7 +551,7 @@ int coat_cache_keys(struct coat_cache *cache, const char *pattern, coat_cache_ke
     return rc < 0 ? rc : said;
 }
 
-int coat_cache_clear(struct coat_cache *cache, int64_t *removed, struct coat_error *err)
+static int clear_all(struct coat_cache *cache, int64_t *removed, struct coat_error *err)
 {
     struct coat_cache_scan *scan;
     int64_t sum = 0;
@@ -558,4 +566,69 @@ int coat_cache_clear(struct coat_cache *cache, int64_t *removed, struct coat_err
     if (removed)
         *removed = sum;
     return rc;
+}
+
+int coat_cache_clear(struct coat_cache *cache, int64_t *removed, struct coat_error *err)
+{
+    if (!cache->view)
+        return clear_all(cache, removed, err);
+    int rc = coat_cache_invalidate(cache, NULL, 0, err);
+    if (removed)
+        *removed = rc < 0 ? 0 : rc;
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- Namespaces and tags -------------------------------------------------------------------- */
+
+static int new_view(struct coat_cache **out, struct coat_cache *in, enum coat_view_kind kind,
+                    const char *const *names, size_t count, struct coat_error *err)
+{
+    size_t lens[COAT_VIEW_NAMES_MAX];
+    *out = NULL;
+    if (count > COAT_VIEW_NAMES_MAX)
+        return coat_error_set(err, COAT_EUSAGE, "what is cached has at most %d tags",
+                              COAT_VIEW_NAMES_MAX);
+    struct coat_cache *cache = calloc(1, sizeof *cache);
+    if (!cache)
+        return coat_error_nomem(err);
+    cache->store = in->store;
+    for (size_t i = 0; i < count; i++)
+        lens[i] = strlen(names[i]);
+    int rc = coat_view_new(&cache->view, in->store, in->view, kind, names, lens, count, err);
+    if (rc < 0)
+        free(cache);
+    else
+        *out = cache;
+    return rc;
+}
+
+int coat_cache_namespace(struct coat_cache **out, struct coat_cache *cache, const char *name,
+                         struct coat_error *err)
+{
+    return new_view(out, cache, COAT_VIEW_NAMESPACE, &name, 1, err);
+}
+
+int coat_cache_tagged(struct coat_cache **out, struct coat_cache *cache, const char *const *tags,
+                      size_t count, struct coat_error *err)
+{
+    return new_view(out, cache, COAT_VIEW_TAGS, tags, count, err);
+}
+
+int coat_cache_invalidate(struct coat_cache *cache, const char *const *names, size_t count,
+                          struct coat_error *err)
+{
+    struct coat_cache_op *x;
+    if (count > 0)
+        return call(cache, COAT_CACHE_INVALIDATE, names, count, err);
+    if (!cache->view)
+        return coat_error_set(err, COAT_EUSAGE,
+                              "say which namespaces or tags of the cache are to be invalidated; "
+                              "coat_cache_clear deletes everything");
+    int rc =
+        coat_cache_op_new(&x, cache->store, COAT_CACHE_INVALIDATE, coat_view_own(cache->view), err);
+    if (rc == 0)
+        rc = coat_cache_op_in(x, cache->view, err);
+    if (rc == 0)
+        rc = coat_cache_op_own(x, err);
+    return finish(cache, x, rc, err);
 }

@@ -48,7 +48,7 @@ struct coat_store;
 COAT_API int coat_cache_open(struct coat_cache **out, const struct coat_options *o,
                              struct coat_error *err);
 
-/* Close its connections and free it. NULL allowed. */
+/* Close its connections and free it; of a view, only that. NULL allowed. */
 COAT_API void coat_cache_close(struct coat_cache *cache);
 
 /*
@@ -223,9 +223,43 @@ COAT_API int coat_cache_keys(struct coat_cache *cache, const char *pattern, coat
 /*
  * Delete all that caches have written under the prefix, and nothing else, on every node; piece by
  * piece, so what is written meanwhile may stay. 0, and *removed (NULL allowed) is how many keys
- * there were, also after a failure.
+ * there were, also after a failure. Of a view: coat_cache_invalidate without names.
  */
 COAT_API int coat_cache_clear(struct coat_cache *cache, int64_t *removed, struct coat_error *err);
+
+/* ---- Namespaces and tags --------------------------------------------------------------------- */
+
+/*
+ * Entries that end together, whatever their number, by one short command. A view is a cache for
+ * all calls here, on the same connections; making one is no call to Redis:
+ *
+ *     rc = coat_cache_namespace(&user, cache, "user:42", &err);
+ *     coat_cache_set(user, "cart", &packer, 60000, COAT_CACHE_ALWAYS, &err);
+ *     coat_cache_invalidate(user, NULL, 0, &err);
+ *     coat_cache_close(user);
+ *
+ * Its keys are its own: "cart" elsewhere is another entry. A namespace may have others in it, and
+ * ends with those that it is in. Tags are names that an entry hangs on, several of them: it is
+ * found by who names the same tags, in any order, until one of them is invalidated. Whether
+ * something is in a namespace or has one tag of that name is the same.
+ *
+ * A name is as a key; in a namespace it has, with that one's, 512 bytes at most. A view has at most
+ * 8, with those of the views that it is in. It is closed before the cache, and after its works; it
+ * does not need the view any more in which it was made. COAT_EUSAGE, COAT_ENOMEM.
+ */
+COAT_API int coat_cache_namespace(struct coat_cache **out, struct coat_cache *cache,
+                                  const char *name, struct coat_error *err);
+COAT_API int coat_cache_tagged(struct coat_cache **out, struct coat_cache *cache,
+                               const char *const *tags, size_t count, struct coat_error *err);
+
+/*
+ * End all entries in these namespaces of `cache`, or with one of these tags. Without names: those
+ * with which this view was made. What is stored by a call that had begun before is not found,
+ * either. How many of the names may have had entries. Their memory is free when their TTL is over,
+ * or they are evicted.
+ */
+COAT_API int coat_cache_invalidate(struct coat_cache *cache, const char *const *names, size_t count,
+                                   struct coat_error *err);
 
 #ifdef __cplusplus
 }

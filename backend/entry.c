@@ -8,12 +8,16 @@
 
 #include "api/error.h"
 #include "api/utf8.h"
+#include "api/view.h"
 #include "api/wire.h"
 
-enum { KEY_MAX = 512 };
+enum { KEY_MAX = 512, WIDTH_MAX = COAT_VIEW_NAMES_MAX * COAT_GENERATION_LEN };
 
-#define ENTRIES "c:k:"
-#define LOCKS   "c:l:"
+/* All areas have names of one length. */
+#define LOCKS         "c:l:"
+#define LOCKS_IN_VIEW "c:m:"
+#define GENERATIONS   "c:g:"
+enum { AREA_LEN = sizeof LOCKS - 1 };
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
 
@@ -25,21 +29,22 @@ static int has_control(const unsigned char *key, size_t len)
     return 0;
 }
 
-static int check_key(const char *key, size_t len, struct coat_error *err)
+static int check_key(const char *what, const char *key, size_t len, struct coat_error *err)
 {
     const unsigned char *bytes = (const unsigned char *)key;
     if (len == 0 || len > KEY_MAX)
-        return coat_error_set(
-            err, COAT_EUSAGE,
-            "a key of a cache has from 1 to %d bytes in UTF-8, not %zu; hash what "
-            "is longer",
-            KEY_MAX, len);
+        return coat_error_set(err, COAT_EUSAGE,
+                              "%s of a cache has from 1 to %d bytes in UTF-8, not %zu; hash what "
+                              "is longer",
+                              what, KEY_MAX, len);
     if (has_control(bytes, len))
         return coat_error_set(err, COAT_EUSAGE,
-                              "a key of a cache has no control characters, such as a line break; "
-                              "leave them out or quote them");
+                              "%s of a cache has no control characters, such as a line break; "
+                              "leave them out or quote them",
+                              what);
     if (coat_utf8_valid(bytes, len) != len)
-        return coat_error_set(err, COAT_EUSAGE, "a key of a cache is UTF-8, and this one is not");
+        return coat_error_set(err, COAT_EUSAGE, "%s of a cache is UTF-8, and this one is not",
+                              what);
     return 0;
 }
 
@@ -58,23 +63,89 @@ static int put_texts(struct coat_buf *to, const char *const *texts, const char *
     return coat_buf_append(to, end, strlen(end));
 }
 
-int coat_entry_key(struct coat_buf *to, const char *prefix, const char *key, size_t len,
-                   struct coat_error *err)
+static const char *zeros(size_t width)
 {
-    int rc = check_key(key, len, err);
+    static const char ZEROS[] = "00000000000000000000000000000000"
+                                "00000000000000000000000000000000"
+                                "00000000000000000000000000000000"
+                                "00000000000000000000000000000000";
+    _Static_assert(sizeof ZEROS == WIDTH_MAX + 1, "for the widest");
+    return ZEROS + (WIDTH_MAX - width);
+}
+
+int coat_entry_key_in(struct coat_buf *to, const char *prefix, size_t width, const char *key,
+                      size_t len, struct coat_error *err)
+{
+    int rc = check_key("a key", key, len, err);
     if (rc < 0)
         return rc;
-    rc = put_texts(to, (const char *const[]){prefix, ENTRIES, NULL}, key, len, "");
+    const char *const in_view[] = {prefix, COAT_IN_VIEW, zeros(width), ":", NULL};
+    rc = put_texts(to, width ? in_view : (const char *const[]){prefix, COAT_ENTRIES, NULL}, key,
+                   len, "");
     return rc < 0 ? coat_error_nomem(err) : 0;
 }
 
+int coat_entry_key(struct coat_buf *to, const char *prefix, const char *key, size_t len,
+                   struct coat_error *err)
+{
+    return coat_entry_key_in(to, prefix, 0, key, len, err);
+}
+
 /* A prefix has no braces. */
-int coat_entry_lock(struct coat_buf *to, const char *prefix, const char *key, size_t len)
+static int lock_in_view(struct coat_buf *to, const char *prefix, const char *digits,
+                        const char *key, size_t len)
 {
     if (memchr(key, '}', len))
+        return put_texts(to, (const char *const[]){prefix, LOCKS_IN_VIEW, digits, ":", NULL}, key,
+                         len, "");
+    return put_texts(
+        to, (const char *const[]){prefix, LOCKS, "{", prefix, COAT_IN_VIEW, digits, ":", NULL}, key,
+        len, "}");
+}
+
+int coat_entry_lock_in(struct coat_buf *to, const char *prefix, size_t width, const char *key,
+                       size_t len)
+{
+    if (width)
+        return lock_in_view(to, prefix, zeros(width), key, len);
+    if (memchr(key, '}', len))
         return put_texts(to, (const char *const[]){prefix, LOCKS, NULL}, key, len, "");
-    return put_texts(to, (const char *const[]){prefix, LOCKS, "{", prefix, ENTRIES, NULL}, key, len,
-                     "}");
+    return put_texts(to, (const char *const[]){prefix, LOCKS, "{", prefix, COAT_ENTRIES, NULL}, key,
+                     len, "}");
+}
+
+int coat_entry_lock(struct coat_buf *to, const char *prefix, const char *key, size_t len)
+{
+    return coat_entry_lock_in(to, prefix, 0, key, len);
+}
+
+void coat_entry_renew(unsigned char *key, const char *prefix, const char *digits, size_t width)
+{
+    size_t before = strlen(prefix) + AREA_LEN;
+    if (memcmp(key + before - AREA_LEN, LOCKS, AREA_LEN) == 0)
+        before += 1 + before;
+    memcpy(key + before, digits, width);
+}
+
+int coat_entry_generation(struct coat_buf *to, const char *prefix, const char *path,
+                          size_t path_len, const char *name, size_t len, struct coat_error *err)
+{
+    int rc = check_key("the name of a namespace or tag", name, len, err);
+    if (rc < 0)
+        return rc;
+    if (path_len + len > KEY_MAX)
+        return coat_error_set(err, COAT_EUSAGE,
+                              "a name in a namespace of a cache has, with that one's, at most %d "
+                              "bytes in UTF-8, not %zu; hash what is longer",
+                              KEY_MAX, path_len + len);
+    size_t before = to->len;
+    rc = put_texts(to, (const char *const[]){prefix, GENERATIONS, NULL}, path, path_len, "");
+    if (rc == 0)
+        rc = coat_buf_append(to, name, len);
+    if (rc == 0)
+        return 0;
+    to->len = before;
+    return coat_error_nomem(err);
 }
 
 /* ---- Values ---------------------------------------------------------------------------------- */

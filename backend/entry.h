@@ -40,6 +40,11 @@ int coat_entry_put_made(struct coat_buf *to, const void *value, size_t len,
 /* How the value of an entry was made; of what is no entry, nothing. */
 struct coat_entry_made coat_entry_made(const void *entry, size_t len);
 
+/* What stands between the prefix and the key of an entry; of one in a view, its digits and a `:`.
+ */
+#define COAT_ENTRIES "c:k:"
+#define COAT_IN_VIEW "c:n:"
+
 /*
  * Append the key of an entry, as it is in Redis. 0; COAT_EUSAGE: no key can be so; COAT_ENOMEM, and
  * nothing was appended.
@@ -52,6 +57,25 @@ int coat_entry_key(struct coat_buf *to, const char *prefix, const char *key, siz
  * with a } and no hash tag, which has no such neighbour. 0, COAT_ENOMEM.
  */
 int coat_entry_lock(struct coat_buf *to, const char *prefix, const char *key, size_t len);
+
+/*
+ * The same for an entry of a view, which has `width` digits of generations, all zeros here; 0: as
+ * above.
+ */
+int coat_entry_key_in(struct coat_buf *to, const char *prefix, size_t width, const char *key,
+                      size_t len, struct coat_error *err);
+int coat_entry_lock_in(struct coat_buf *to, const char *prefix, size_t width, const char *key,
+                       size_t len);
+
+/* Put the digits into a key that one of these two made. */
+void coat_entry_renew(unsigned char *key, const char *prefix, const char *digits, size_t width);
+
+/*
+ * Append the key of the generation of a name, as it is in Redis. path: what stands before it, where
+ * it is in a namespace. 0; COAT_EUSAGE: no name can be so; COAT_ENOMEM, and nothing was appended.
+ */
+int coat_entry_generation(struct coat_buf *to, const char *prefix, const char *path,
+                          size_t path_len, const char *name, size_t len, struct coat_error *err);
 
 /*
  * The encoding of its value: in the entry, or in `room` for COAT_WIRE_SCALAR_MAX bytes. What it

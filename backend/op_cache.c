@@ -13,6 +13,7 @@
 #include "api/wire.h"
 #include "attempt.h"
 #include "entry.h"
+#include "generation.h"
 #include "refusal.h"
 #include "store.h"
 
@@ -29,6 +30,8 @@ struct item {
 
 struct coat_cache_op {
     struct coat_op op;
+    const struct coat_view *view; /* NULL: the whole cache */
+    struct coat_guard *guard;     /* where it is in a view */
     struct coat_store *store;
     enum coat_cache_do what;
     struct coat_attempt attempt;
@@ -56,7 +59,7 @@ int coat_cache_op_new(struct coat_cache_op **out, struct coat_store *store, enum
         [COAT_CACHE_DELETE] = COAT_KIND_DELETE, [COAT_CACHE_HAS] = COAT_KIND_HAS,
         [COAT_CACHE_TOUCH] = COAT_KIND_TOUCH,   [COAT_CACHE_TTL] = COAT_KIND_TTL,
         [COAT_CACHE_POP] = COAT_KIND_POP,       [COAT_CACHE_INCR] = COAT_KIND_INCR,
-        [COAT_CACHE_SWAP] = COAT_KIND_SWAP};
+        [COAT_CACHE_SWAP] = COAT_KIND_SWAP,     [COAT_CACHE_INVALIDATE] = COAT_KIND_INVALIDATE};
     size_t size;
     *out = NULL;
     if (!coat_size_mul(count, sizeof(struct item), &size) ||
@@ -78,8 +81,41 @@ void coat_cache_op_free(struct coat_cache_op *x)
     if (!x)
         return;
     coat_attempt_release(&x->attempt);
+    coat_guard_free(x->guard);
     coat_buf_release(&x->bytes);
     free(x);
+}
+
+static unsigned char *at(struct coat_cache_op *x, struct part part)
+{
+    return (unsigned char *)x->bytes.bytes + part.at;
+}
+
+/* Those of which it finds nothing have no keys. */
+static void rekey(struct coat_op *op, const char *digits, size_t len)
+{
+    struct coat_cache_op *x = (struct coat_cache_op *)op;
+    const char *prefix = x->store->options->prefix;
+    for (size_t i = 0; digits && i < x->count; i++) {
+        coat_entry_renew(at(x, x->items[i].key), prefix, digits, len);
+        if (x->items[i].lock.len)
+            coat_entry_renew(at(x, x->items[i].lock), prefix, digits, len);
+    }
+}
+
+int coat_cache_op_in(struct coat_cache_op *x, const struct coat_view *view, struct coat_error *err)
+{
+    assert(x->count == 0);
+    x->view = view;
+    if (!view || x->what == COAT_CACHE_INVALIDATE)
+        return 0;
+    x->guard = coat_guard_new(x->store, view, &x->op, rekey);
+    return x->guard ? 0 : coat_error_nomem(err);
+}
+
+static size_t width(const struct coat_cache_op *x)
+{
+    return x->view ? x->view->count * COAT_GENERATION_LEN : 0;
 }
 
 static int add_part(struct coat_cache_op *x, struct part *part, const void *bytes, size_t len)
@@ -96,24 +132,46 @@ static int add_number(struct coat_cache_op *x, struct part *part, int64_t number
     return add_part(x, part, digits, (size_t)n);
 }
 
-int coat_cache_op_key(struct coat_cache_op *x, const char *key, size_t len, struct coat_error *err)
+static int put_key(struct coat_cache_op *x, const char *key, size_t len, struct coat_error *err)
 {
     const char *prefix = x->store->options->prefix;
+    struct coat_arg path = coat_view_path(x->view);
+    if (x->what == COAT_CACHE_INVALIDATE)
+        return coat_entry_generation(&x->bytes, prefix, path.bytes, path.len, key, len, err);
+    return coat_entry_key_in(&x->bytes, prefix, width(x), key, len, err);
+}
+
+int coat_cache_op_key(struct coat_cache_op *x, const char *key, size_t len, struct coat_error *err)
+{
     assert(x->count < x->room);
     struct item *item = &x->items[x->count];
     *item = (struct item){.key = {x->bytes.len, 0}};
-    int rc = coat_entry_key(&x->bytes, prefix, key, len, err);
+    int rc = put_key(x, key, len, err);
     if (rc < 0)
         return rc;
     item->key.len = x->bytes.len - item->key.at;
     if (x->what == COAT_CACHE_DELETE || x->what == COAT_CACHE_POP) {
         item->lock.at = x->bytes.len;
-        rc = coat_entry_lock(&x->bytes, prefix, key, len);
+        rc = coat_entry_lock_in(&x->bytes, x->store->options->prefix, width(x), key, len);
         item->lock.len = x->bytes.len - item->lock.at;
     }
     if (rc < 0)
         return coat_error_nomem(err);
     x->count++;
+    return 0;
+}
+
+int coat_cache_op_own(struct coat_cache_op *x, struct coat_error *err)
+{
+    for (size_t i = 0; i < x->view->count; i++) {
+        struct coat_arg key = coat_view_key(x->view, i);
+        if (!x->view->names[i].own)
+            continue;
+        assert(x->count < x->room);
+        if (add_part(x, &x->items[x->count].key, key.bytes, key.len) < 0)
+            return coat_error_nomem(err);
+        x->items[x->count++].lock.len = 0;
+    }
     return 0;
 }
 
@@ -165,7 +223,9 @@ void coat_cache_op_found(struct coat_cache_op *x, coat_cache_found_fn *fn, void 
 
 struct coat_op *coat_cache_op(struct coat_cache_op *x)
 {
-    return &x->op;
+    int makes = x->what == COAT_CACHE_SET || x->what == COAT_CACHE_ADD ||
+                (x->what == COAT_CACHE_INCR && (x->first.len || x->too_much));
+    return x->guard && x->count ? coat_guard_op(x->guard, makes) : &x->op;
 }
 
 int64_t coat_cache_op_number(const struct coat_cache_op *x)
@@ -270,6 +330,10 @@ static void add_item(struct coat_cache_op *x, const struct item *item)
     case COAT_CACHE_SWAP:
         add_swap(x, item);
         break;
+    case COAT_CACHE_INVALIDATE:
+        coat_generation_forget(x->store, (struct coat_arg){at(x, item->key), item->key.len});
+        add_command(x, "UNLINK", item);
+        break;
     }
 }
 
@@ -295,6 +359,7 @@ static void add_mget(struct coat_cache_op *x)
 static int start(struct coat_cache_op *x, struct coat_step *to, struct coat_error *err)
 {
     struct coat_attempt *a = &x->attempt;
+    int unclear = a->unclear; /* by what was sent on keys of another generation */
     size_t commands, args;
     if (!coat_size_mul(x->count, COMMANDS_MAX, &commands) ||
         !coat_size_mul(x->count, ARGS_MAX, &args))
@@ -308,6 +373,7 @@ static int start(struct coat_cache_op *x, struct coat_step *to, struct coat_erro
         add_item(x, &x->items[i]);
     if (is_mget(x))
         add_mget(x);
+    a->unclear = unclear;
     if (may_repeat(x))
         coat_attempt_send(a, to);
     else
@@ -351,13 +417,14 @@ static int count_all(struct coat_cache_op *x, const struct coat_event *event,
                      struct coat_error *err)
 {
     int sum = 0, deletes = x->what == COAT_CACHE_DELETE;
+    int ends = deletes || x->what == COAT_CACHE_INVALIDATE;
     for (size_t i = 0; i < event->count; i++) {
         int rc = count_reply(x, &event->replies[i], err);
         if (rc < 0)
             return rc;
         sum += deletes && i % 2 == 0 ? 0 : rc; /* of a lock */
     }
-    if (deletes && x->attempt.unclear)
+    if (ends && x->attempt.unclear)
         return (int)x->count; /* most likely by the send whose reply was lost */
     return sum;
 }

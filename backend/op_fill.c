@@ -7,10 +7,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/error.h"
 #include "attempt.h"
 #include "entry.h"
+#include "generation.h"
 #include "sid.h"
 #include "store.h"
 
@@ -35,12 +37,39 @@ struct coat_cache_fill {
     struct coat_buf entry; /* to be stored */
     struct coat_buf keys;  /* the entry's, then the lock's */
     size_t key_len;
+    struct coat_guard *guard; /* in a view; of the fetch only */
+    size_t width;             /* digits, 0: in none */
+    char digits[COAT_VIEW_NAMES_MAX * COAT_GENERATION_LEN];
 };
 
 /* ---- Making it ------------------------------------------------------------------------------ */
 
-int coat_cache_fill_new(struct coat_cache_fill **out, struct coat_store *store, const char *key,
-                        size_t len, int64_t fill_ttl_ms, struct coat_error *err)
+/* What was made in generations that have ended since is stored where nobody will find it. */
+static void rekey(struct coat_op *op, const char *digits, size_t len)
+{
+    struct coat_cache_fill *fill = (struct coat_cache_fill *)op;
+    unsigned char *keys = (unsigned char *)fill->keys.bytes;
+    if (!digits)
+        return;
+    memcpy(fill->digits, digits, len);
+    coat_entry_renew(keys, fill->store->options->prefix, digits, len);
+    coat_entry_renew(keys + fill->key_len, fill->store->options->prefix, digits, len);
+}
+
+static int put_keys(struct coat_cache_fill *fill, const char *key, size_t len,
+                    struct coat_error *err)
+{
+    const char *prefix = fill->store->options->prefix;
+    int rc = coat_entry_key_in(&fill->keys, prefix, fill->width, key, len, err);
+    fill->key_len = fill->keys.len;
+    if (rc == 0 && coat_entry_lock_in(&fill->keys, prefix, fill->width, key, len) < 0)
+        rc = coat_error_nomem(err);
+    return rc;
+}
+
+int coat_cache_fill_new_in(struct coat_cache_fill **out, struct coat_store *store,
+                           const struct coat_view *view, const char *key, size_t len,
+                           int64_t fill_ttl_ms, struct coat_error *err)
 {
     *out = NULL;
     struct coat_cache_fill *fill = calloc(1, sizeof *fill);
@@ -48,9 +77,9 @@ int coat_cache_fill_new(struct coat_cache_fill **out, struct coat_store *store, 
         return coat_error_nomem(err);
     fill->store = store;
     fill->fill_ttl_ms = fill_ttl_ms;
-    int rc = coat_entry_key(&fill->keys, store->options->prefix, key, len, err);
-    fill->key_len = fill->keys.len;
-    if (rc == 0 && coat_entry_lock(&fill->keys, store->options->prefix, key, len) < 0)
+    fill->width = view ? view->count * COAT_GENERATION_LEN : 0;
+    int rc = put_keys(fill, key, len, err);
+    if (rc == 0 && view && !(fill->guard = coat_guard_new(store, view, &fill->op, rekey)))
         rc = coat_error_nomem(err);
     if (rc < 0)
         coat_cache_fill_free(fill);
@@ -59,10 +88,17 @@ int coat_cache_fill_new(struct coat_cache_fill **out, struct coat_store *store, 
     return rc;
 }
 
+int coat_cache_fill_new(struct coat_cache_fill **out, struct coat_store *store, const char *key,
+                        size_t len, int64_t fill_ttl_ms, struct coat_error *err)
+{
+    return coat_cache_fill_new_in(out, store, NULL, key, len, fill_ttl_ms, err);
+}
+
 void coat_cache_fill_free(struct coat_cache_fill *fill)
 {
     if (!fill)
         return;
+    coat_guard_free(fill->guard);
     coat_buf_release(&fill->entry);
     coat_buf_release(&fill->keys);
     free(fill);
@@ -71,6 +107,12 @@ void coat_cache_fill_free(struct coat_cache_fill *fill)
 int coat_cache_fill_is_stale(const struct coat_cache_fill *fill)
 {
     return fill->stale;
+}
+
+const char *coat_cache_fill_generation(const struct coat_cache_fill *fill, size_t *len)
+{
+    *len = fill->width;
+    return fill->digits;
 }
 
 static uint32_t clamp(int64_t ms)
@@ -343,7 +385,7 @@ struct coat_op *coat_cache_fetch_op(struct coat_cache_fill *fill, coat_cache_fou
     fill->found = found;
     fill->context = context;
     fill->op = (struct coat_op){.step = fetch_step, .kind = COAT_KIND_FETCH};
-    return &fill->op;
+    return fill->guard ? coat_guard_op(fill->guard, 1) : &fill->op;
 }
 
 struct coat_op *coat_cache_fill_op(struct coat_cache_fill *fill)

@@ -8,6 +8,8 @@
 #include "api/cache.h"
 #include "api/error.h"
 #include "attempt.h"
+#include "entry.h"
+#include "generation.h"
 #include "node.h"
 #include "redis.h"
 #include "store.h"
@@ -18,7 +20,6 @@ enum { ASKING, SCANNING, UNLINKING };
 enum { PATTERN_MAX = 1024, CURSOR_MAX = 20 };
 
 #define ALL_OF_IT "c:"
-#define ENTRIES   "c:k:"
 #define AT_ONCE   "500"
 
 struct coat_cache_scan {
@@ -34,7 +35,9 @@ struct coat_cache_scan {
     char next[CURSOR_MAX + 1];
     struct coat_reply *keys; /* of the last piece, or NULL */
     size_t count;
-    size_t before; /* bytes of a key that are not the user's */
+    size_t before;            /* bytes of a key that are not the user's */
+    struct coat_guard *guard; /* in a view */
+    char *digits;             /* of its generations, in the pattern */
     size_t pattern_len;
     char pattern[];
 };
@@ -43,6 +46,13 @@ struct coat_cache_scan {
 
 static void scan_step(struct coat_op *op, const struct coat_event *event, struct coat_step *step,
                       struct coat_error *err);
+
+static void forget_keys(struct coat_cache_scan *scan)
+{
+    free(scan->keys);
+    scan->keys = NULL;
+    scan->count = 0;
+}
 
 /* The prefix, which is no pattern. */
 static char *put_escaped(char *to, const char *prefix)
@@ -55,9 +65,44 @@ static char *put_escaped(char *to, const char *prefix)
     return to;
 }
 
-int coat_cache_scan_new(struct coat_cache_scan **out, struct coat_store *store,
-                        enum coat_cache_scan_do what, const char *pattern, size_t len,
-                        struct coat_error *err)
+/* Where there are no generations, there are no keys. */
+static void rekey(struct coat_op *op, const char *digits, size_t len)
+{
+    struct coat_cache_scan *scan = (struct coat_cache_scan *)op;
+    if (digits)
+        memcpy(scan->digits, digits, len);
+    else
+        forget_keys(scan);
+}
+
+/* What stands before a key of the user. */
+static const char *area(const struct coat_view *view, enum coat_cache_scan_do what)
+{
+    return view ? COAT_IN_VIEW : what == COAT_CACHE_SCAN_CLEAR ? ALL_OF_IT : COAT_ENTRIES;
+}
+
+static size_t width(const struct coat_view *view)
+{
+    return view ? view->count * COAT_GENERATION_LEN + 1 : 0; /* with the colon */
+}
+
+/* The room for digits stays as it is. */
+static void put_pattern(struct coat_cache_scan *scan, const char *under, size_t digits,
+                        const char *pattern, size_t len)
+{
+    char *end = put_escaped(scan->pattern, scan->store->options->prefix);
+    memcpy(end, under, strlen(under));
+    end += strlen(under);
+    scan->digits = end;
+    if (digits)
+        end[digits - 1] = ':';
+    memcpy(end + digits, pattern, len);
+    scan->pattern_len = (size_t)(end - scan->pattern) + digits + len;
+}
+
+int coat_cache_scan_new_in(struct coat_cache_scan **out, struct coat_store *store,
+                           const struct coat_view *view, enum coat_cache_scan_do what,
+                           const char *pattern, size_t len, struct coat_error *err)
 {
     *out = NULL;
     if (len == 0 || len > PATTERN_MAX)
@@ -65,9 +110,9 @@ int coat_cache_scan_new(struct coat_cache_scan **out, struct coat_store *store,
                               "a pattern for keys of a cache has from 1 to %d bytes, not %zu",
                               PATTERN_MAX, len);
     const char *prefix = store->options->prefix;
-    const char *under = what == COAT_CACHE_SCAN_CLEAR ? ALL_OF_IT : ENTRIES;
+    const char *under = area(view, what);
     struct coat_cache_scan *scan =
-        calloc(1, sizeof *scan + 2 * strlen(prefix) + strlen(under) + len);
+        calloc(1, sizeof *scan + 2 * strlen(prefix) + strlen(under) + width(view) + len);
     if (!scan)
         return coat_error_nomem(err);
     scan->op =
@@ -75,22 +120,22 @@ int coat_cache_scan_new(struct coat_cache_scan **out, struct coat_store *store,
                          .kind = what == COAT_CACHE_SCAN_CLEAR ? COAT_KIND_CLEAR : COAT_KIND_KEYS};
     scan->store = store;
     scan->what = what;
-    scan->before = strlen(prefix) + strlen(under);
+    scan->before = strlen(prefix) + strlen(under) + width(view);
     strcpy(scan->cursor, "0");
-    char *end = put_escaped(scan->pattern, prefix);
-    memcpy(end, under, strlen(under));
-    end += strlen(under);
-    memcpy(end, pattern, len);
-    scan->pattern_len = (size_t)(end - scan->pattern) + len;
+    put_pattern(scan, under, width(view), pattern, len);
+    if (view && !(scan->guard = coat_guard_new(store, view, &scan->op, rekey))) {
+        free(scan);
+        return coat_error_nomem(err);
+    }
     *out = scan;
     return 0;
 }
 
-static void forget_keys(struct coat_cache_scan *scan)
+int coat_cache_scan_new(struct coat_cache_scan **out, struct coat_store *store,
+                        enum coat_cache_scan_do what, const char *pattern, size_t len,
+                        struct coat_error *err)
 {
-    free(scan->keys);
-    scan->keys = NULL;
-    scan->count = 0;
+    return coat_cache_scan_new_in(out, store, NULL, what, pattern, len, err);
 }
 
 void coat_cache_scan_free(struct coat_cache_scan *scan)
@@ -100,6 +145,7 @@ void coat_cache_scan_free(struct coat_cache_scan *scan)
     for (size_t i = 0; i < scan->node_count; i++)
         coat_node_release(scan->nodes[i]);
     free(scan->nodes);
+    coat_guard_free(scan->guard);
     forget_keys(scan);
     coat_attempt_release(&scan->attempt);
     free(scan);
@@ -107,7 +153,7 @@ void coat_cache_scan_free(struct coat_cache_scan *scan)
 
 struct coat_op *coat_cache_scan_op(struct coat_cache_scan *scan)
 {
-    return &scan->op;
+    return scan->guard ? coat_guard_op(scan->guard, 0) : &scan->op;
 }
 
 size_t coat_cache_scan_count(const struct coat_cache_scan *scan)

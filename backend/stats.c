@@ -70,6 +70,7 @@ static const char *const op_names[COAT_OP_KINDS] = {
     [COAT_KIND_FETCH] = "fetch",
     [COAT_KIND_FILL] = "fill",
     [COAT_KIND_SWAP] = "compare_and_set",
+    [COAT_KIND_INVALIDATE] = "invalidate",
 };
 
 /* ---- Counting ------------------------------------------------------------------------------- */
@@ -103,11 +104,12 @@ static void ended(struct coat_stats *stats, enum coat_op_kind kind, int end, int
 void coat_stats_ended(struct coat_stats *stats, enum coat_op_kind kind, int rc, int64_t took_us)
 {
     static const char may_miss[COAT_OP_KINDS] = {
-        [COAT_KIND_LOAD] = 1,   [COAT_KIND_LOCK] = 1,        [COAT_KIND_DESTROY] = 1,
-        [COAT_KIND_GET] = 1,    [COAT_KIND_DESTROY_ONE] = 1, [COAT_KIND_SET] = 1,
-        [COAT_KIND_DELETE] = 1, [COAT_KIND_HAS] = 1,         [COAT_KIND_TOUCH] = 1,
-        [COAT_KIND_TTL] = 1,    [COAT_KIND_POP] = 1,         [COAT_KIND_INCR] = 1,
-        [COAT_KIND_FETCH] = 1,  [COAT_KIND_FILL] = 1,        [COAT_KIND_SWAP] = 1};
+        [COAT_KIND_LOAD] = 1,      [COAT_KIND_LOCK] = 1,        [COAT_KIND_DESTROY] = 1,
+        [COAT_KIND_GET] = 1,       [COAT_KIND_DESTROY_ONE] = 1, [COAT_KIND_SET] = 1,
+        [COAT_KIND_DELETE] = 1,    [COAT_KIND_HAS] = 1,         [COAT_KIND_TOUCH] = 1,
+        [COAT_KIND_TTL] = 1,       [COAT_KIND_POP] = 1,         [COAT_KIND_INCR] = 1,
+        [COAT_KIND_FETCH] = 1,     [COAT_KIND_FILL] = 1,        [COAT_KIND_SWAP] = 1,
+        [COAT_KIND_INVALIDATE] = 1};
     int may_be_stale = kind == COAT_KIND_LOAD || kind == COAT_KIND_LOCK;
     int end = rc <= -COAT_ENDED_OK        ? -COAT_EUSAGE /* a caller's own function */
               : rc < 0                    ? -rc

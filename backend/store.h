@@ -12,12 +12,16 @@
 struct coat_redis;
 struct coat_registry;
 
+/* How many generations a store remembers. */
+enum { COAT_GENERATIONS = 4096 };
+
 struct coat_store {
     struct coat_options *options; /* its own copy, complete */
     struct coat_redis *redis;
     struct coat_registry *registry; /* where redis comes from; NULL: it is the store's alone */
     int brief;                      /* brief waits are sensible here: brief.h */
     int serves_cache;               /* api/cache.h */
+    _Atomic uint64_t generations[COAT_GENERATIONS]; /* generation.h */
     _Atomic uint64_t counts[COAT_COUNTS];
     struct coat_stats stats;
     coat_life_fn *on_event; /* NULL: nobody is told */

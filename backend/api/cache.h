@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "api/op.h"
+#include "api/view.h"
 
 struct coat_cache_op;
 
@@ -32,14 +33,25 @@ enum coat_cache_do {
     COAT_CACHE_POP,     /* GET and DELETE of one entry. As GET; COAT_EUNCERTAIN */
     COAT_CACHE_INCR,    /* of one entry. rc: 1 and coat_cache_op_number; 0: there is none;
                            COAT_EUSAGE: it is no int, or would leave 64 bits; COAT_EUNCERTAIN */
-    COAT_CACHE_SWAP     /* as SET, in place of the entry of coat_cache_op_version only. rc: 1; 0: it
+    COAT_CACHE_SWAP,    /* as SET, in place of the entry of coat_cache_op_version only. rc: 1; 0: it
                            is another one by now, or there is none; COAT_EUNCERTAIN */
+    COAT_CACHE_INVALIDATE /* its keys are names, as of a view: all that lies in such views ends. rc:
+                             how many of them may have had entries */
 };
 
 /* For so many keys. 0 and *out, to be freed (also when abandoned); COAT_ENOMEM. */
 int coat_cache_op_new(struct coat_cache_op **out, struct coat_store *store, enum coat_cache_do what,
                       size_t count, struct coat_error *err);
 void coat_cache_op_free(struct coat_cache_op *x); /* NULL allowed */
+
+/*
+ * It is on entries of this view, which is borrowed (NULL: it is not in a view), or on names in it.
+ * Before the first key. 0, COAT_ENOMEM.
+ */
+int coat_cache_op_in(struct coat_cache_op *x, const struct coat_view *view, struct coat_error *err);
+
+/* INVALIDATE: the own names of the view, coat_view_own many, in place of keys. 0, COAT_ENOMEM. */
+int coat_cache_op_own(struct coat_cache_op *x, struct coat_error *err);
 
 /* The next key, which is copied. 0; COAT_EUSAGE: no key can be so; COAT_ENOMEM. */
 int coat_cache_op_key(struct coat_cache_op *x, const char *key, size_t len, struct coat_error *err);
@@ -112,6 +124,11 @@ enum coat_cache_scan_do {
 int coat_cache_scan_new(struct coat_cache_scan **out, struct coat_store *store,
                         enum coat_cache_scan_do what, const char *pattern, size_t len,
                         struct coat_error *err);
+
+/* Keys of this view only; borrowed, and NULL: of the whole cache. CLEAR: of the latter only. */
+int coat_cache_scan_new_in(struct coat_cache_scan **out, struct coat_store *store,
+                           const struct coat_view *view, enum coat_cache_scan_do what,
+                           const char *pattern, size_t len, struct coat_error *err);
 void coat_cache_scan_free(struct coat_cache_scan *scan); /* NULL allowed */
 
 /*

@@ -24,6 +24,10 @@ struct coat_cache_fill;
 /* 0 and *out, to be freed (also when abandoned); COAT_EUSAGE: no key can be so; COAT_ENOMEM. */
 int coat_cache_fill_new(struct coat_cache_fill **out, struct coat_store *store, const char *key,
                         size_t len, int64_t fill_ttl_ms, struct coat_error *err);
+/* The same for an entry of this view, which is borrowed. */
+int coat_cache_fill_new_in(struct coat_cache_fill **out, struct coat_store *store,
+                           const struct coat_view *view, const char *key, size_t len,
+                           int64_t fill_ttl_ms, struct coat_error *err);
 void coat_cache_fill_free(struct coat_cache_fill *fill); /* NULL allowed; gives no lock back */
 
 /* The results of a fetch. */
@@ -44,6 +48,9 @@ struct coat_op *coat_cache_fetch_op(struct coat_cache_fill *fill, coat_cache_fou
 
 /* After a fetch that has brought a value: 1 if that is beyond its TTL. */
 int coat_cache_fill_is_stale(const struct coat_cache_fill *fill);
+
+/* The generations of the view that the last fetch was in, as digits; none: it is in no view. */
+const char *coat_cache_fill_generation(const struct coat_cache_fill *fill, size_t *len);
 
 /*
  * What is to be stored, which is copied: for ttl_ms (0: without end), and then for stale_ms to be

@@ -94,6 +94,7 @@ enum coat_op_kind {
     COAT_KIND_FETCH,
     COAT_KIND_FILL,
     COAT_KIND_SWAP,
+    COAT_KIND_INVALIDATE,
     COAT_OP_KINDS
 };
 

@@ -18,50 +18,27 @@ from .memoize import Keys, MemoizedBase, P
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from ._core import _Entries
     from .cache_options import CacheOptions, Ttl, TtlOf
+else:
+    _Entries = object
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Cache(_core.Cache):
-    """One application's cache in Redis. It holds plain data only, as sessions do.
+class Entries(_Entries):
+    """What is the same for a cache and for a part of it."""
 
-    ``url`` is as that of `Store`, and so are ``prefix`` and the options that concern connections
-    (``timeout``, ``username``, ``tls_ca_file``, ...) and limits (``max_bytes``, ``max_depth``,
-    ``max_items``, of one value). Its own, times in seconds or as timedelta:
+    _id: str  # of the part
+    if TYPE_CHECKING:
 
-    ==================  ==========================================================================
-    ttl                 for how long an entry lives where nothing else is said; None: it does not
-                        end by itself (300)
-    ttl_jitter          the part of each TTL, up to 0.5, that is left to chance, so that what was
-                        stored together does not end together (0.1)
-    fill_ttl            for how long others wait for the one who fills an entry (30)
-    stale_ttl           for how long after its TTL a value of `get_or_set` is kept, to be served
-                        while it is made anew, and where that fails (0)
-    on_corrupt          what is found that is no entry of a cache: ``"miss"`` or ``"raise"``
-                        (``"miss"``)
-    ==================  ==========================================================================
+        @property
+        def _root(self) -> Cache: ...
 
-    Each may also come from the URL (``?ttl=60``) or the environment (``COATCHECK_CACHE_URL``,
-    ``COATCHECK_CACHE_TTL``, ...); an argument wins over the URL, and that over the environment.
-
-    Any number of threads may share a cache, and so may processes that fork. Calls raise
-    StoreUnavailable, or its kinds, within ``timeout``.
-    """
-
-    def __init__(self, url: str | None = None, **options: Unpack[CacheOptions]) -> None:
-        settings = Settings(url, cast("dict[str, Any]", options))
-        self._flights = Flights()
-        self._fill_s = settings.fill_s
-        self._stale_s = settings.stale_s
-        super().__init__(
-            settings.pairs,
-            settings.ttl,
-            settings.jitter,
-            settings.raises_corrupt,
-            settings.credentials,
-        )
+    _flights: Flights
+    _fill_s: float
+    _stale_s: float
 
     def get_or_set(self, key: str, fn: Callable[[], T], ttl: TtlOf = "default") -> T:
         """The value; where there is none, what ``fn`` returns, which is stored.
@@ -72,10 +49,11 @@ class Cache(_core.Cache):
         with the one that is there. None is a value like any other; ``ttl`` may be a function of
         the value, as for one that is to be asked for again soon.
         """
-        if is_being_made(self, key):
+        if is_being_made(self._root, self._id + key):
             return fn()
         while True:
-            flight = self._flights.find(key)
+            # In a view none is joined unasked: it may be of a generation that has ended.
+            flight = None if self._id else self._flights.find(key)
             if flight is None:
                 fill = _core.Fill(self, key, self._fill_s)
                 state = fill.fetch()
@@ -83,10 +61,11 @@ class Cache(_core.Cache):
                     return cast(T, fill.value)
                 if state == MAKE_AGAIN:
                     return cast(T, self._make(fill, state, key, fn, ttl, None))
-                flight = self._flights.join(key)
+                place = fill.generation + key
+                flight = self._flights.join(place)
                 if flight.is_ours():
                     work = partial(self._obtain, fill, state, key, fn, ttl)
-                    return cast(T, self._flights.run(key, flight, work))
+                    return cast(T, self._flights.run(place, flight, work))
                 if state == MAKE:  # for the thread that was there first
                     fill.release()
             landed = flight.wait(self._fill_s)
@@ -125,11 +104,11 @@ class Cache(_core.Cache):
         entry since it was begun."""
         begun = time.monotonic()
         try:
-            with being_made(self, key):
+            with being_made(self._root, self._id + key):
                 value = fn()
             cost = time.monotonic() - begun
             if flight is not None:
-                self._flights.close(key, flight)
+                self._flights.close(flight.place, flight)
             if fill.store(value, ttl_for(value, ttl), self._stale_s, cost) and flight is not None:
                 flight.land(value)
         except BaseException as error:
@@ -152,14 +131,19 @@ class Cache(_core.Cache):
         while (batch := scan.more()) is not None:
             yield from batch
 
-    def clear(self) -> int:
-        """Delete all entries under the prefix, and nothing else; how many there were. What is
-        stored meanwhile may stay."""
-        scan = _core.Scan(self, None)
-        count = 0
-        while (deleted := scan.more()) is not None:
-            count += deleted
-        return count
+    def namespace(self, name: str) -> View:
+        """A cache in this one, whose entries end together by its ``invalidate()``, however many.
+
+        To make it asks nothing of Redis. Its keys are its own. What is in it in turn, ends with it.
+        """
+        return View(self, (name,), True)
+
+    def tagged(self, *tags: str) -> View:
+        """A cache in this one, whose entries end when any of these tags is invalidated.
+
+        They are found by who names the same tags, in any order.
+        """
+        return View(self, tags, False)
 
     @overload
     def memoize(self, fn: Callable[P, R], /) -> Memoized[P, R]: ...
@@ -203,11 +187,101 @@ class Cache(_core.Cache):
             )
         return Memoized(self, fn, Keys(fn, name, ignore), ttl)
 
+
+class Cache(Entries, _core.Cache):
+    """One application's cache in Redis. It holds plain data only, as sessions do.
+
+    ``url`` is as that of `Store`, and so are ``prefix`` and the options that concern connections
+    (``timeout``, ``username``, ``tls_ca_file``, ...) and limits (``max_bytes``, ``max_depth``,
+    ``max_items``, of one value). Its own, times in seconds or as timedelta:
+
+    ==================  ==========================================================================
+    ttl                 for how long an entry lives where nothing else is said; None: it does not
+                        end by itself (300)
+    ttl_jitter          the part of each TTL, up to 0.5, that is left to chance, so that what was
+                        stored together does not end together (0.1)
+    fill_ttl            for how long others wait for the one who fills an entry (30)
+    stale_ttl           for how long after its TTL a value of `get_or_set` is kept, to be served
+                        while it is made anew, and where that fails (0)
+    on_corrupt          what is found that is no entry of a cache: ``"miss"`` or ``"raise"``
+                        (``"miss"``)
+    ==================  ==========================================================================
+
+    Each may also come from the URL (``?ttl=60``) or the environment (``COATCHECK_CACHE_URL``,
+    ``COATCHECK_CACHE_TTL``, ...); an argument wins over the URL, and that over the environment.
+
+    Any number of threads may share a cache, and so may processes that fork. Calls raise
+    StoreUnavailable, or its kinds, within ``timeout``.
+    """
+
+    _id = ""
+
+    def __init__(self, url: str | None = None, **options: Unpack[CacheOptions]) -> None:
+        settings = Settings(url, cast("dict[str, Any]", options))
+        self._flights = Flights()
+        self._fill_s = settings.fill_s
+        self._stale_s = settings.stale_s
+        super().__init__(
+            settings.pairs,
+            settings.ttl,
+            settings.jitter,
+            settings.raises_corrupt,
+            settings.credentials,
+        )
+
+    @property
+    def _root(self) -> Cache:
+        return self
+
+    def invalidate(self, name: str, *names: str) -> int:
+        """End all entries in these namespaces, or with one of these tags, by one short command; how
+        many of them may have had any. What a call that began before stores is not found, either."""
+        return self._invalidate((name, *names))
+
+    def clear(self) -> int:
+        """Delete all entries under the prefix, and nothing else; how many there were. What is
+        stored meanwhile may stay."""
+        scan = _core.Scan(self, None)
+        count = 0
+        while (deleted := scan.more()) is not None:
+            count += deleted
+        return count
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class View(Entries, _core.View):
+    """A part of a cache whose entries end together; `Cache.namespace` and `tagged` make it."""
+
+    _root: Cache
+
+    def __init__(self, of: Entries, names: tuple[str, ...], is_namespace: bool) -> None:
+        self._root = of._root
+        self._flights = of._flights
+        self._fill_s = of._fill_s
+        self._stale_s = of._stale_s
+        self._said = said(of, names, is_namespace)
+
+    def invalidate(self, *names: str) -> int:
+        """End all entries here; or those in these namespaces in it, or with one of these tags."""
+        return self._invalidate(names)
+
+    def clear(self) -> int:
+        """The same as `invalidate` without names."""
+        return self._invalidate(())
+
+    def __repr__(self) -> str:
+        return f"<{self._said} of {self._root!r}>"
+
+
+def said(of: object, names: tuple[str, ...], is_namespace: bool) -> str:
+    """How a part of a cache was made, for its repr()."""
+    before = f"{of._said}." if hasattr(of, "_said") else ""
+    return f"{before}{'namespace' if is_namespace else 'tagged'}({', '.join(map(repr, names))})"
 
 
 def ttl_for(value: Any, ttl: TtlOf) -> Ttl | Literal["default"]:
@@ -217,7 +291,7 @@ def ttl_for(value: Any, ttl: TtlOf) -> Ttl | Literal["default"]:
 class Memoized(MemoizedBase[P], Generic[P, R]):
     """A function whose results are cached; `Cache.memoize` makes it."""
 
-    _cache: Cache
+    _cache: Entries
     _fn: Callable[P, R]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -24,9 +24,10 @@ def unpack(packed: bytes) -> Any:
 class Flight:
     """A value that one thread makes, and that others wait for."""
 
-    __slots__ = ("_awaited", "_done", "_error", "_packed", "_process", "_thread")
+    __slots__ = ("_awaited", "_done", "_error", "_packed", "_process", "_thread", "place")
 
-    def __init__(self) -> None:
+    def __init__(self, place: str = "") -> None:
+        self.place = place
         self._thread = threading.get_ident()
         self._process = os.getpid()
         self._done = threading.Event()
@@ -64,25 +65,26 @@ class Flight:
 
 
 class Flights:
-    """Those of one cache, by key. Without a lock, which a fork might find taken."""
+    """Those of one cache, by place: a key, in a view with its generations before it. Without a
+    lock, which a fork might find taken."""
 
     def __init__(self) -> None:
         self._under_way: dict[str, Flight] = {}
 
-    def find(self, key: str) -> Flight | None:
+    def find(self, place: str) -> Flight | None:
         """One that is worth waiting for."""
-        flight = self._under_way.get(key)
+        flight = self._under_way.get(place)
         return None if flight is None or flight.is_ours() else flight
 
-    def join(self, key: str) -> Flight:
+    def join(self, place: str) -> Flight:
         """The one that is under way, to be waited for, or one that is ours, to be run."""
-        mine = Flight()
-        flight = self._under_way.setdefault(key, mine)
+        mine = Flight(place)
+        flight = self._under_way.setdefault(place, mine)
         if flight is not mine and flight.is_ours():
-            flight = self._under_way[key] = mine
+            flight = self._under_way[place] = mine
         return flight
 
-    def run(self, key: str, flight: Flight, make: Callable[[Flight], Any]) -> Any:
+    def run(self, place: str, flight: Flight, make: Callable[[Flight], Any]) -> Any:
         """What is made; for those who have joined as well, if it lands."""
         try:
             return make(flight)
@@ -90,10 +92,10 @@ class Flights:
             flight.crash(error)
             raise
         finally:
-            self.close(key, flight)
+            self.close(place, flight)
             flight.end()
 
-    def close(self, key: str, flight: Flight) -> None:
+    def close(self, place: str, flight: Flight) -> None:
         """Nobody joins any more: who comes after a value was stored may come after its delete."""
-        if self._under_way.get(key) is flight:
-            del self._under_way[key]
+        if self._under_way.get(place) is flight:
+            del self._under_way[place]

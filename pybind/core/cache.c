@@ -113,14 +113,15 @@ static int init(PyObject *object, PyObject *args, PyObject *keywords)
 static PyObject *call(PyObject *object, enum core_method method, PyObject *const *args,
                       Py_ssize_t count, PyObject *keywords)
 {
-    struct core_cache *self = (struct core_cache *)object;
+    struct core_view *view;
+    struct core_cache *self = core_view_cache(((struct core_view *)object)->state, object, &view);
     struct core_store *store = &self->base;
     struct core_request request;
     PyObject *result = NULL;
 
-    if (core_store_use(store) < 0)
+    if (self == NULL || core_store_use(store) < 0)
         return NULL;
-    if (core_request_begin(&request, self, method, args, count, keywords) == 0) {
+    if (core_request_begin(&request, self, view, method, args, count, keywords) == 0) {
         int rc = core_run(store->state, store->store, core_request_op(&request), 0);
 
         result = rc < 0 ? NULL : core_request_result(&request, rc);
@@ -152,6 +153,7 @@ CALL(incr, CORE_INCR)
 CALL(decr, CORE_DECR)
 CALL(get_versioned, CORE_GET_VERSIONED)
 CALL(compare_and_set, CORE_COMPARE_AND_SET)
+CALL(invalidate, CORE_INVALIDATE)
 
 /* ---- The types ------------------------------------------------------------------------------ */
 
@@ -160,33 +162,50 @@ CALL(compare_and_set, CORE_COMPARE_AND_SET)
 #        function, CORE_METHOD(function), METH_FASTCALL | METH_KEYWORDS, doc                       \
     }
 
+/* Of caches and of views. */
+#define ENTRY_METHODS                                                                              \
+    METHOD(get, "get($self, key, default=None)\n--\n\nThe value, or the default."),                \
+        METHOD(get_many, "get_many($self, keys)\n--\n\n"                                           \
+                         "A dict of those that there are, in one round trip to each node."),       \
+        METHOD(set, "set($self, key, value, ttl='default', *, only_if=None)\n--\n\n"               \
+                    "Store it. only_if: \"new\" or \"present\"; False where it was not."),         \
+        METHOD(add, "add($self, key, value, ttl='default')\n--\n\n"                                \
+                    "Store it where there is none; False where there is."),                        \
+        METHOD(set_many, "set_many($self, entries, ttl='default')\n--\n\n"                         \
+                         "Store them all, in one round trip to each node."),                       \
+        METHOD(delete, "delete($self, key)\n--\n\nFalse if there was none."),                      \
+        METHOD(delete_many, "delete_many($self, keys)\n--\n\nHow many there were."),               \
+        METHOD(has, "has($self, key)\n--\n\nIs there one?"),                                       \
+        METHOD(touch, "touch($self, key, ttl='default')\n--\n\n"                                   \
+                      "Give it a new TTL; False where there is none."),                            \
+        METHOD(ttl, "ttl($self, key)\n--\n\n"                                                      \
+                    "The seconds that are left; inf: it does not end; None: there is none."),      \
+        METHOD(pop,                                                                                \
+               "pop($self, key, default=None)\n--\n\nThe value, or the default, and delete it."),  \
+        METHOD(                                                                                    \
+            incr,                                                                                  \
+            "incr($self, key, by=1, *, initial=0, ttl='default')\n--\n\n"                          \
+            "Add to an int, which keeps its TTL; what it is then. Where there is none, initial\n"  \
+            "with a ttl is added to; KeyError if that is None."),                                  \
+        METHOD(decr,                                                                               \
+               "decr($self, key, by=1, *, initial=0, ttl='default')\n--\n\nThe same, taken off."), \
+        METHOD(get_versioned, "get_versioned($self, key, default=None)\n--\n\n"                    \
+                              "The value and its version, or the default and None."),              \
+        METHOD(compare_and_set,                                                                    \
+               "compare_and_set($self, key, value, version, ttl='default')\n--\n\n"                \
+               "Store it in place of that version; False where it is another by now."),            \
+    {                                                                                              \
+        "_invalidate", CORE_METHOD(invalidate), METH_FASTCALL | METH_KEYWORDS,                     \
+            "_invalidate($self, names)\n--\n\nEnd all in these namespaces or with these tags."     \
+    }
+
+static PyMethodDef view_methods[] = {
+    ENTRY_METHODS,
+    {NULL, NULL, 0, NULL},
+};
+
 static PyMethodDef blocking_methods[] = {
-    METHOD(get, "get($self, key, default=None)\n--\n\nThe value, or the default."),
-    METHOD(get_many, "get_many($self, keys)\n--\n\n"
-                     "A dict of those that there are, in one round trip to each node."),
-    METHOD(set, "set($self, key, value, ttl='default', *, only_if=None)\n--\n\n"
-                "Store it. only_if: \"new\" or \"present\"; False where it was not."),
-    METHOD(add, "add($self, key, value, ttl='default')\n--\n\n"
-                "Store it where there is none; False where there is."),
-    METHOD(set_many, "set_many($self, entries, ttl='default')\n--\n\n"
-                     "Store them all, in one round trip to each node."),
-    METHOD(delete, "delete($self, key)\n--\n\nFalse if there was none."),
-    METHOD(delete_many, "delete_many($self, keys)\n--\n\nHow many there were."),
-    METHOD(has, "has($self, key)\n--\n\nIs there one?"),
-    METHOD(touch, "touch($self, key, ttl='default')\n--\n\n"
-                  "Give it a new TTL; False where there is none."),
-    METHOD(ttl, "ttl($self, key)\n--\n\n"
-                "The seconds that are left; inf: it does not end; None: there is none."),
-    METHOD(pop, "pop($self, key, default=None)\n--\n\nThe value, or the default, and delete it."),
-    METHOD(incr,
-           "incr($self, key, by=1, *, initial=0, ttl='default')\n--\n\n"
-           "Add to an int, which keeps its TTL; what it is then. Where there is none, initial\n"
-           "with a ttl is added to; KeyError if that is None."),
-    METHOD(decr, "decr($self, key, by=1, *, initial=0, ttl='default')\n--\n\nThe same, taken off."),
-    METHOD(get_versioned, "get_versioned($self, key, default=None)\n--\n\n"
-                          "The value and its version, or the default and None."),
-    METHOD(compare_and_set, "compare_and_set($self, key, value, version, ttl='default')\n--\n\n"
-                            "Store it in place of that version; False where it is another by now."),
+    ENTRY_METHODS,
     {"ping", CORE_METHOD(core_store_ping), METH_VARARGS | METH_KEYWORDS,
      "ping($self, timeout=None)\n--\n\nAsk the server whether it is there."},
     {"stop_embedded", core_store_stop_embedded, METH_NOARGS,
@@ -237,14 +256,32 @@ static PyType_Spec blocking_spec = {
     .slots = blocking_slots,
 };
 
-int core_cache_init(PyObject *module, struct core_state *state)
-{
-    PyTypeObject *blocking;
+static PyType_Slot view_slots[] = {
+    {Py_tp_doc, "A part of a cache whose entries end together; its calls block."},
+    {Py_tp_methods, view_methods},
+    {0, NULL},
+};
 
-    state->base_cache_type = core_type_add(module, &spec, NULL, 1);
-    if (state->base_cache_type == NULL)
-        return -1;
-    blocking = core_type_add(module, &blocking_spec, state->base_cache_type, 1);
+static PyType_Spec view_spec = {
+    .name = "coatcheck._core.View",
+    .basicsize = sizeof(struct core_view),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = view_slots,
+};
+
+static int add_blocking(PyObject *module, PyType_Spec *of, PyTypeObject *base)
+{
+    PyTypeObject *blocking = core_type_add(module, of, base, 1);
+
     Py_XDECREF(blocking);
     return blocking == NULL ? -1 : 0;
+}
+
+int core_cache_init(PyObject *module, struct core_state *state)
+{
+    state->base_cache_type = core_type_add(module, &spec, NULL, 1);
+    if (state->base_cache_type == NULL ||
+        add_blocking(module, &blocking_spec, state->base_cache_type) < 0)
+        return -1;
+    return add_blocking(module, &view_spec, state->base_view_type);
 }

@@ -113,13 +113,13 @@ struct core_call *core_call_on_index(struct core_driver *driver, enum core_call_
 }
 
 struct core_call *core_call_on_cache(struct core_driver *driver, struct core_cache *cache,
-                                     enum core_method method, PyObject *const *args,
-                                     Py_ssize_t count, PyObject *keywords)
+                                     struct core_view *view, enum core_method method,
+                                     PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
     struct core_request request;
     struct core_call *call;
 
-    if (core_request_begin(&request, cache, method, args, count, keywords) < 0) {
+    if (core_request_begin(&request, cache, view, method, args, count, keywords) < 0) {
         core_store_unuse(&cache->base);
         return NULL;
     }

@@ -75,8 +75,8 @@ struct core_call *core_call_on_index(struct core_driver *driver, enum core_call_
 
 /* The same for a call of a cache, one use of which is taken over; args are the method's. */
 struct core_call *core_call_on_cache(struct core_driver *driver, struct core_cache *cache,
-                                     enum core_method method, PyObject *const *args,
-                                     Py_ssize_t count, PyObject *keywords);
+                                     struct core_view *view, enum core_method method,
+                                     PyObject *const *args, Py_ssize_t count, PyObject *keywords);
 
 /* The same for a piece of a walk over keys, which is busy; a use of its cache is taken over. */
 struct core_call *core_call_on_scan(struct core_driver *driver, struct core_scan *scan);

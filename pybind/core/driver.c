@@ -339,15 +339,15 @@ static PyObject *on_cache(PyObject *object, PyObject *const *args, Py_ssize_t co
 {
     struct core_driver *driver = (struct core_driver *)object;
     struct core_cache *cache;
+    struct core_view *view;
     enum core_method method;
 
-    if (count < 2 || !PyObject_TypeCheck(args[0], driver->state->base_cache_type) ||
-        (method = core_method_named(args[1])) == CORE_METHODS)
+    if (count < 2 || (method = core_method_named(args[1])) == CORE_METHODS)
         return PyErr_Format(PyExc_TypeError, "a cache and the name of a method are needed");
-    cache = (struct core_cache *)args[0];
-    if (core_store_use(&cache->base) < 0)
+    cache = core_view_cache(driver->state, args[0], &view);
+    if (cache == NULL || core_store_use(&cache->base) < 0)
         return NULL;
-    return start(core_call_on_cache(driver, cache, method, args + 2, count - 2, keywords));
+    return start(core_call_on_cache(driver, cache, view, method, args + 2, count - 2, keywords));
 }
 
 static PyObject *on_scan(PyObject *object, PyObject *argument)

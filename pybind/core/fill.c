@@ -151,6 +151,15 @@ static PyObject *get_value(PyObject *object, void *Py_UNUSED(closure))
     return Py_NewRef(value != NULL ? value : Py_None);
 }
 
+static PyObject *get_generation(PyObject *object, void *Py_UNUSED(closure))
+{
+    struct core_fill *f = (struct core_fill *)object;
+    size_t len = 0;
+    const char *digits = f->fill != NULL ? coat_cache_fill_generation(f->fill, &len) : "";
+
+    return PyUnicode_DecodeLatin1(digits, (Py_ssize_t)len, NULL);
+}
+
 /* ---- The type ------------------------------------------------------------------------------- */
 
 static void dealloc(PyObject *object);
@@ -163,8 +172,8 @@ static int open_fill(struct core_fill *f, PyObject *key, int64_t fill_ttl_ms)
 
     if (text == NULL)
         return -1;
-    if (coat_cache_fill_new(&f->fill, f->cache->base.store, text, (size_t)len, fill_ttl_ms, &err) ==
-        0)
+    if (coat_cache_fill_new_in(&f->fill, f->cache->base.store, core_view_names(f->view), text,
+                               (size_t)len, fill_ttl_ms, &err) == 0)
         return 0;
     core_raise(f->state, &err, "");
     return -1;
@@ -173,20 +182,24 @@ static int open_fill(struct core_fill *f, PyObject *key, int64_t fill_ttl_ms)
 static PyObject *make(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords))
 {
     struct core_state *state = core_state_of(type, dealloc);
-    PyObject *cache, *key, *seconds;
+    PyObject *in, *key, *seconds;
+    struct core_cache *cache;
+    struct core_view *view;
     struct core_fill *f;
     int64_t ttl_ms;
 
-    if (!PyArg_ParseTuple(args, "O!OO:Fill", state->base_cache_type, &cache, &key, &seconds) ||
-        (ttl_ms = ms_from(seconds)) < 0 || core_store_use((struct core_store *)cache) < 0)
+    if (!PyArg_ParseTuple(args, "OOO:Fill", &in, &key, &seconds) ||
+        (ttl_ms = ms_from(seconds)) < 0 || (cache = core_view_cache(state, in, &view)) == NULL ||
+        core_store_use(&cache->base) < 0)
         return NULL;
     f = (struct core_fill *)type->tp_alloc(type, 0);
     if (f == NULL) {
-        core_store_unuse((struct core_store *)cache);
+        core_store_unuse(&cache->base);
         return NULL;
     }
     f->state = state;
-    f->cache = (struct core_cache *)Py_NewRef(cache);
+    f->cache = (struct core_cache *)Py_NewRef((PyObject *)cache);
+    f->view = (struct core_view *)Py_XNewRef((PyObject *)view);
     if (open_fill(f, key, ttl_ms > 0 ? ttl_ms : 1) < 0)
         Py_CLEAR(f);
     return (PyObject *)f;
@@ -196,6 +209,7 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(((struct core_fill *)object)->cache);
+    Py_VISIT(((struct core_fill *)object)->view);
     Py_VISIT(((struct core_fill *)object)->value);
     return 0;
 }
@@ -208,6 +222,7 @@ static int clear(PyObject *object)
     coat_cache_fill_free(f->fill);
     f->fill = NULL;
     f->cache = NULL;
+    Py_CLEAR(f->view);
     Py_CLEAR(f->value);
     if (cache != NULL) {
         core_store_unuse(&cache->base);
@@ -239,6 +254,8 @@ static PyMethodDef methods[] = {
 
 static PyGetSetDef attributes[] = {
     {"value", get_value, NULL, "What the last fetch has found.", NULL},
+    {"generation", get_generation, NULL,
+     "In which generations of a view the last fetch was; else empty.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "cache.h"
+#include "view.h"
 #include "api/fill.h"
 
 enum core_filling { CORE_FETCHING, CORE_STORING, CORE_RELEASING, CORE_FILLINGS };
@@ -12,6 +12,7 @@ enum core_filling { CORE_FETCHING, CORE_STORING, CORE_RELEASING, CORE_FILLINGS }
 struct core_fill {
     PyObject_HEAD struct core_state *state;
     struct core_cache *cache; /* in use; NULL: broken up by the garbage collector */
+    struct core_view *view;   /* NULL: it is in none */
     struct coat_cache_fill *fill;
     PyObject *value; /* what the last fetch has found; or NULL */
     enum core_filling step;

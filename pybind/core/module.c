@@ -13,6 +13,7 @@
 #include "scan.h"
 #include "session.h"
 #include "store.h"
+#include "view.h"
 
 /* ---- Limits as keyword arguments ----------------------------------------------------------- */
 
@@ -177,10 +178,10 @@ static int execute(PyObject *module)
         PyModule_AddObjectRef(module, "cpython_internals",
                               state->layout.is_known ? Py_True : Py_False) < 0 ||
         core_errors_init(state) < 0 || import_missing(state) < 0 ||
-        core_store_init(module, state) < 0 || core_cache_init(module, state) < 0 ||
-        core_scan_init(module, state) < 0 || core_fill_init(module, state) < 0 ||
-        core_session_init(module, state) < 0 || core_driver_init(module, state) < 0 ||
-        core_document_init(module) < 0)
+        core_store_init(module, state) < 0 || core_view_init(module, state) < 0 ||
+        core_cache_init(module, state) < 0 || core_scan_init(module, state) < 0 ||
+        core_fill_init(module, state) < 0 || core_session_init(module, state) < 0 ||
+        core_driver_init(module, state) < 0 || core_document_init(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", COAT_VERSION);
 }
@@ -197,6 +198,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->base_store_type);
     Py_VISIT(state->store_type);
     Py_VISIT(state->base_cache_type);
+    Py_VISIT(state->base_view_type);
     Py_VISIT(state->scan_type);
     Py_VISIT(state->fill_type);
     Py_VISIT(state->base_session_type);
@@ -220,6 +222,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->base_store_type);
     Py_CLEAR(state->store_type);
     Py_CLEAR(state->base_cache_type);
+    Py_CLEAR(state->base_view_type);
     Py_CLEAR(state->scan_type);
     Py_CLEAR(state->fill_type);
     Py_CLEAR(state->base_session_type);

@@ -21,6 +21,7 @@ struct core_state {
     PyTypeObject *base_store_type;
     PyTypeObject *store_type; /* blocking */
     PyTypeObject *base_cache_type;
+    PyTypeObject *base_view_type;
     PyTypeObject *scan_type;
     PyTypeObject *fill_type;
     PyTypeObject *base_session_type;

@@ -34,6 +34,7 @@ static const struct signature signatures[CORE_METHODS] = {
     [CORE_DECR] = {"decr", 1, 2, {"key", "by", "initial", "ttl"}},
     [CORE_GET_VERSIONED] = {"get_versioned", 1, 2, {"key", "default"}},
     [CORE_COMPARE_AND_SET] = {"compare_and_set", 3, 4, {"key", "value", "version", "ttl"}},
+    [CORE_INVALIDATE] = {"_invalidate", 1, 1, {"names"}},
 };
 
 enum core_method core_method_named(PyObject *name)
@@ -160,7 +161,8 @@ static int new_op(struct core_request *r, enum coat_cache_do what, Py_ssize_t co
 {
     struct coat_error err;
 
-    if (coat_cache_op_new(&r->op, r->cache->base.store, what, (size_t)count, &err) == 0)
+    if (coat_cache_op_new(&r->op, r->cache->base.store, what, (size_t)count, &err) == 0 &&
+        coat_cache_op_in(r->op, core_view_names(r->view), &err) == 0)
         return 0;
     core_raise(r->cache->base.state, &err, "");
     return -1;
@@ -186,6 +188,21 @@ static int begin_many(struct core_request *r, enum coat_cache_do what, PyObject 
         if (add_key(r, PyTuple_GET_ITEM(r->key, i)) < 0)
             return -1;
     return 0;
+}
+
+/* No names: the own ones of the view. */
+static int begin_invalidate(struct core_request *r, PyObject *names)
+{
+    struct coat_error err;
+
+    if (r->view == NULL || !PyTuple_Check(names) || PyTuple_GET_SIZE(names) > 0)
+        return begin_many(r, COAT_CACHE_INVALIDATE, names);
+    if (new_op(r, COAT_CACHE_INVALIDATE, (Py_ssize_t)coat_view_own(r->view->view)) < 0)
+        return -1;
+    if (coat_cache_op_own(r->op, &err) == 0)
+        return 0;
+    core_raise(r->cache->base.state, &err, "");
+    return -1;
 }
 
 /* nothing: what is returned where nothing is. Taken over; NULL: an exception is set. */
@@ -344,17 +361,21 @@ static int begin(struct core_request *r, PyObject *const values[ARGUMENTS])
         return begin_touch(r, key, values[1]);
     case CORE_TTL:
         return begin_one(r, COAT_CACHE_TTL, key);
+    case CORE_INVALIDATE:
+        return begin_invalidate(r, key);
     default:
         return begin_incr(r, values);
     }
 }
 
-int core_request_begin(struct core_request *r, struct core_cache *cache, enum core_method method,
-                       PyObject *const *args, Py_ssize_t count, PyObject *keywords)
+int core_request_begin(struct core_request *r, struct core_cache *cache, struct core_view *view,
+                       enum core_method method, PyObject *const *args, Py_ssize_t count,
+                       PyObject *keywords)
 {
     PyObject *values[ARGUMENTS];
 
     *r = (struct core_request){.cache = cache, .method = method};
+    r->view = (struct core_view *)Py_XNewRef((PyObject *)view);
     if (read_arguments(&signatures[method], args, count, keywords, values) == 0 &&
         begin(r, values) == 0)
         return 0;
@@ -495,6 +516,7 @@ PyObject *core_request_result(const struct core_request *r, int rc)
     case CORE_SET_MANY:
         Py_RETURN_NONE;
     case CORE_DELETE_MANY:
+    case CORE_INVALIDATE:
         return PyLong_FromLong(rc);
     case CORE_TTL:
         return seconds_left(r, rc);
@@ -508,6 +530,7 @@ PyObject *core_request_result(const struct core_request *r, int rc)
 
 int core_request_traverse(struct core_request *r, visitproc visit, void *arg)
 {
+    Py_VISIT(r->view);
     Py_VISIT(r->key);
     Py_VISIT(r->found);
     return 0;
@@ -517,6 +540,7 @@ void core_request_release(struct core_request *r)
 {
     coat_cache_op_free(r->op);
     r->op = NULL;
+    Py_CLEAR(r->view);
     Py_CLEAR(r->key);
     Py_CLEAR(r->found);
 }

@@ -3,7 +3,7 @@
 #ifndef COAT_CORE_REQUEST_H
 #define COAT_CORE_REQUEST_H
 
-#include "cache.h"
+#include "view.h"
 #include "api/cache.h"
 
 enum core_method {
@@ -22,12 +22,14 @@ enum core_method {
     CORE_DECR,
     CORE_GET_VERSIONED,
     CORE_COMPARE_AND_SET,
+    CORE_INVALIDATE,
     CORE_METHODS
 };
 
 /* All zero: there is none. */
 struct core_request {
     struct core_cache *cache; /* in use by the caller */
+    struct core_view *view;   /* NULL: it is on the whole cache */
     enum core_method method;
     struct coat_cache_op *op;
     PyObject *key;   /* or the keys, as a list or tuple */
@@ -38,9 +40,10 @@ struct core_request {
 /* The method of this name; CORE_METHODS: there is none. */
 enum core_method core_method_named(PyObject *name);
 
-/* From a method's arguments. 0, to be released; -1 with an exception. */
-int core_request_begin(struct core_request *r, struct core_cache *cache, enum core_method method,
-                       PyObject *const *args, Py_ssize_t count, PyObject *keywords);
+/* From a method's arguments. view or NULL. 0, to be released; -1 with an exception. */
+int core_request_begin(struct core_request *r, struct core_cache *cache, struct core_view *view,
+                       enum core_method method, PyObject *const *args, Py_ssize_t count,
+                       PyObject *keywords);
 
 /* Its operation, to be run once; from now on the request stays where it is. */
 struct coat_op *core_request_op(struct core_request *r);

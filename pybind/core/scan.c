@@ -76,9 +76,9 @@ static int open_scan(struct core_scan *s, PyObject *pattern)
     }
     if (!s->clears && (text = PyUnicode_AsUTF8AndSize(pattern, &len)) == NULL)
         return -1;
-    if (coat_cache_scan_new(&s->scan, s->cache->base.store,
-                            s->clears ? COAT_CACHE_SCAN_CLEAR : COAT_CACHE_SCAN_KEYS, text,
-                            (size_t)len, &err) == 0)
+    if (coat_cache_scan_new_in(&s->scan, s->cache->base.store, core_view_names(s->view),
+                               s->clears ? COAT_CACHE_SCAN_CLEAR : COAT_CACHE_SCAN_KEYS, text,
+                               (size_t)len, &err) == 0)
         return 0;
     core_raise(s->state, &err, "");
     return -1;
@@ -89,24 +89,32 @@ static void dealloc(PyObject *object);
 static PyObject *make(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     struct core_state *state = core_state_of(type, dealloc);
-    PyObject *cache, *pattern;
+    PyObject *in, *pattern;
+    struct core_cache *cache;
+    struct core_view *view;
     struct core_scan *s;
 
-    if (!PyArg_ParseTuple(args, "O!O:Scan", state->base_cache_type, &cache, &pattern))
+    if (!PyArg_ParseTuple(args, "OO:Scan", &in, &pattern) ||
+        (cache = core_view_cache(state, in, &view)) == NULL)
         return NULL;
     if (keywords != NULL && PyDict_GET_SIZE(keywords) > 0) {
         PyErr_SetString(PyExc_TypeError, "Scan takes no keyword arguments");
         return NULL;
     }
-    if (core_store_use((struct core_store *)cache) < 0)
+    if (view != NULL && pattern == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "a namespace is invalidated, not walked over");
+        return NULL;
+    }
+    if (core_store_use(&cache->base) < 0)
         return NULL;
     s = (struct core_scan *)type->tp_alloc(type, 0);
     if (s == NULL) {
-        core_store_unuse((struct core_store *)cache);
+        core_store_unuse(&cache->base);
         return NULL;
     }
     s->state = state;
-    s->cache = (struct core_cache *)Py_NewRef(cache);
+    s->cache = (struct core_cache *)Py_NewRef((PyObject *)cache);
+    s->view = (struct core_view *)Py_XNewRef((PyObject *)view);
     if (open_scan(s, pattern) < 0)
         Py_CLEAR(s);
     return (PyObject *)s;
@@ -116,6 +124,7 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(((struct core_scan *)object)->cache);
+    Py_VISIT(((struct core_scan *)object)->view);
     return 0;
 }
 
@@ -127,6 +136,7 @@ static int clear(PyObject *object)
     coat_cache_scan_free(s->scan);
     s->scan = NULL;
     s->cache = NULL;
+    Py_CLEAR(s->view);
     if (cache != NULL) {
         core_store_unuse(&cache->base);
         Py_DECREF(cache);

@@ -4,12 +4,13 @@
 
 #include <stdbool.h>
 
-#include "cache.h"
+#include "view.h"
 #include "api/cache.h"
 
 struct core_scan {
     PyObject_HEAD struct core_state *state;
     struct core_cache *cache; /* in use; NULL: broken up by the garbage collector */
+    struct core_view *view;   /* NULL: it is in none */
     struct coat_cache_scan *scan;
     bool clears; /* else it finds keys */
     bool busy;   /* in a call that lets other threads run */

@@ -69,6 +69,8 @@ CORE_TYPES = [
     "Scan",
     "Fill",
     "Cache",
+    "BaseView",
+    "View",
     "Driver",
     "Channel",
     "Call",
@@ -80,7 +82,10 @@ def test_the_stub_has_what_the_extension_has(name: str) -> None:
     from coatcheck import _core
 
     stub = Path(coatcheck.__file__).with_name("_core.pyi").read_text()
-    body = re.split(rf"\nclass {name}\b.*:", stub)[1].partition("\nclass ")[0]
+    body = "".join(
+        re.split(rf"\nclass {part}\b.*:", stub)[1].partition("\nclass ")[0]
+        for part in (name, *re.findall(rf"\nclass {name}\b.*\b(_Entries)\b", stub))
+    )
     declared = set(re.findall(r"^    (?:def )?(\w+)[(:]", body, re.MULTILINE))
     real = {attribute for attribute in vars(getattr(_core, name)) if attribute[0] != "_"}
     assert real == {attribute for attribute in declared if attribute[0] != "_"}

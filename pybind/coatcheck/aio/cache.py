@@ -11,7 +11,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from .. import _core
-from ..cache import ttl_for
+from ..cache import said, ttl_for
 from ..cache_options import Settings
 from ..filling import BUSY, FOUND, MAKE, MAKE_AGAIN, being_made, is_being_made, pauses, told
 from ..memoize import Keys, MemoizedBase, P
@@ -30,38 +30,24 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Cache(_core.BaseCache):
-    """One application's cache in Redis; the options are those of `coatcheck.Cache`.
+class Entries:
+    """What is the same for a cache and for a part of it."""
 
-    ``credentials`` may also be a coroutine function. ``max_connections`` is not used: in each event
-    loop the calls share one connection to each server. It is closed by ``await cache.close()``, or
-    by ``async with``.
-    """
+    _id: str  # of the part
+    _tasks: SharedTasks
+    _fill_s: float
+    _stale_s: float
+    if TYPE_CHECKING:
 
-    _current: Driver | None
-    _drivers: Drivers
-
-    def __init__(self, url: str | None = None, **options: Unpack[AsyncCacheOptions]) -> None:
-        refuse_trio()
-        settings = Settings(url, cast("dict[str, Any]", options))
-        self._tasks = SharedTasks()
-        self._fill_s = settings.fill_s
-        self._stale_s = settings.stale_s
-        super().__init__(
-            settings.pairs,
-            settings.ttl,
-            settings.jitter,
-            settings.raises_corrupt,
-            settings.credentials,
-        )
-        prepare(self)
+        @property
+        def _root(self) -> Cache: ...
 
     async def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return await result_of(driver_of(self).on_cache(self, method, *args, **kwargs))
+        return await result_of(driver_of(self._root).on_cache(self, method, *args, **kwargs))
 
     async def get(self, key: str, default: Any = None) -> Any:
         """The value, or the default."""
-        return await result_of(driver_of(self).on_cache(self, "get", key, default))
+        return await result_of(driver_of(self._root).on_cache(self, "get", key, default))
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """A dict of those that there are, in one round trip to each node."""
@@ -140,10 +126,11 @@ class Cache(_core.BaseCache):
         As that of `coatcheck.Cache`, and ``fn`` may be a coroutine function. It runs in a task of
         its own, for all tasks that wait, and is cancelled when all of these are.
         """
-        if is_being_made(self, key):
+        if is_being_made(self._root, self._id + key):
             return cast(T, await _result(fn()))
         while True:
-            shared = self._tasks.find(key)
+            # In a view none is joined unasked: it may be of a generation that has ended.
+            shared = None if self._id else self._tasks.find(key)
             patience: float | None = self._fill_s
             if shared is None:
                 fill = _core.Fill(self, key, self._fill_s)
@@ -152,10 +139,11 @@ class Cache(_core.BaseCache):
                     return cast(T, fill.value)
                 if state == MAKE_AGAIN:
                     return cast(T, await self._make(fill, state, key, fn, ttl, None))
-                shared = self._tasks.find(key)
+                place = fill.generation + key
+                shared = self._tasks.find(place)
                 if shared is None:
                     work = partial(self._obtain, fill, state, key, fn, ttl)
-                    shared = self._tasks.start(key, work)
+                    shared = self._tasks.start(place, work)
                     patience = None
                 elif state == MAKE:  # for the task that was there first
                     await self._step(fill, "release")
@@ -167,7 +155,7 @@ class Cache(_core.BaseCache):
                 return cast(T, await self._obtain(fill, BUSY, key, fn, ttl, None))
 
     async def _step(self, fill: _core.Fill, step: str, *args: Any) -> Any:
-        return await result_of(driver_of(self).on_fill(fill, step, *args))
+        return await result_of(driver_of(self._root).on_fill(fill, step, *args))
 
     async def _obtain(
         self,
@@ -200,11 +188,11 @@ class Cache(_core.BaseCache):
         entry since it was begun."""
         begun = time.monotonic()
         try:
-            with being_made(self, key):
+            with being_made(self._root, self._id + key):
                 value = await _result(fn())
             cost = time.monotonic() - begun
             if shared is not None:
-                self._tasks.close(key, shared)
+                self._tasks.close(shared.place, shared)
             how = (ttl_for(value, ttl), self._stale_s, cost)
             if await self._step(fill, "store", value, *how) and shared is not None:
                 shared.land(value)
@@ -220,17 +208,17 @@ class Cache(_core.BaseCache):
     async def keys(self, pattern: str = "*") -> AsyncIterator[str]:
         """The keys that a pattern fits, by ``async for``. As that of `coatcheck.Cache`."""
         scan = _core.Scan(self, pattern)
-        while (batch := await result_of(driver_of(self).on_scan(scan))) is not None:
+        while (batch := await result_of(driver_of(self._root).on_scan(scan))) is not None:
             for key in cast("list[str]", batch):
                 yield key
 
-    async def clear(self) -> int:
-        """Delete all entries under the prefix, and nothing else; how many there were."""
-        scan = _core.Scan(self, None)
-        count = 0
-        while (deleted := await result_of(driver_of(self).on_scan(scan))) is not None:
-            count += cast(int, deleted)
-        return count
+    def namespace(self, name: str) -> View:
+        """A cache in this one, whose entries end together. As that of `coatcheck.Cache`."""
+        return View(self, (name,), True)
+
+    def tagged(self, *tags: str) -> View:
+        """A cache in this one, whose entries end with any of these tags, likewise."""
+        return View(self, tags, False)
 
     @overload
     def memoize(self, fn: Callable[P, Awaitable[R]], /) -> Memoized[P, R]: ...
@@ -267,6 +255,50 @@ class Cache(_core.BaseCache):
     ) -> Memoized[P, R]:
         return Memoized(self, fn, Keys(fn, name, ignore), ttl)
 
+
+class Cache(Entries, _core.BaseCache):
+    """One application's cache in Redis; the options are those of `coatcheck.Cache`.
+
+    ``credentials`` may also be a coroutine function. ``max_connections`` is not used: in each event
+    loop the calls share one connection to each server. It is closed by ``await cache.close()``, or
+    by ``async with``.
+    """
+
+    _id = ""
+    _current: Driver | None
+    _drivers: Drivers
+
+    def __init__(self, url: str | None = None, **options: Unpack[AsyncCacheOptions]) -> None:
+        refuse_trio()
+        settings = Settings(url, cast("dict[str, Any]", options))
+        self._tasks = SharedTasks()
+        self._fill_s = settings.fill_s
+        self._stale_s = settings.stale_s
+        super().__init__(
+            settings.pairs,
+            settings.ttl,
+            settings.jitter,
+            settings.raises_corrupt,
+            settings.credentials,
+        )
+        prepare(self)
+
+    @property
+    def _root(self) -> Cache:
+        return self
+
+    async def invalidate(self, name: str, *names: str) -> int:
+        """End all entries in these namespaces, or with one of these tags."""
+        return cast(int, await self._call("_invalidate", (name, *names)))
+
+    async def clear(self) -> int:
+        """Delete all entries under the prefix, and nothing else; how many there were."""
+        scan = _core.Scan(self, None)
+        count = 0
+        while (deleted := await result_of(driver_of(self).on_scan(scan))) is not None:
+            count += cast(int, deleted)
+        return count
+
     async def ping(self, timeout: float | None = None) -> None:
         """Ask the server whether it is there."""
         await result_of(driver_of(self).ping(self, timeout))
@@ -287,6 +319,30 @@ class Cache(_core.BaseCache):
         await self.close()
 
 
+class View(Entries, _core.BaseView):
+    """A part of a cache whose entries end together; `Cache.namespace` and `tagged` make it."""
+
+    _root: Cache
+
+    def __init__(self, of: Entries, names: tuple[str, ...], is_namespace: bool) -> None:
+        self._root = of._root
+        self._tasks = of._tasks
+        self._fill_s = of._fill_s
+        self._stale_s = of._stale_s
+        self._said = said(of, names, is_namespace)
+
+    async def invalidate(self, *names: str) -> int:
+        """End all entries here; or those in these namespaces in it, or with one of these tags."""
+        return cast(int, await self._call("_invalidate", names))
+
+    async def clear(self) -> int:
+        """The same as `invalidate` without names."""
+        return await self.invalidate()
+
+    def __repr__(self) -> str:
+        return f"<{self._said} of {self._root!r}>"
+
+
 async def _result(made: Any) -> Any:
     return await made if isawaitable(made) else made
 
@@ -294,7 +350,7 @@ async def _result(made: Any) -> Any:
 class Memoized(MemoizedBase[P], Generic[P, R]):
     """A coroutine function whose results are cached; `Cache.memoize` makes it."""
 
-    _cache: Cache
+    _cache: Entries
     _fn: Callable[P, Awaitable[R]]
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

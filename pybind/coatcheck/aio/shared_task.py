@@ -12,9 +12,10 @@ from ..flight import pack, unpack
 class SharedTask:
     """A value that a task makes, and that others wait for; it is cancelled when none is left."""
 
-    __slots__ = ("_awaited", "_packed", "_task", "_waiting")
+    __slots__ = ("_awaited", "_packed", "_task", "_waiting", "place")
 
     def __init__(self, make: Callable[[SharedTask], Coroutine[Any, Any, Any]]) -> None:
+        self.place = ""
         self._waiting = 0
         self._awaited = False
         self._packed: bytes | None = None
@@ -67,6 +68,7 @@ class SharedTasks:
     def start(self, key: str, make: Callable[[SharedTask], Coroutine[Any, Any, Any]]) -> SharedTask:
         place = (asyncio.get_running_loop(), key)
         shared = self._under_way[place] = SharedTask(make)
+        shared.place = key
         shared.when_done(lambda: self._forget(place, shared))
         return shared
 
