@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from coatcheck import ForeignReply, StoreTimeout, StoreUnavailable, Uncertain
@@ -83,6 +83,7 @@ class Place:
     """A client behind a proxy of its own, and another that is not, which says what is true."""
 
     numbers = count()
+    calls: ClassVar[dict[str, type[Call]]]
 
     def __init__(
         self,
@@ -379,6 +380,7 @@ CALLS: dict[str, type[Call]] = {
     "destroy all": DestroyAll,
 }
 ALL_CALLS = {**CALLS, "save anew": SaveUnknown}
+Place.calls = ALL_CALLS
 
 
 # ---- One case, and many ---------------------------------------------------------------------
@@ -397,7 +399,7 @@ class Case:
 
 def one_try(case: Case, place: Place) -> float:
     """Raises AssertionError; returns by how much the call took longer than it may."""
-    call = ALL_CALLS[case.call](place, case.fresh)
+    call = place.calls[case.call](place, case.fresh)
     place.proxy.disarm()
     call.prepare()
     result, failure = None, None
@@ -483,7 +485,7 @@ def sampled(length: int) -> list[int]:
 
 def lengths(name: str, place: Place, *, fresh: bool = False) -> dict[Side, int]:
     """How many bytes the call sends and gets when all is well, and the server knows the script."""
-    call = ALL_CALLS[name](place, fresh)
+    call = place.calls[name](place, fresh)
     place.proxy.disarm()
     call.prepare()
     place.proxy.arm(None)
