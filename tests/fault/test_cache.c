@@ -93,11 +93,58 @@ static void a_call_is_made_or_not(void **state)
     coat_cache_close(cache);
 }
 
+/* ---- In a view ------------------------------------------------------------------------------- */
+
+static struct coat_cache *whole;
+
+static int viewing(void)
+{
+    static const char *const tags[] = {"a", "b"};
+    struct coat_cache *tagged, *view = NULL;
+    int rc = coat_cache_tagged(&tagged, whole, tags, 2, NULL);
+    assert_int_equal(tagged != NULL, rc == 0);
+    if (rc == 0)
+        rc = coat_cache_namespace(&view, tagged, "n", NULL);
+    assert_int_equal(view != NULL, rc == 0);
+    coat_cache_close(view);
+    coat_cache_close(tagged);
+    return rc;
+}
+
+static int invalidating(void)
+{
+    return asked(coat_cache_invalidate(cache, NULL, 0, NULL));
+}
+
+static int walking(void)
+{
+    return asked(coat_cache_keys(cache, "*", NULL, NULL, NULL));
+}
+
+static void a_view_is_made_and_used_or_not(void **state)
+{
+    (void)state;
+    static const char *const tags[] = {"a", "b"};
+    struct coat_options *o = options();
+    assert_int_equal(coat_cache_open(&whole, o, NULL), 0);
+    coat_options_free(o);
+    assert_true(each_allocation_fails(viewing) >= 6);
+    assert_int_equal(coat_cache_tagged(&cache, whole, tags, 2, NULL), 0);
+    assert_true(each_allocation_fails(reading) >= 6);
+    assert_true(each_allocation_fails(writing) >= 5);
+    assert_true(each_allocation_fails(fetching) >= 5);
+    assert_true(each_allocation_fails(invalidating) >= 2);
+    assert_true(each_allocation_fails(walking) >= 2);
+    coat_cache_close(cache);
+    coat_cache_close(whole);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cache_is_opened_or_not),
         cmocka_unit_test(a_call_is_made_or_not),
+        cmocka_unit_test(a_view_is_made_and_used_or_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -604,6 +604,131 @@ static void of_many_one_adds_and_all_count(void **state)
     coat_cache_close(shared);
 }
 
+/* ---- Namespaces and tags --------------------------------------------------------------------- */
+
+static struct coat_cache *open_namespace(struct coat_cache *cache, const char *name)
+{
+    struct coat_cache *view;
+    assert_int_equal(coat_cache_namespace(&view, cache, name, NULL), 0);
+    return view;
+}
+
+static void assert_text(struct coat_cache *cache, const char *key, const char *text)
+{
+    struct coat_cache_values *values;
+    assert_int_equal(coat_cache_get(cache, key, &values, NULL), text != NULL);
+    if (text)
+        assert_value_is(values, 0, text);
+    coat_cache_values_free(values);
+}
+
+static void what_is_in_a_namespace_ends_with_it(void **state)
+{
+    (void)state;
+    struct coat_cache *cache = open_cache(), *outer = open_namespace(cache, "user:42"),
+                      *inner = open_namespace(outer, "cart");
+    int64_t removed;
+    assert_text(inner, "k", NULL);
+    set_text(cache, "k", "0");
+    set_text(outer, "k", "1");
+    set_text(inner, "k", "2");
+    assert_text(cache, "k", "0");
+    assert_text(outer, "k", "1");
+    assert_text(inner, "k", "2");
+    assert_int_equal(coat_cache_clear(inner, &removed, NULL), 0);
+    assert_int_equal(removed, 1);
+    assert_text(inner, "k", NULL);
+    assert_text(outer, "k", "1");
+    set_text(inner, "k", "2");
+    assert_int_equal(
+        coat_cache_invalidate(cache, (const char *const[]){"user:42", "none"}, 2, NULL), 1);
+    assert_text(inner, "k", NULL);
+    assert_text(outer, "k", NULL);
+    assert_text(cache, "k", "0");
+    assert_int_equal(coat_cache_invalidate(cache, NULL, 0, NULL), COAT_EUSAGE);
+    coat_cache_close(outer);
+    set_text(inner, "k", "3");
+    assert_text(inner, "k", "3");
+    coat_cache_close(inner);
+    coat_cache_close(cache);
+}
+
+static void what_is_made_of_several_things_ends_with_each(void **state)
+{
+    (void)state;
+    const char *const tags[] = {"prices", "product:7"};
+    struct coat_cache *cache = open_cache(), *page;
+    for (int i = 0; i < 2; i++) {
+        struct coat_cache_values *values;
+        struct coat_cache_work *work;
+        assert_int_equal(coat_cache_tagged(&page, cache, tags, 2, NULL), 0);
+        assert_int_equal(coat_cache_fetch(page, "k", 30000, &values, &work, NULL), COAT_CACHE_MAKE);
+        struct coat_packer p;
+        coat_packer_init(&p, NULL);
+        coat_pack_str(&p, "made");
+        assert_int_equal(coat_cache_fill(work, &p, 60000, 0, 0, NULL), 1);
+        coat_packer_release(&p);
+        coat_cache_work_close(work);
+        assert_text(page, "k", "made");
+        assert_int_equal(coat_cache_invalidate(cache, &tags[i], 1, NULL), 1);
+        assert_text(page, "k", NULL);
+        coat_cache_close(page);
+    }
+    coat_cache_close(cache);
+}
+
+/* They share what is remembered. A value is never one of before an invalidation that was over. */
+static atomic_int ended;
+
+static void *write_and_end(void *context)
+{
+    struct coat_cache *cache = context, *space = open_namespace(cache, "hot");
+    for (int i = 1; i <= EACH; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%09d", i);
+        set_text(space, "k", text);
+        assert_true(coat_cache_invalidate(space, NULL, 0, NULL) >= 0);
+        atomic_store(&ended, i);
+    }
+    coat_cache_close(space);
+    return NULL;
+}
+
+static void *read_what_is_new(void *context)
+{
+    struct coat_cache *cache = context, *space = open_namespace(cache, "hot");
+    while (atomic_load(&ended) < EACH) {
+        struct coat_cache_values *values;
+        int before = atomic_load(&ended);
+        if (coat_cache_get(space, "k", &values, NULL) == 1) {
+            char text[16] = "";
+            const void *value;
+            size_t len;
+            coat_cache_value_of(values, 0, &value, &len);
+            assert_int_equal(len, 10);
+            memcpy(text, (const char *)value + 1, 9);
+            assert_true(strtol(text, NULL, 10) > before);
+        }
+        coat_cache_values_free(values);
+    }
+    coat_cache_close(space);
+    return NULL;
+}
+
+static void nobody_reads_what_has_ended(void **state)
+{
+    (void)state;
+    pthread_t threads[THREADS];
+    struct coat_cache *cache = open_cache();
+    atomic_store(&ended, 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, i ? read_what_is_new : write_and_end, cache), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    coat_cache_close(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -630,6 +755,9 @@ int main(void)
         cmocka_unit_test(these_permissions_are_enough),
         cmocka_unit_test(of_many_one_makes_it),
         cmocka_unit_test(of_many_one_adds_and_all_count),
+        cmocka_unit_test(what_is_in_a_namespace_ends_with_it),
+        cmocka_unit_test(what_is_made_of_several_things_ends_with_each),
+        cmocka_unit_test(nobody_reads_what_has_ended),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -142,6 +142,13 @@ def use_a_cache(url: str) -> None:
         refused(ValueError, lambda: cache.get_many(["a", ""]))
         refused(KeyError, lambda: cache.incr("n", initial=None))
         refused(TypeError, lambda: cache.set("a", 1, "soon"))  # type: ignore[arg-type]
+        space = cache.namespace("n")
+        assert space.get("a") is None and space.set("a", VALUE) and space.get("a") == VALUE
+        assert space.get_or_set("d", lambda: [1]) == [1] and list(space.tagged("t").keys()) == []
+        assert sorted(space.keys()) == ["a", "d"] and space.namespace("m").incr("i") == 1
+        assert cache.invalidate("n", "m") == 1 and space.invalidate() == 0
+        refused(ValueError, lambda: space.namespace(""))
+        cache.clear()
         walk = cache.keys()
     refused(ValueError, lambda: next(walk))
     refused(ConfigError, lambda: Cache(url, prefix="t:", ttl=-1))
@@ -526,6 +533,12 @@ CASES: dict[str, tuple[Callable[[], Callable[[], Any]], type[Exception] | None]]
     "cache touch": (lambda: partial(cached().touch, "a", 60), None),
     "cache ttl": (lambda: partial(cached().ttl, "a"), None),
     "cache keys": (lambda: _core.Scan(cached(), "*").more, None),
+    "cache namespace": (lambda: partial(cached().namespace, "n"), None),
+    "cache namespace refused": (lambda: partial(cached().tagged, "n", ""), ValueError),
+    "cache namespace get": (lambda: partial(cached().namespace("n").get, "a"), None),
+    "cache namespace set": (lambda: partial(cached().tagged("n", "m").set, "b", VALUE, 5), None),
+    "cache namespace keys": (lambda: _core.Scan(cached().namespace("n"), "*").more, None),
+    "cache namespace end": (lambda: cached().namespace("n").invalidate, None),
     "cache key refused": (lambda: partial(cached().get, ""), ValueError),
     "look, read-only": (lambda: partial(getattr, presented(bool), "id"), None),
 }
