@@ -443,8 +443,8 @@ def places(make: Callable[[], Place], number: int) -> Iterator[list[Place]]:
     try:
         yield made
     finally:
-        for place in made:
-            place.close()
+        with ThreadPoolExecutor(number) as threads:  # each waits for its connections to end
+            list(threads.map(Place.close, made))
 
 
 def run_cases(cases: list[Case], make: Callable[[], Place], workers: int = WORKERS) -> None:
