@@ -102,8 +102,14 @@ def _fill(now: State, maker: str, value: Any) -> list[State]:
     return [State(value) if maker in now.makers else now]
 
 
+def _wait(now: State, _: Any, answer: Any) -> list[State]:
+    """Of another who makes it, from when it was still of use; he is called what he makes."""
+    return when(now.value == answer or answer in now.makers, now)
+
+
 STEPS: dict[str, Step] = {
     "get": _get,
+    "wait": _wait,
     "has": _has,
     "set": _set,
     "add": _add,
@@ -126,6 +132,9 @@ class Place(NamedTuple):
     bits: int
     state: State
 
+    def done(self, index: int) -> bool:
+        return index < self.base or bool(self.bits >> (index - self.base) & 1)
+
 
 def _after(place: Place, index: int, state: State) -> Place:
     base, bits = place.base, place.bits | 1 << (index - place.base)
@@ -138,7 +147,7 @@ def _next(ops: list[Op], place: Place) -> Iterator[int]:
     """Those that may come next: none of the others had ended before they began."""
     first_end = None
     for index in range(place.base, len(ops)):
-        if place.bits >> (index - place.base) & 1:
+        if place.done(index):
             continue
         op = ops[index]
         if first_end is not None and op.start > first_end:
@@ -166,6 +175,11 @@ def fault_of(history: Iterable[Op]) -> str | None:
                     todo.append(following)
     if not ops:
         return None
-    at = furthest.base
-    lines = [f"after {at} of {len(ops)} the entry may be {furthest.state}, and nothing fits of:"]
-    return "\n  ".join([*lines, *map(str, ops[max(0, at - 3) : at + 8])])
+    at, end = furthest.base, ops[furthest.base].end
+    around = [
+        f"{'' if furthest.done(n) else 'not '}done: {op}"
+        for n, op in enumerate(ops)
+        if n in range(at - 2, at + 5) or (op.start < end and op.end > ops[at].start)
+    ]
+    what = f"after {at} of {len(ops)} the entry may be {furthest.state}, and nothing fits; there is"
+    return "\n  ".join([what, *around])

@@ -1,9 +1,10 @@
 """One of several processes that use a cache at once; run by test_cache_races.py.
 
-    python racer.py NAME blocking|asyncio URL [OPTION=VALUE...]
+    python racer.py NAME blocking|asyncio URL [NAMESPACE [OPERATION]]
 
-A line of input is a program with its arguments, as JSON; the line that answers it is what its
-workers have brought. Moments are those of the machine's monotonic clock, which all processes share.
+The operation is left out. A line of input is a program with its arguments, as JSON; the line that
+answers it is what its workers have brought. Moments are those of the machine's monotonic clock,
+which all processes share.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ class Worker:
             self.note(key, "claim", start, value, end=begun)
             self.note(key, "fill", made, value, value, end=end)
         if answer != value:
-            self.note(key, "get", start, None, answer, end=end)
+            self.note(key, self.racer.wait, start, None, answer, end=end)
 
     async def memoized(self, key: str) -> None:
         """A call of a function whose result lies under this key."""
@@ -234,7 +235,7 @@ class Worker:
     async def mixed(self, seconds: float) -> Any:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            await self.random.choice(self.OPERATIONS)(self, self.random.choice(KEYS))
+            await self.random.choice(self.racer.operations)(self, self.random.choice(KEYS))
         return self.record
 
     async def sums(self, times: int) -> Any:
@@ -300,11 +301,15 @@ class Worker:
 
 
 class Racer:
-    def __init__(self, name: str, face: str, url: str, **options: str) -> None:
+    def __init__(self, name: str, face: str, url: str, namespace: str = "", but: str = "") -> None:
         self.name = name
+        self.operations = [o for o in Worker.OPERATIONS if o.__name__ != but]
         self.awaits = face == "asyncio"
         kind: Any = aio.Cache if self.awaits else Cache
-        self.cache = kind(url, prefix="race:", ttl_jitter=0, timeout=20, **options)
+        cache = kind(url, prefix="race:", ttl_jitter=0, timeout=20)
+        self.cache = cache.namespace(namespace) if namespace else cache
+        # What is made for many when a namespace ends is for those who came before that.
+        self.wait = "wait" if namespace else "get"
 
     def function(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Callable[[], Any]:
         return make if self.awaits else lambda: finished(make())
@@ -336,8 +341,7 @@ def finished(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def main() -> None:
-    name, face, url, *options = sys.argv[1:]
-    racer = Racer(name, face, url, **dict(pair.split("=") for pair in options))
+    racer = Racer(*sys.argv[1:])
     print(flush=True)  # ready
     with suppress(KeyboardInterrupt):
         for line in sys.stdin:
