@@ -141,6 +141,12 @@ $(bench_programs): build/%: build/obj/%.o build/libcoatcheck.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< build/libcoatcheck.a $(LIBS_ALL)
 
+# These look at a part of the command.
+json_programs = build/tests/fuzz/fuzz_json build/tests/fault/test_json
+json_objects = $(addprefix build/obj/backend/cli/,json_read.o json_write.o output.o)
+$(json_programs): $(json_objects)
+$(json_programs): LIBS_ALL := $(json_objects) build/libcoatcheck.a $(LIBS_ALL)
+
 # This one runs Python, and imports the extension that was built with it.
 build/tests/fuzz/fuzz_decode: $(core) $(package_files)
 build/tests/fuzz/fuzz_decode: LIBS_ALL += $(PYTHON_LIBS) -rdynamic

@@ -8,7 +8,7 @@
  *         coat_cache_cursor(values, 0, &cursor);
  *
  * It has the options, URLs and limits of a store (coat_options.h), but for those about sessions,
- * and coat_options_env is for stores. It needs a Redis that may evict (`maxmemory-policy
+ * and the environment of its own, by coat_options_env_cache. It needs a Redis that may evict (`maxmemory-policy
  * allkeys-lru`), so not that of the sessions. Its keys lie under `<prefix>c:`. Any number of
  * threads, and after fork() parent and child, may use one; every call ends within the option
  * `timeout`.

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include "api/error.h"
+#include "cache_url.h"
 #include "text.h"
 #include "url.h"
 
-#define ENV_PREFIX "COATCHECK_"
+#define ENV_PREFIX       "COATCHECK_"
+#define CACHE_ENV_PREFIX "COATCHECK_CACHE_"
 
 /* Where an option was given. */
 enum source { DEFAULT, FROM_ENV, FROM_URL, BY_NAME };
@@ -208,6 +210,23 @@ int coat_options_set(struct coat_options *o, const char *name, const char *value
     return replace(o, next, err);
 }
 
+/* Does a variable of this name, without our prefix, say an option? 0, or advice. */
+static int check_name(const char *prefix, const char *name, size_t len, struct coat_error *err)
+{
+    char option[32] = "";
+    for (size_t i = 0; len < sizeof option && i < len; i++)
+        option[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] - 'A' + 'a')
+                    : name[i] == '_'                 ? '_'
+                                                     : '?';
+    if (coat_option_find(option) >= 0)
+        return 0;
+    struct coat_error why;
+    coat_option_unknown(option, 1, &why);
+    size_t shown = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+    return coat_error_set(err, COAT_ECONFIG, "the environment: %s%.*s: %s", prefix,
+                          (int)(shown < 64 ? shown : 64), name, why.text);
+}
+
 /* `variable` is NAME=value and begins with our prefix. 0 if it is an option's, or says nothing. */
 static int check_variable(const char *variable, struct coat_error *err)
 {
@@ -219,37 +238,40 @@ static int check_variable(const char *variable, struct coat_error *err)
      */
     if (strncmp(name, "PORT", 4) == 0 || strncmp(name, "SERVICE_", 8) == 0)
         return 0;
-    if (strncmp(name, "CACHE_", 6) == 0) /* of Python's caches, which read it */
+    if (strncmp(name, "CACHE_", 6) == 0)
         return 0;
-    char option[32] = "";
-    for (size_t i = 0; len < sizeof option && i < len; i++)
-        option[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] - 'A' + 'a')
-                    : name[i] == '_'                 ? '_'
-                                                     : '?';
-    if (coat_option_find(option) >= 0)
+    return check_name(ENV_PREFIX, name, len, err);
+}
+
+/* Likewise, of a cache. */
+static int check_variable_of_cache(const char *variable, struct coat_error *err)
+{
+    const char *name = variable + strlen(CACHE_ENV_PREFIX);
+    size_t len = strcspn(name, "=");
+    if (!name[len] || !name[len + 1])
         return 0;
-    struct coat_error why;
-    coat_option_unknown(option, 1, &why);
-    size_t shown = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
-    return coat_error_set(err, COAT_ECONFIG, "the environment: " ENV_PREFIX "%.*s: %s",
-                          (int)(shown < 64 ? shown : 64), name, why.text);
+    if (coat_cache_url_is_own(name, len))
+        return 0;
+    return check_name(CACHE_ENV_PREFIX, name, len, err);
 }
 
 /* Who mistypes a variable would otherwise run with a default, and not know. */
-static int check_env(struct coat_error *err)
+static int check_env(const char *prefix, int (*check)(const char *, struct coat_error *),
+                     struct coat_error *err)
 {
     int rc = 0;
     for (char **variable = environ; rc == 0 && variable && *variable; variable++)
-        if (strncmp(*variable, ENV_PREFIX, strlen(ENV_PREFIX)) == 0)
-            rc = check_variable(*variable, err);
+        if (strncmp(*variable, prefix, strlen(prefix)) == 0)
+            rc = check(*variable, err);
     return rc;
 }
 
 /* The environment's value of an option; an empty one counts as none. */
-static const char *from_env(const struct coat_option *option)
+static const char *from_env(const char *prefix, const struct coat_option *option)
 {
-    char name[sizeof ENV_PREFIX + 32] = ENV_PREFIX;
-    size_t n = strlen(ENV_PREFIX);
+    char name[sizeof CACHE_ENV_PREFIX + 32];
+    size_t n = strlen(prefix);
+    memcpy(name, prefix, n);
     for (const char *c = option->name; *c; c++)
         name[n++] = *c == '_' ? '_' : (char)(*c - 'a' + 'A');
     name[n] = '\0';
@@ -257,17 +279,36 @@ static const char *from_env(const struct coat_option *option)
     return value && *value ? value : NULL;
 }
 
-int coat_options_env(struct coat_options *o, struct coat_error *err)
+static int take_env(struct coat_options *o, const char *prefix, struct coat_error *err)
 {
-    int rc = check_env(err);
-    if (rc < 0)
-        return rc;
     struct coat_options *next = copy_given(o);
     for (int i = 0; next && i < COAT_OPTION_COUNT; i++) {
-        const char *value = next->by_name[i] ? NULL : from_env(&coat_option_table[i]);
+        const char *value = next->by_name[i] ? NULL : from_env(prefix, &coat_option_table[i]);
+        char *rest = NULL;
+        if (value && i == COAT_OPTION_URL && strcmp(prefix, CACHE_ENV_PREFIX) == 0) {
+            rest = coat_cache_url_rest(value, NULL);
+            value = rest;
+            if (!rest) {
+                coat_options_free(next);
+                return coat_error_nomem(err);
+            }
+        }
         give(&next, &next->by_env[i], value);
+        coat_text_wipe(&rest);
     }
     return replace(o, next, err);
+}
+
+int coat_options_env(struct coat_options *o, struct coat_error *err)
+{
+    int rc = check_env(ENV_PREFIX, check_variable, err);
+    return rc < 0 ? rc : take_env(o, ENV_PREFIX, err);
+}
+
+int coat_options_env_cache(struct coat_options *o, struct coat_error *err)
+{
+    int rc = check_env(CACHE_ENV_PREFIX, check_variable_of_cache, err);
+    return rc < 0 ? rc : take_env(o, CACHE_ENV_PREFIX, err);
 }
 
 void coat_options_credentials(struct coat_options *o, coat_credentials_fn *fn, void *context)

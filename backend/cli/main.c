@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache_url.h"
 #include "cli/cli.h"
+#include "coat_cache.h"
 #include "coat_store.h"
 #include "options.h"
 
@@ -21,11 +23,21 @@ static const char HELP[] =
     "  sessions destroy-all PRINCIPAL\n"
     "                              end all of a principal; all but one with --keep PUBLIC_ID\n"
     "  embedded stop [DIR]         stop the server of embedded:DIR, data kept\n"
+    "  cache get KEY               the value of an entry, as JSON\n"
+    "  cache set KEY VALUE         store a value, JSON, or with - what the input says; for --ttl SECONDS\n"
+    "                              or none (300); --if-new, --if-present\n"
+    "  cache del KEY...            delete entries\n"
+    "  cache ttl KEY               how many seconds it has left\n"
+    "  cache incr KEY [BY]         add to an int; one that is not there begins with --initial N (0)\n"
+    "  cache keys [PATTERN]        the keys that a pattern fits, * all; looks at every key\n"
+    "  cache clear                 delete all entries under the prefix\n"
+    "  cache stats                 how many there are, and their bytes; reads every one\n"
     "\n"
     "  --json                      one JSON object in place of text\n"
     "  --values                    sessions show: the values, too\n"
     "  --url URL, --prefix P       and every other option of a store, as in --timeout 5; else from\n"
-    "                              the environment, COATCHECK_URL, COATCHECK_PREFIX, ...\n"
+    "                              the environment, COATCHECK_URL, COATCHECK_PREFIX, ..., for a cache\n"
+    "                              COATCHECK_CACHE_URL, COATCHECK_CACHE_PREFIX, ...\n"
     "  --help, --version\n"
     "  --                          what follows is no option, as a principal that begins with --\n"
     "\n"
@@ -35,7 +47,9 @@ static const char HELP[] =
     "It ends with 0: done, 1: not found, 2: called wrongly, 3: the store is not available, 4: unsafe,\n"
     "5: the output could not be written, for instance to a disk that is full.\n";
 
-enum needs { NOTHING, SERVER, PREFIX };
+enum needs { NOTHING, SERVER, PREFIX, CACHE };
+
+enum { ANY = 1 << 30 };
 
 static const struct command {
     const char *words[2]; /* the second may be NULL */
@@ -51,6 +65,14 @@ static const struct command {
     {{"sessions", "show"}, 1, 1, PREFIX, cli_show},
     {{"sessions", "destroy"}, 1, 1, PREFIX, cli_destroy},
     {{"sessions", "destroy-all"}, 1, 1, PREFIX, cli_destroy_all},
+    {{"cache", "get"}, 1, 1, CACHE, cli_cache_get},
+    {{"cache", "set"}, 2, 2, CACHE, cli_cache_set},
+    {{"cache", "del"}, 1, ANY, CACHE, cli_cache_del},
+    {{"cache", "ttl"}, 1, 1, CACHE, cli_cache_ttl},
+    {{"cache", "incr"}, 1, 2, CACHE, cli_cache_incr},
+    {{"cache", "keys"}, 0, 1, CACHE, cli_cache_keys},
+    {{"cache", "clear"}, 0, 0, CACHE, cli_cache_clear},
+    {{"cache", "stats"}, 0, 0, CACHE, cli_cache_stats},
     {{"embedded", "stop"}, 0, 1, NOTHING, cli_embedded_stop},
 };
 
@@ -86,8 +108,10 @@ struct line {
     struct coat_options *options;
     struct cli *cli;
     int json;
-    const char *words[4]; /* of the command and its arguments, NULL-terminated */
+    const char **words; /* of the command and its arguments, NULL-terminated */
     int count;
+    const char *url;     /* --url, or NULL */
+    char ttl_of_url[32]; /* of a cache */
 };
 
 static int is_secret(const char *name)
@@ -127,6 +151,32 @@ static int set_option(struct line *line, const char *flag, const char *value)
     return CLI_OK;
 }
 
+/* A flag without a value: 1; 0: it is none. */
+static int take_switch(struct line *line, const char *flag)
+{
+    struct cli *cli = line->cli;
+    const struct {
+        const char *name;
+        int *to;
+    } switches[] = {{"json", &line->json},
+                    {"values", &cli->values},
+                    {"if-new", &cli->entry.if_new},
+                    {"if-present", &cli->entry.if_present}};
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++)
+        if (strcmp(flag, switches[i].name) == 0)
+            return *switches[i].to = 1;
+    return 0;
+}
+
+/* Where a value goes that is no option of a store. NULL: nowhere. */
+static const char **place_of(struct cli *cli, const char *name)
+{
+    return strcmp(name, "keep") == 0      ? &cli->keep
+           : strcmp(name, "ttl") == 0     ? &cli->entry.ttl
+           : strcmp(name, "initial") == 0 ? &cli->entry.initial
+                                          : NULL;
+}
+
 /* --name VALUE, or --name=VALUE; *used: how many arguments that are. */
 static int read_flag(struct line *line, char *const *argv, int *used)
 {
@@ -134,24 +184,32 @@ static int read_flag(struct line *line, char *const *argv, int *used)
     const char *flag = argv[0] + 2, *equals = strchr(flag, '=');
     size_t len = equals ? (size_t)(equals - flag) : strlen(flag);
     *used = 1;
-    if (!equals && strcmp(flag, "json") == 0) {
-        line->json = 1;
+    if (take_switch(line, flag))
         return CLI_OK;
-    }
-    if (!equals && strcmp(flag, "values") == 0) {
-        line->cli->values = 1;
-        return CLI_OK;
-    }
     snprintf(name, sizeof name, "%.*s", (int)(len < sizeof name ? len : sizeof name - 1), flag);
     const char *value = equals ? equals + 1 : argv[1];
     if (!value)
         return complain("the last option lacks its value; see coatcheck --help");
     *used = equals ? 1 : 2;
-    if (strcmp(name, "keep") == 0) {
-        line->cli->keep = value;
+    const char **place = strcmp(name, "url") == 0 ? &line->url : place_of(line->cli, name);
+    if (!place)
+        return set_option(line, name, value);
+    *place = value;
+    return CLI_OK;
+}
+
+/* That of a cache may say more than the library is to know, and only now it is clear whose it is.
+ */
+static int set_url(struct line *line)
+{
+    if (!line->url)
         return CLI_OK;
-    }
-    return set_option(line, name, value);
+    if (line->count == 0 || strcmp(line->words[0], "cache") != 0)
+        return set_option(line, "url", line->url);
+    char *rest = coat_cache_url_rest(line->url, line->ttl_of_url);
+    int rc = rest ? set_option(line, "url", rest) : complain("out of memory");
+    free(rest);
+    return rc;
 }
 
 static int read_line(struct line *line, char *const *argv)
@@ -165,14 +223,23 @@ static int read_line(struct line *line, char *const *argv)
             int rc = read_flag(line, argv, &used);
             if (rc != CLI_OK)
                 return rc;
-        } else if (line->count < 3) {
-            line->words[line->count++] = *argv;
         } else {
-            return complain("too many arguments; see coatcheck --help");
+            line->words[line->count++] = *argv;
         }
         argv += used;
     }
-    return CLI_OK;
+    return set_url(line);
+}
+
+/* Does the command know what else was said? */
+static int takes_flags(const struct command *c, const struct cli *cli)
+{
+    const struct cli_entry *entry = &cli->entry;
+    int sets = c->run == cli_cache_set, adds = c->run == cli_cache_incr;
+    return (!cli->keep || c->run == cli_destroy_all) && (!cli->values || c->run == cli_show) &&
+           (!entry->ttl || sets || adds) && (!entry->initial || adds) && (!entry->if_new || sets) &&
+           (!entry->if_present || sets || adds) && !(entry->if_new && entry->if_present) &&
+           !(entry->initial && entry->if_present);
 }
 
 static const struct command *find_command(struct line *line)
@@ -185,9 +252,7 @@ static const struct command *find_command(struct line *line)
             (c->words[1] && strcmp(line->words[1], c->words[1]) != 0))
             continue;
         line->cli->args = &line->words[words];
-        int fits = args >= c->min_args && args <= c->max_args &&
-                   (!line->cli->keep || c->run == cli_destroy_all) &&
-                   (!line->cli->values || c->run == cli_show);
+        int fits = args >= c->min_args && args <= c->max_args && takes_flags(c, line->cli);
         return fits ? c : NULL;
     }
     return NULL;
@@ -206,8 +271,28 @@ static int set_defaults(struct coat_options *o, enum needs needs, struct coat_er
     return rc;
 }
 
+/* In the order in which Python's caches have it: by itself, of the URL, of the environment. */
+static void find_ttl(struct line *line)
+{
+    const char *url = getenv("COATCHECK_CACHE_URL"), *ttl = getenv("COATCHECK_CACHE_TTL");
+    if (line->cli->entry.ttl)
+        return;
+    if (!line->url && url)
+        free(coat_cache_url_rest(url, line->ttl_of_url));
+    line->cli->entry.ttl = *line->ttl_of_url ? line->ttl_of_url : ttl && *ttl ? ttl : NULL;
+}
+
+static int open_cache(struct line *line, struct coat_error *err)
+{
+    find_ttl(line);
+    int rc = coat_options_env_cache(line->options, err);
+    return rc < 0 ? rc : coat_cache_open(&line->cli->cache, line->options, err);
+}
+
 static int open_store(struct line *line, enum needs needs, struct coat_error *err)
 {
+    if (needs == CACHE)
+        return open_cache(line, err);
     int rc = set_defaults(line->options, needs, err);
     return rc < 0 ? rc : coat_store_open(&line->cli->store, line->options, err);
 }
@@ -230,6 +315,7 @@ static int run(struct line *line, const struct command *command)
         complain("beside that line, doctor and stats need +scan and +strlen, and sessions show and "
                  "sessions destroy +scan");
     coat_store_close(cli->store);
+    coat_cache_close(cli->cache);
     return written(rc);
 }
 
@@ -246,7 +332,6 @@ int main(int argc, char **argv)
     struct cli cli = {0};
     struct line line = {.cli = &cli};
     struct coat_error err;
-    (void)argc;
     if (wants(argv, "--help")) {
         fputs(HELP, stdout);
         return written(CLI_OK);
@@ -255,8 +340,10 @@ int main(int argc, char **argv)
         printf("coatcheck %s\n", coat_version());
         return written(CLI_OK);
     }
-    if (coat_options_new(&line.options, &err) < 0) {
-        complain(err.text);
+    line.words = calloc((size_t)argc + 1, sizeof *line.words);
+    if (!line.words || coat_options_new(&line.options, &err) < 0) {
+        complain(line.words ? err.text : "out of memory");
+        free(line.words);
         return CLI_UNAVAILABLE;
     }
     int rc = read_line(&line, argv + 1);
@@ -268,5 +355,6 @@ int main(int argc, char **argv)
                                            : "no command; see coatcheck --help");
     }
     coat_options_free(line.options);
+    free(line.words);
     return rc;
 }

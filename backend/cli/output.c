@@ -23,7 +23,7 @@ void output_end(struct output *o)
 
 /* C0, DEL and C1; what turns the direction of the text around it, so that one text looks like
  * another. */
-static int is_control(uint32_t c)
+int output_is_control(uint32_t c)
 {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
            (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
@@ -33,7 +33,7 @@ static int is_control(uint32_t c)
  */
 static void put_character(struct output *o, const unsigned char *at, size_t len, uint32_t c)
 {
-    if (is_control(c))
+    if (output_is_control(c))
         fprintf(o->to, o->json || c > 0xff ? "\\u%04x" : "\\x%02x", (unsigned)c);
     else if (o->json && (c == '"' || c == '\\'))
         fprintf(o->to, "\\%c", (int)c);
@@ -102,6 +102,14 @@ void output_line(struct output *o, const char *name, const char *text)
         output_fact_text(o, name, text);
     else
         fprintf(o->to, "%s\n", text);
+}
+
+void output_json(struct output *o, const char *name, const void *json, size_t len)
+{
+    if (o->json)
+        name_fact(o, name);
+    fwrite(json, 1, len, o->to);
+    end_fact(o);
 }
 
 void output_fact_number(struct output *o, const char *name, int64_t number)

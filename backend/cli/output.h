@@ -34,12 +34,17 @@ struct output {
 void output_begin(struct output *o, FILE *to, int json);
 void output_end(struct output *o); /* whether it could be written, `to` knows */
 
+/* Is that a character which a terminal would obey, or which turns text around? */
+int output_is_control(uint32_t c);
+
 /* A text alone, as in a message. */
 void output_escaped(FILE *to, const char *text);
 
 void output_fact_text(struct output *o, const char *name, const char *text);
 /* The same where in text the name would be in the way of copying the line. */
 void output_line(struct output *o, const char *name, const char *text);
+/* What is JSON already; in text it stands alone on its line. */
+void output_json(struct output *o, const char *name, const void *json, size_t len);
 void output_fact_number(struct output *o, const char *name, int64_t number);
 
 /* columns: borrowed until the end of the table. */

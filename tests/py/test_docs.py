@@ -310,7 +310,7 @@ def check_pip(words: list[str]) -> None:
 def check_coatcheck(words: list[str]) -> None:
     """As far as it comes without a server: the command line is right."""
     clean = {name: value for name, value in PLAIN.items() if not name.startswith("COATCHECK_")}
-    clean["COATCHECK_URL"] = "unix:/nowhere"
+    clean["COATCHECK_URL"] = clean["COATCHECK_CACHE_URL"] = "unix:/nowhere"
     clean["COATCHECK_PREFIX"] = "shop:"
     done = subprocess.run(
         [BUILD / "coatcheck", *words], env=clean, capture_output=True, text=True, check=False
