@@ -254,6 +254,15 @@ long_races() {
 	)
 }
 
+million_keys() {
+	(
+		COAT_TEST_KEYS=1000000
+		patience=3600
+		export COAT_TEST_KEYS
+		pytest_counted build "$tester" many_keys
+	)
+}
+
 every_byte() {
 	(
 		COAT_TEST_FAULTS=all
