@@ -2,8 +2,8 @@
 
     PYTHONPATH=build/python python tests/py/many_keys.py [KEYS]
 
-prints time and memory on a server, and on a cluster of three, that it starts. `make check-long` runs
-the test of the same name with a million keys, and `make check` with fewer.
+prints time and memory on a server, and on a cluster of three, that it starts. `make check-long`
+runs the test of the same name with a million keys, and `make check` with fewer.
 """
 
 from __future__ import annotations
