@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -66,15 +66,23 @@ class Model:
 
 
 class Awaited:
-    """The calls of an aio.Cache, each run to its end."""
+    """The calls of an aio.Cache, or of a part of it, each run to its end."""
 
-    def __init__(self, cache: aio.Cache, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, cache: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._cache = cache
         self._loop = loop
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._cache, name)
+        if name == "keys":
+            method = partial(every, method)
+        if name in ("namespace", "tagged"):
+            return lambda *names: Awaited(method(*names), self._loop)
         return lambda *args, **kwargs: self._loop.run_until_complete(method(*args, **kwargs))
+
+
+async def every(keys: Callable[[], AsyncIterator[str]]) -> list[str]:
+    return [key async for key in keys()]
 
 
 def age(server: RedisServer, seconds: float) -> None:
@@ -209,6 +217,66 @@ def machine(cache: Any, server: RedisServer) -> type[RuleBasedStateMachine]:
     return CacheMachine
 
 
+# Parts of a cache, and what ends by which name.
+SPACES: dict[str, Callable[[Any], Any]] = {
+    "whole": lambda cache: cache,
+    "n": lambda cache: cache.namespace("n"),
+    "n in n": lambda cache: cache.namespace("n").namespace("n"),
+    "t": lambda cache: cache.tagged("t", "n"),
+    "u": lambda cache: cache.tagged("t", "u"),
+}
+ENDS = {"n": ["n", "n in n", "t"], "t": ["t", "u"], "u": ["u"]}
+
+
+class Here:
+    """The calls of a cache, or of the part of it that it is at."""
+
+    def __init__(self, cache: Any) -> None:
+        self.at = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.at, name)
+
+
+def machine_of_spaces(cache: Any, other: Any, server: RedisServer) -> type[RuleBasedStateMachine]:
+    """Steps through the parts of a cache; another one, which remembers nothing of it, ends them."""
+    here = Here(cache)
+
+    class SpaceMachine(machine(here, server)):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.models = {space: Model() for space in SPACES}
+            self.enter("whole", cache)
+
+        @rule(space=st.sampled_from([*SPACES]), whose=st.sampled_from([cache, other]))
+        def enter(self, space: str, whose: Any) -> None:
+            here.at = SPACES[space](whose)
+            now = self.model.now
+            self.model = self.models[space]
+            self.model.now = now
+
+        @rule(name=st.sampled_from([*ENDS]), whose=st.sampled_from([cache, other]))
+        def invalidate(self, name: str, whose: Any) -> None:
+            assert whose.invalidate(name) in (0, 1)
+            for space in ENDS[name]:
+                self.models[space].entries.clear()
+
+        @rule()
+        def clear(self) -> None:
+            here.clear()
+            whole = self.model is self.models["whole"]
+            space = next(space for space, model in self.models.items() if model is self.model)
+            ended = SPACES if whole else {"n in n": ["n in n"], "n": ENDS["n"]}.get(space)
+            for other_space in ended or {*ENDS["t"], *ENDS["n" if space == "t" else "u"]}:
+                self.models[other_space].entries.clear()
+
+        @invariant()
+        def what_is_there_is_ours(self) -> None:
+            assert sorted(here.keys()) == sorted(self.model.live())
+
+    return SpaceMachine
+
+
 @pytest.fixture
 def options(redis_server: RedisServer) -> dict[str, Any]:
     return {"prefix": "test:", "ttl": DEFAULT_TTL, "ttl_jitter": 0}
@@ -218,7 +286,16 @@ def options(redis_server: RedisServer) -> dict[str, Any]:
 def cache(
     request: pytest.FixtureRequest, redis_server: RedisServer, options: dict[str, Any]
 ) -> Iterator[Any]:
-    if request.param == "blocking":
+    yield from opened(request.param, redis_server, options)
+
+
+@pytest.fixture
+def other(redis_server: RedisServer, options: dict[str, Any]) -> Iterator[Any]:
+    yield from opened("blocking", redis_server, options)
+
+
+def opened(face: str, redis_server: RedisServer, options: dict[str, Any]) -> Iterator[Any]:
+    if face == "blocking":
         with Cache(redis_server.url, **options) as blocking:
             yield blocking
         return
@@ -232,4 +309,13 @@ def cache(
 def test_a_cache_is_a_dict_with_a_clock(cache: Any, redis_server: RedisServer) -> None:
     run_state_machine_as_test(
         machine(cache, redis_server), settings=settings(max_examples=40, stateful_step_count=20)
+    )
+
+
+def test_parts_of_a_cache_are_dicts_that_are_emptied(
+    cache: Any, other: Any, redis_server: RedisServer
+) -> None:
+    run_state_machine_as_test(
+        machine_of_spaces(cache, other, redis_server),
+        settings=settings(max_examples=6, stateful_step_count=25),
     )
