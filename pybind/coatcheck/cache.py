@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
@@ -13,7 +13,7 @@ from . import _core
 from .cache_options import Settings
 from .filling import BUSY, FOUND, MAKE, MAKE_AGAIN, being_made, is_being_made, pauses, told
 from .flight import Flight, Flights
-from .memoize import Keys, MemoizedBase, P
+from .memoize import Keys, MemoizedBase, P, TagsOf
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -156,6 +156,7 @@ class Entries(_Entries):
         ttl: TtlOf = "default",
         name: str | None = None,
         ignore: Iterable[str] = (),
+        tags: TagsOf = (),
     ) -> Callable[[Callable[P, R]], Memoized[P, R]]: ...
     def memoize(
         self,
@@ -165,27 +166,34 @@ class Entries(_Entries):
         ttl: TtlOf = "default",
         name: str | None = None,
         ignore: Iterable[str] = (),
+        tags: TagsOf = (),
     ) -> Any:
         """Decorates a function whose results are cached, by its exact arguments.
 
         ``name``: what the function is called in keys, in place of its module and name. ``ignore``:
-        names of arguments that do not change the result. Arguments that cannot be stored are
+        names of arguments that do not change the result. ``tags``: those of `tagged` for its
+        results, or a function of a call's arguments that returns them. Arguments that cannot be stored are
         refused: NotStorable. The result has ``invalidate``, ``refresh`` and ``key``, each of which
         takes the arguments of a call.
         """
         if fn is None:
-            return partial(self._memoize, ttl, name, ignore)
-        return self._memoize(ttl, name, ignore, fn)
+            return partial(self._memoize, ttl, name, ignore, tags)
+        return self._memoize(ttl, name, ignore, tags, fn)
 
     def _memoize(
-        self, ttl: TtlOf, name: str | None, ignore: Iterable[str], fn: Callable[P, R]
+        self,
+        ttl: TtlOf,
+        name: str | None,
+        ignore: Iterable[str],
+        tags: TagsOf,
+        fn: Callable[P, R],
     ) -> Memoized[P, R]:
         if inspect.iscoroutinefunction(fn):
             raise TypeError(
                 f"memoize: {fn.__qualname__} is a coroutine function; memoize it with a"
                 " coatcheck.aio.Cache"
             )
-        return Memoized(self, fn, Keys(fn, name, ignore), ttl)
+        return Memoized(self, fn, Keys(fn, name, ignore), ttl, tags)
 
 
 class Cache(Entries, _core.Cache):
@@ -291,19 +299,23 @@ def ttl_for(value: Any, ttl: TtlOf) -> Ttl | Literal["default"]:
 class Memoized(MemoizedBase[P], Generic[P, R]):
     """A function whose results are cached; `Cache.memoize` makes it."""
 
-    _cache: Entries
     _fn: Callable[P, R]
+
+    def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Entries:
+        return cast(Entries, self._tagged(args, kwargs))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         made = partial(self._fn, *self._first, *args, **kwargs)
-        return self._cache.get_or_set(self.key(*args, **kwargs), made, self._ttl)
+        place = self._place(args, kwargs)
+        return place.get_or_set(self.key(*args, **kwargs), made, self._ttl)
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """The next such call makes it again; False if it was not cached."""
-        return self._cache.delete(self.key(*args, **kwargs))
+        return self._place(args, kwargs).delete(self.key(*args, **kwargs))
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Make it now, and store it in place of what is cached."""
         value = self._fn(*self._first, *args, **kwargs)
-        self._cache.set(self.key(*args, **kwargs), value, ttl_for(value, self._ttl))
+        place = self._place(args, kwargs)
+        place.set(self.key(*args, **kwargs), value, ttl_for(value, self._ttl))
         return value

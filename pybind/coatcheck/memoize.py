@@ -6,7 +6,7 @@ import functools
 import inspect
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, cast
 
 from ._core import dumps
 from .exceptions import NotStorable
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .cache_options import TtlOf
 
 P = ParamSpec("P")
+
+# The tags of all results of a function, or a function of a call's arguments that returns them.
+TagsOf: TypeAlias = "Iterable[str] | Callable[..., Iterable[str]]"
 
 # Of a name, so that the key of an entry has room for it.
 _NAME_MAX = 256
@@ -98,6 +101,7 @@ class MemoizedBase(Generic[P]):
         fn: Callable[P, Any],
         keys: Keys,
         ttl: TtlOf,
+        tags: TagsOf = (),
         first: tuple[Any, ...] = (),
     ) -> None:
         functools.update_wrapper(cast("Any", self), fn)
@@ -105,16 +109,27 @@ class MemoizedBase(Generic[P]):
         self._fn = fn
         self._keys = keys
         self._ttl = ttl
+        self._tags = tags if callable(tags) else _several(tags)
         self._first = first  # the object that it is a method of
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """The key of a call in the cache."""
         return self._keys.key(self._first + args, kwargs)
 
+    def _tagged(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Where the result of a call is: the cache, or the part of it with its tags."""
+        named = self._tags
+        tags = _several(named(*self._first, *args, **kwargs)) if callable(named) else named
+        return self._cache.tagged(*tags) if tags else self._cache
+
     def __get__(self, instance: object, owner: type | None = None) -> Self:
         if instance is None:
             return self
-        return type(self)(self._cache, self._fn, self._keys, self._ttl, (instance,))
+        return type(self)(self._cache, self._fn, self._keys, self._ttl, self._tags, (instance,))
+
+
+def _several(tags: Iterable[str]) -> tuple[str, ...]:
+    return (tags,) if isinstance(tags, str) else tuple(tags)
 
 
 def _said(fn: Callable[..., Any]) -> str:

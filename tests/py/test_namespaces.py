@@ -277,6 +277,50 @@ def test_results_of_a_function_are_in_a_namespace(cache: Cache) -> None:
     assert f(2) == 3 and calls == [1, 2, 1, 2]
 
 
+def test_results_of_a_function_have_tags(cache: Cache) -> None:
+    calls = []
+
+    class Shop:
+        @cache.memoize(name="f", ignore=["self"], tags=lambda self, x, y=0: [f"x:{x}", "all"])
+        def f(self, x: int, y: int = 0) -> int:
+            calls.append(x)
+            return x
+
+    @cache.memoize(name="g", tags="all")
+    def g() -> int:
+        calls.append(0)
+        return 0
+
+    f = Shop().f
+    assert [f(1), f(1, y=0), f(2), g(), g()] == [1, 1, 2, 0, 0] and calls == [1, 2, 0]
+    assert cache.invalidate("x:1") == 1
+    assert [f(1), f(2), g()] == [1, 2, 0] and calls == [1, 2, 0, 1]
+    assert f.invalidate(2) and f.refresh(1) == 1 and calls == [1, 2, 0, 1, 1]
+    assert [f(1), f(2)] == [1, 2] and calls == [1, 2, 0, 1, 1, 2]
+    assert cache.invalidate("all") == 1
+    assert [f(1), g()] == [1, 0] and calls == [1, 2, 0, 1, 1, 2, 1, 0]
+    assert cache.get(f.key(1)) is None
+
+
+def test_results_of_a_coroutine_function_have_tags(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        async with aio.Cache(redis_server.url, prefix="test:") as cache:
+            calls = []
+
+            @cache.memoize(name="f", tags=lambda x: (f"x:{x}", "all"))
+            async def f(x: int) -> int:
+                calls.append(x)
+                return x
+
+            assert [await f(1), await f(1), await f(2)] == [1, 1, 2] and calls == [1, 2]
+            assert await cache.invalidate("x:1") == 1
+            assert [await f(1), await f(2)] == [1, 2] and calls == [1, 2, 1]
+            assert await f.invalidate(2) and await f.refresh(1) == 1 and calls == [1, 2, 1, 1]
+            assert [await f(1), await f(2)] == [1, 2] and calls == [1, 2, 1, 1, 2]
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
+
+
 # ---- Where it runs ---------------------------------------------------------------------------
 
 

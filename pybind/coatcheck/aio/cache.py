@@ -14,7 +14,7 @@ from .. import _core
 from ..cache import said, ttl_for
 from ..cache_options import Settings
 from ..filling import BUSY, FOUND, MAKE, MAKE_AGAIN, being_made, is_being_made, pauses, told
-from ..memoize import Keys, MemoizedBase, P
+from ..memoize import Keys, MemoizedBase, P, TagsOf
 from .driver import driver_of, drop, leave, prepare, refuse_trio, result_of, running_loop
 from .shared_task import SharedTask, SharedTasks
 
@@ -231,6 +231,7 @@ class Entries:
         ttl: TtlOf = "default",
         name: str | None = None,
         ignore: Iterable[str] = (),
+        tags: TagsOf = (),
     ) -> Callable[[Callable[P, Awaitable[R]]], Memoized[P, R]]: ...
     def memoize(
         self,
@@ -240,20 +241,22 @@ class Entries:
         ttl: TtlOf = "default",
         name: str | None = None,
         ignore: Iterable[str] = (),
+        tags: TagsOf = (),
     ) -> Any:
         """Decorates a coroutine function, as that of `coatcheck.Cache` does a function."""
         if fn is None:
-            return partial(self._memoize, ttl, name, ignore)
-        return self._memoize(ttl, name, ignore, fn)
+            return partial(self._memoize, ttl, name, ignore, tags)
+        return self._memoize(ttl, name, ignore, tags, fn)
 
     def _memoize(
         self,
         ttl: TtlOf,
         name: str | None,
         ignore: Iterable[str],
+        tags: TagsOf,
         fn: Callable[P, Awaitable[R]],
     ) -> Memoized[P, R]:
-        return Memoized(self, fn, Keys(fn, name, ignore), ttl)
+        return Memoized(self, fn, Keys(fn, name, ignore), ttl, tags)
 
 
 class Cache(Entries, _core.BaseCache):
@@ -350,20 +353,23 @@ async def _result(made: Any) -> Any:
 class Memoized(MemoizedBase[P], Generic[P, R]):
     """A coroutine function whose results are cached; `Cache.memoize` makes it."""
 
-    _cache: Entries
     _fn: Callable[P, Awaitable[R]]
+
+    def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Entries:
+        return cast(Entries, self._tagged(args, kwargs))
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         key = self.key(*args, **kwargs)
         made = partial(self._fn, *self._first, *args, **kwargs)
-        return cast(R, await self._cache.get_or_set(key, made, self._ttl))
+        return cast(R, await self._place(args, kwargs).get_or_set(key, made, self._ttl))
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """The next such call makes it again; False if it was not cached."""
-        return await self._cache.delete(self.key(*args, **kwargs))
+        return await self._place(args, kwargs).delete(self.key(*args, **kwargs))
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Make it now, and store it in place of what is cached."""
         value = await _result(self._fn(*self._first, *args, **kwargs))
-        await self._cache.set(self.key(*args, **kwargs), value, ttl_for(value, self._ttl))
+        place = self._place(args, kwargs)
+        await place.set(self.key(*args, **kwargs), value, ttl_for(value, self._ttl))
         return cast(R, value)
