@@ -172,9 +172,9 @@ class Entries(_Entries):
 
         ``name``: what the function is called in keys, in place of its module and name. ``ignore``:
         names of arguments that do not change the result. ``tags``: those of `tagged` for its
-        results, or a function of a call's arguments that returns them. Arguments that cannot be stored are
-        refused: NotStorable. The result has ``invalidate``, ``refresh`` and ``key``, each of which
-        takes the arguments of a call.
+        results, or a function of a call's arguments that returns them. Arguments that cannot be
+        stored are refused: NotStorable. The result has ``invalidate``, ``refresh`` and ``key``,
+        each of which takes the arguments of a call.
         """
         if fn is None:
             return partial(self._memoize, ttl, name, ignore, tags)
