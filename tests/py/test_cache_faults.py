@@ -67,6 +67,9 @@ class CachePlace(Place):
         )
         self.truth.set("own", "its own")
 
+    def before_call(self) -> None:
+        pass
+
     def new_note(self) -> str:
         return f"{next(self.numbers):07}"  # so many bytes each time
 
@@ -75,6 +78,34 @@ class CachePlace(Place):
         self.truth.set("own", "its own")
         assert self.patiently(lambda: self.client.get("own")) == "its own"
         wait_for(lambda: self.proxy.open <= connections, "the connections given up to end")
+
+
+class Space:
+    """A namespace with what belongs to its cache."""
+
+    def __init__(self, cache: Any) -> None:
+        self._space = cache.namespace("n")
+        self.ping, self.close = cache.ping, cache.close
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._space, name)
+
+
+class SpacePlace(CachePlace):
+    """In a namespace, which another process has ended since: what is remembered of it is wrong."""
+
+    def __init__(
+        self, server: RedisServer, loop: Loop, transport: Transport, driver: Open, timeout: float
+    ) -> None:
+        super().__init__(
+            server, loop, transport, lambda url, **options: Space(driver(url, **options)), timeout
+        )
+        self.truth = Space(self.truth)
+
+    def before_call(self) -> None:
+        self.client.set("before", "it ended")
+        self.truth.invalidate()
+        self.truth.set("own", "its own")
 
 
 # ---- The calls, and what may come of them ---------------------------------------------------
@@ -87,6 +118,7 @@ class CacheCall(Call):
 
     def prepare(self) -> None:
         self.key, self.old, self.new = f"k {self.note}", f"old {self.note}", f"new {self.note}"
+        self.place.before_call()
         self.begin()
         self.connect()
 
@@ -329,6 +361,17 @@ def test_what_is_done_once_is_done_or_uncertain_wherever_it_was_lost(
     make_place: Make, kind: Any
 ) -> None:
     sweep(make_place(GENEROUS_S), kind, calls=ONCE, thin=1 if EVERY_BYTE else 3)
+
+
+@pytest.fixture
+def make_space(app_user: RedisServer, loop: Loop) -> Make:  # noqa: F811
+    open_ = CACHE_DRIVERS["Python"]
+    return lambda timeout: lambda: SpacePlace(app_user, loop, PLAIN, open_, timeout)
+
+
+def test_in_a_namespace_it_is_the_same(make_space: Make) -> None:
+    sweep(make_space(GENEROUS_S), "cut", calls=AGAIN, must_succeed=True, thin=2 * THIN)
+    sweep(make_space(GENEROUS_S), "reset", calls=ONCE, thin=THIN)
 
 
 def test_a_connection_that_stalls_anywhere_ends_at_the_deadline(make_place: Make) -> None:
