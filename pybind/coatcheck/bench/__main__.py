@@ -4,10 +4,11 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from . import codec, documents, figures, redis, requests, session
+from . import cache, codec, documents, figures, redis, requests, session, stampede
 from .report import Row, as_json, as_table, failures
 
 COMPARISONS: dict[str, Callable[[float], list[Row]]] = {
+    "cache": cache.compare,
     "codec": lambda effort: codec.compare(effort) + documents.compare(effort),
     "redis": redis.compare,
     "requests": requests.compare,
@@ -25,10 +26,11 @@ def _options() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = argparse.ArgumentParser(
         prog="python -m coatcheck.bench",
         description="Compares coatcheck with other software; `session` says what sessions cost a "
-        "Redis server. Ends with status 1 where a ratio is below its goal, and with 2 where "
-        "something that is needed is not there.",
+        "Redis server, `stampede` what becomes of many who want one value of a cache. Ends with "
+        "status 1 where a ratio is below its goal, and with 2 where something that is needed is "
+        "not there.",
     )
-    parser.add_argument("comparison", choices=[*sorted(COMPARISONS), "session"])
+    parser.add_argument("comparison", choices=[*sorted(COMPARISONS), *MEASURES])
     parser.add_argument("--quick", action="store_true", help="a tenth of the time, less certain")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument(
@@ -49,6 +51,11 @@ def _compare(options: argparse.Namespace) -> tuple[str, int]:
     return as_json(rows) if options.json else as_table(rows), 1 if failures(rows) else 0
 
 
+def _stampede(options: argparse.Namespace) -> tuple[str, int]:
+    found = stampede.measure(0.34 if options.quick else 1.0)
+    return figures.as_json(*found) if options.json else figures.as_text(*found), 0
+
+
 def _measure(options: argparse.Namespace) -> tuple[str, int]:
     effort = session.QUICK if options.quick else session.FULL
     sessions = options.sessions or (session.SESSIONS[:2] if options.quick else session.SESSIONS)
@@ -56,10 +63,13 @@ def _measure(options: argparse.Namespace) -> tuple[str, int]:
     return figures.as_json(*found) if options.json else figures.as_text(*found), 0
 
 
+MEASURES = {"session": _measure, "stampede": _stampede}
+
+
 def main() -> int:
     parser, options = _options()
     try:
-        text, status = (_measure if options.comparison == "session" else _compare)(options)
+        text, status = MEASURES.get(options.comparison, _compare)(options)
     except ModuleNotFoundError as missing:
         name = missing.name
         print(f"{parser.prog}: {name} is missing: pip install {name}", file=sys.stderr)
