@@ -526,6 +526,12 @@ static void these_permissions_are_enough(void **state)
     coat_cache_values_free(values);
     assert_int_equal(fetch(cache, NULL, &work), COAT_CACHE_MAKE);
     assert_int_equal(fill_with(work, "tea", 60000, 0, 0), 1);
+    struct coat_cache *space;
+    assert_int_equal(coat_cache_namespace(&space, cache, "n", NULL), 0);
+    set_text(space, a, "tea");
+    assert_int_equal(coat_cache_has(space, a, NULL), 1);
+    assert_int_equal(coat_cache_invalidate(space, NULL, 0, NULL), 1);
+    coat_cache_close(space);
     assert_int_equal(coat_cache_clear(cache, NULL, NULL), 0);
     coat_cache_close(cache);
 }
