@@ -32,7 +32,8 @@ class Cache(BaseCache):
         ignore_delete_many_errors: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(default_timeout, ignore_delete_many_errors)
+        super().__init__(default_timeout)
+        self.ignore_delete_many_errors = ignore_delete_many_errors  # there are none
         if "ttl" in options:
             raise TypeError("ttl: say it as default_timeout")
         self._cache = _Cache(url, **options)
@@ -79,8 +80,7 @@ class Cache(BaseCache):
         return self._cache.decr(key, delta, ttl=self._ttl(None))
 
     def _ttl(self, timeout: int | timedelta | None) -> Ttl:
-        seconds: int = self._normalize_timeout(timeout)
-        return None if seconds == 0 else seconds
+        return (self.default_timeout if timeout is None else timeout) or None
 
     # For those that store more than plain data, by what it consists of.
 

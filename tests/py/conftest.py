@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -49,6 +50,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("coatcheck")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # asyncio of 3.10 says so of each TLS connection whose handshake has failed.
+    if sys.version_info < (3, 11):
+        unclosed = "ignore:unclosed transport <asyncio.sslproto:ResourceWarning"
+        config.addinivalue_line("filterwarnings", unclosed)
 
 
 def documented_acl() -> list[str]:
