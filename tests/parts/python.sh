@@ -234,12 +234,13 @@ million() {
 	)
 }
 
-# Of each framework.
+# Of each framework, and rounds of all calls of a cache.
 many_requests() {
 	(
 		COAT_TEST_REQUESTS=100000
-		patience=3600
-		export COAT_TEST_REQUESTS
+		COAT_TEST_CALLS=100000
+		patience=5400
+		export COAT_TEST_REQUESTS COAT_TEST_CALLS
 		pytest_counted build "$tester" soak
 	)
 }

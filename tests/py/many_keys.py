@@ -164,9 +164,8 @@ class Million:
 
     def neighbours_are_there(self) -> bool:
         session = self._store.load(self._session_id)
-        return (
-            session is not None and session["n"] == 1 and self.walk(self._neighbour) == NEIGHBOURS
-        )
+        found = set(self._neighbour.keys())
+        return session is not None and session["n"] == 1 and len(found) == NEIGHBOURS
 
     def close(self) -> None:
         self.other.close()

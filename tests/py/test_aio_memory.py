@@ -33,10 +33,12 @@ class Driver(_core.Driver):
 
 
 class Bench:
-    """Calls of a store with one step into C after another, one of which can be made to fail."""
+    """Calls of a store, or of a cache, with one step into C after another, one of which can be made
+    to fail."""
 
-    def __init__(self, store: aio.Store, path: str) -> None:
+    def __init__(self, store: aio.Store, cache: aio.Cache, path: str) -> None:
         self.store = store
+        self.cache = cache
         self.path = path
         self.soon: list[Callable[[], None]] = []
         self.opened: list[_core.Channel] = []
@@ -113,6 +115,45 @@ def changed(bench: Bench) -> Any:
     return session
 
 
+keys = itertools.count()
+
+
+def cached(bench: Bench) -> str:
+    """The key of a new entry."""
+    key = f"k{next(keys)}"
+    assert bench.run(partial(bench.driver.on_cache, bench.cache, "set", key, [1]), as_ever) is True
+    return key
+
+
+def on_cache(method: str, *args: Any) -> Callable[[Bench], Callable[[], Any]]:
+    return lambda b: partial(b.driver.on_cache, b.cache, method, cached(b), *args)
+
+
+def on_new(method: str, *args: Any) -> Callable[[Bench], Callable[[], Any]]:
+    return lambda b: partial(b.driver.on_cache, b.cache, method, f"new {next(keys)}", *args)
+
+
+def fill(bench: Bench) -> _core.Fill:
+    return _core.Fill(bench.cache, f"made {next(keys)}", 30)
+
+
+def fetched(bench: Bench) -> _core.Fill:
+    made = fill(bench)
+    assert bench.run(partial(bench.driver.on_fill, made, "fetch"), as_ever) == 2  # ours to make
+    return made
+
+
+def scanned(bench: Bench, pattern: str | None) -> Callable[[], Any]:
+    cached(bench)
+    scan = _core.Scan(bench.cache, pattern)
+
+    def call() -> None:
+        if bench.driver.on_scan(scan) is None:  # the walk is over
+            bench.result.append(None)
+
+    return call
+
+
 # The call, made afresh each time, and what is right to come of it.
 CASES: dict[str, tuple[Callable[[Bench], Callable[[], Any]], Callable[[Any], bool]]] = {
     "ping": (lambda b: partial(b.driver.ping, b.store, None), lambda r: r is None),
@@ -126,6 +167,34 @@ CASES: dict[str, tuple[Callable[[Bench], Callable[[], Any]], Callable[[Any], boo
     "destroy by id": (
         lambda b: partial(b.driver.destroy_id, b.store, saved(b).id),
         lambda r: r is True,
+    ),
+    "get": (on_cache("get"), lambda r: r == [1]),
+    "get_many": (
+        lambda b: partial(b.driver.on_cache, b.cache, "get_many", [cached(b), "none"]),
+        lambda r: isinstance(r, dict) and list(r.values()) == [[1]],
+    ),
+    "set": (on_cache("set", {"a": (1,)}), lambda r: r is True),
+    "set_many": (
+        lambda b: partial(b.driver.on_cache, b.cache, "set_many", {"m": [1], "n": 2}),
+        lambda r: r is None,
+    ),
+    # Of what is done once, the first try may have been the one.
+    "add": (on_new("add", [1]), lambda r: r in (True, False)),
+    "pop": (on_cache("pop"), lambda r: r in ([1], None)),
+    "incr": (on_new("incr", 2), lambda r: r in (2, 4)),
+    "get_versioned": (on_cache("get_versioned"), lambda r: isinstance(r, tuple) and r[0] == [1]),
+    "fetch": (lambda b: partial(b.driver.on_fill, fill(b), "fetch"), lambda r: r in (0, 2)),
+    "store": (
+        lambda b: partial(b.driver.on_fill, fetched(b), "store", [1], 60, 0, 0.1),
+        lambda r: r in (True, False),
+    ),
+    "keys": (
+        lambda b: scanned(b, "*" + cached(b)),
+        lambda r: r is None or isinstance(r, list),
+    ),
+    "clear": (
+        lambda b: scanned(b, None),
+        lambda r: r is None or isinstance(r, int),
     ),
 }
 
@@ -175,20 +244,21 @@ def check_one(bench: Bench, failing: Failing, name: str, warm: bool) -> None:
 
 def kept() -> int:
     gc.collect()
-    kinds = (_core.Call, _core.Channel, _core.Driver, aio.Session)
+    kinds = (_core.Call, _core.Channel, _core.Driver, _core.Fill, _core.Scan, aio.Session)
     return sum(isinstance(one, kinds) for one in gc.get_objects())
 
 
 def fail_each_allocation(library: str, name: str, url: str, warm: bool) -> None:
     store = aio.Store(url, prefix="t:", timeout=60)
+    cache = aio.Cache(url, prefix="t:", timeout=60)
     path = url.removeprefix("unix:")
     lib = ctypes.PyDLL(library)
-    before, users = kept(), sys.getrefcount(store)
+    before, users = kept(), (sys.getrefcount(store), sys.getrefcount(cache))
     gc.disable()
     failed = 0
     for step in itertools.count():
         for nth in itertools.count():
-            bench, failing = Bench(store, path), Failing(lib, step, nth)
+            bench, failing = Bench(store, cache, path), Failing(lib, step, nth)
             try:
                 check_one(bench, failing, name, warm)
             except Exception as error:
@@ -202,7 +272,8 @@ def fail_each_allocation(library: str, name: str, url: str, warm: bool) -> None:
             break
     del bench, failing
     assert step > 2 and failed > 5
-    assert (kept(), sys.getrefcount(store)) == (before, users)
+    assert kept() == before
+    assert (sys.getrefcount(store), sys.getrefcount(cache)) == users
 
 
 SCRIPT = """

@@ -1,24 +1,28 @@
-"""Many requests, by each framework: what they leave behind in the process.
+"""Many requests, by each framework, and calls of a cache: what they leave behind in the process.
 
-COAT_TEST_REQUESTS says how many; a hundred thousand are part of `make check-long`.
+COAT_TEST_REQUESTS and COAT_TEST_CALLS say how many; a hundred thousand are part of
+`make check-long`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from coatcheck import StoreUnavailable
+from coatcheck import Cache, StoreUnavailable, aio
 from conftest import Browser, RedisServer
 from frameworks import Shop
 from frameworks import shop as shop
 
 REQUESTS = int(os.environ.get("COAT_TEST_REQUESTS", "2000"))
+CALLS = int(os.environ.get("COAT_TEST_CALLS", "400"))
 ROUND = ["/", "/red", "/", "/login", "/blue", "/rotate", "/", "/logout", "/green"]
 
 
@@ -85,3 +89,67 @@ def fails(browser: Browser) -> bool:
         return browser.get("/").status in (500, 503)
     except StoreUnavailable:
         return True
+
+
+async def awaited(result: Any) -> Any:
+    return await result
+
+
+async def walked(keys: Any) -> int:
+    return len([key async for key in keys])
+
+
+def each_call(cache: Any, run: Any, n: int) -> None:
+    """Of a cache, once; run: of what a call has returned."""
+    key, value = f"k{n % 10}", {"n": [n, (n,)]}
+    run(cache.set(key, value))
+    assert run(cache.get(key)) == value
+    run(cache.add(key, value))
+    run(cache.set(key, value, only_if="present"))
+    run(cache.set_many({"a": n, "b": value}))
+    assert run(cache.get_many(["a", "b", "c"])) == {"a": n, "b": value}
+    run(cache.touch(key))
+    run(cache.ttl(key))
+    run(cache.has(key))
+    _, version = run(cache.get_versioned(key))
+    assert run(cache.compare_and_set(key, value, version))
+    assert not run(cache.compare_and_set(key, value, None))
+    run(cache.incr("n"))
+    run(cache.decr("n"))
+    assert run(cache.pop(key)) == value
+    run(cache.get_or_set(key, lambda: value))
+    with pytest.raises(ZeroDivisionError):
+        run(cache.get_or_set("none", lambda: 1 // 0))
+    with pytest.raises(TypeError):
+        run(cache.set(key, {1}))
+    assert run(cache.namespace(f"n{n % 3}").get(key)) is None
+    run(cache.namespace("n").set(key, value))
+    run(cache.invalidate("n"))
+    run(cache.delete(key))
+    run(cache.delete_many(["a", "b"]))
+
+
+@pytest.mark.parametrize("kind", [Cache, aio.Cache], ids=["blocking", "asyncio"])
+def test_many_calls_of_a_cache_leave_nothing_behind(kind: Any, redis_server: RedisServer) -> None:
+    loop = asyncio.new_event_loop()
+    cache = kind(redis_server.url, prefix="soak:")
+
+    def run(result: Any) -> Any:
+        return loop.run_until_complete(awaited(result)) if kind is aio.Cache else result
+
+    def calls(times: int) -> None:
+        for n in range(times):
+            each_call(cache, run, n)
+            if n % 100 == 0:
+                keys = cache.keys()
+                assert len(list(keys)) if kind is Cache else run(walked(keys))
+                run(cache.clear())
+
+    calls(max(CALLS // 10, 100))
+    before, resident, files = blocks(), resident_bytes(), descriptors()
+    calls(CALLS)
+    assert descriptors() <= files
+    assert blocks() - before < 100 + CALLS // 8
+    assert resident_bytes() - resident < 512 * 1024 + 16 * CALLS
+    run(cache.close())
+    loop.close()

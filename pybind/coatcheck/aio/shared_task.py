@@ -44,6 +44,11 @@ class SharedTask:
         self._awaited |= seconds is not None
         try:
             await asyncio.wait((self._task,), timeout=seconds)
+        except asyncio.CancelledError:
+            if self._waiting == 1:  # the last one sees the work end, which gives its lock back
+                self._task.cancel()
+                await asyncio.wait((self._task,))
+            raise
         finally:
             self._waiting -= 1
             if self._waiting == 0:
