@@ -85,8 +85,11 @@ def caches(cache: Cache) -> None:
     left: float | None = cache.ttl("a")
     old, version = cache.get_versioned("a")
     there = cache.compare_and_set("a", old, version, ttl=5)
+    part = cache.namespace("user:42").tagged("prices", "rates")
+    there, count = part.set("a", 1, ttl=5), part.invalidate() + cache.invalidate("prices", "rates")
+    rates: list[int] = part.get_or_set("rates", lambda: [1, 2])
     made: list[str] = cache.get_or_set("b", lambda: ["x"], ttl=lambda v: 60 if v else 5)
-    print(found, value, count, there, left, made, cache.pop("a"), cache.stats())
+    print(found, value, count, there, left, made, rates, cache.pop("a"), cache.stats())
 
 
 memory = Cache("redis://h", prefix="shop:", ttl=60, ttl_jitter=0.2, on_corrupt="raise")
