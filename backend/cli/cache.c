@@ -216,6 +216,18 @@ int cli_cache_clear(struct cli *cli, struct coat_error *err)
     return rc < 0 ? cli_exit_of(rc) : CLI_OK;
 }
 
+int cli_cache_invalidate(struct cli *cli, struct coat_error *err)
+{
+    size_t count = 0;
+    while (cli->args[count])
+        count++;
+    int rc = coat_cache_invalidate(cli->cache, cli->args, count, err);
+    if (rc < 0)
+        return cli_exit_of(rc);
+    output_fact_number(&cli->out, "invalidated", rc);
+    return CLI_OK;
+}
+
 /* ---- stats ---------------------------------------------------------------------------------- */
 
 enum { BATCH = 200 };

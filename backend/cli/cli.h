@@ -22,12 +22,14 @@ enum cli_exit {
 struct cli_entry {
     const char *ttl;     /* --ttl, or of the cache; "none" */
     const char *initial; /* --initial */
+    const char *space;   /* --namespace */
     int if_new, if_present;
 };
 
 struct cli {
     struct coat_store *store; /* NULL for commands that talk to none */
     struct coat_cache *cache; /* of the commands of a cache, which have no store */
+    struct coat_cache *whole; /* the same, or what --namespace is in */
     const char *prefix;       /* as it was given; NULL: it was not */
     const char *const *args;  /* of the command: NULL-terminated, as many as it asks for */
     struct cli_entry entry;
@@ -42,7 +44,7 @@ typedef int cli_command_fn(struct cli *cli, struct coat_error *err);
 cli_command_fn cli_ping, cli_doctor, cli_acl, cli_stats, cli_embedded_stop;
 cli_command_fn cli_list, cli_show, cli_destroy, cli_destroy_all;
 cli_command_fn cli_cache_get, cli_cache_set, cli_cache_del, cli_cache_ttl, cli_cache_incr;
-cli_command_fn cli_cache_keys, cli_cache_clear, cli_cache_stats;
+cli_command_fn cli_cache_keys, cli_cache_clear, cli_cache_stats, cli_cache_invalidate;
 
 /* CLI_USAGE where a failure is the caller's mistake, otherwise CLI_UNAVAILABLE. */
 int cli_exit_of(int rc);

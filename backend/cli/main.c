@@ -31,10 +31,12 @@ static const char HELP[] =
     "  cache incr KEY [BY]         add to an int; one that is not there begins with --initial N (0)\n"
     "  cache keys [PATTERN]        the keys that a pattern fits, * all; looks at every key\n"
     "  cache clear                 delete all entries under the prefix\n"
+    "  cache invalidate NAME...    end all entries of a namespace, or with a tag\n"
     "  cache stats                 how many there are, and their bytes; reads every one\n"
     "\n"
     "  --json                      one JSON object in place of text\n"
     "  --values                    sessions show: the values, too\n"
+    "  --namespace NAME            cache ...: in this namespace\n"
     "  --url URL, --prefix P       and every other option of a store, as in --timeout 5; else from\n"
     "                              the environment, COATCHECK_URL, COATCHECK_PREFIX, ..., for a cache\n"
     "                              COATCHECK_CACHE_URL, COATCHECK_CACHE_PREFIX, ...\n"
@@ -72,6 +74,7 @@ static const struct command {
     {{"cache", "incr"}, 1, 2, CACHE, cli_cache_incr},
     {{"cache", "keys"}, 0, 1, CACHE, cli_cache_keys},
     {{"cache", "clear"}, 0, 0, CACHE, cli_cache_clear},
+    {{"cache", "invalidate"}, 1, ANY, CACHE, cli_cache_invalidate},
     {{"cache", "stats"}, 0, 0, CACHE, cli_cache_stats},
     {{"embedded", "stop"}, 0, 1, NOTHING, cli_embedded_stop},
 };
@@ -171,10 +174,11 @@ static int take_switch(struct line *line, const char *flag)
 /* Where a value goes that is no option of a store. NULL: nowhere. */
 static const char **place_of(struct cli *cli, const char *name)
 {
-    return strcmp(name, "keep") == 0      ? &cli->keep
-           : strcmp(name, "ttl") == 0     ? &cli->entry.ttl
-           : strcmp(name, "initial") == 0 ? &cli->entry.initial
-                                          : NULL;
+    return strcmp(name, "keep") == 0        ? &cli->keep
+           : strcmp(name, "ttl") == 0       ? &cli->entry.ttl
+           : strcmp(name, "initial") == 0   ? &cli->entry.initial
+           : strcmp(name, "namespace") == 0 ? &cli->entry.space
+                                            : NULL;
 }
 
 /* --name VALUE, or --name=VALUE; *used: how many arguments that are. */
@@ -236,8 +240,9 @@ static int takes_flags(const struct command *c, const struct cli *cli)
 {
     const struct cli_entry *entry = &cli->entry;
     int sets = c->run == cli_cache_set, adds = c->run == cli_cache_incr;
-    return (!cli->keep || c->run == cli_destroy_all) && (!cli->values || c->run == cli_show) &&
-           (!entry->ttl || sets || adds) && (!entry->initial || adds) && (!entry->if_new || sets) &&
+    return (!entry->space || c->needs == CACHE) && (!cli->keep || c->run == cli_destroy_all) &&
+           (!cli->values || c->run == cli_show) && (!entry->ttl || sets || adds) &&
+           (!entry->initial || adds) && (!entry->if_new || sets) &&
            (!entry->if_present || sets || adds) && !(entry->if_new && entry->if_present) &&
            !(entry->initial && entry->if_present);
 }
@@ -284,9 +289,15 @@ static void find_ttl(struct line *line)
 
 static int open_cache(struct line *line, struct coat_error *err)
 {
+    struct cli *cli = line->cli;
     find_ttl(line);
     int rc = coat_options_env_cache(line->options, err);
-    return rc < 0 ? rc : coat_cache_open(&line->cli->cache, line->options, err);
+    if (rc == 0)
+        rc = coat_cache_open(&cli->whole, line->options, err);
+    if (rc == 0 && cli->entry.space)
+        return coat_cache_namespace(&cli->cache, cli->whole, cli->entry.space, err);
+    cli->cache = cli->whole;
+    return rc;
 }
 
 static int open_store(struct line *line, enum needs needs, struct coat_error *err)
@@ -315,7 +326,9 @@ static int run(struct line *line, const struct command *command)
         complain("beside that line, doctor and stats need +scan and +strlen, and sessions show and "
                  "sessions destroy +scan");
     coat_store_close(cli->store);
-    coat_cache_close(cli->cache);
+    if (cli->cache != cli->whole)
+        coat_cache_close(cli->cache);
+    coat_cache_close(cli->whole);
     return written(rc);
 }
 

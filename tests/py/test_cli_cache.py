@@ -278,6 +278,23 @@ def test_deleting_keys_and_clearing(tool: Tool, cache: Cache, redis_server: Redi
         assert session.id is not None and store.load(session.id) is not None
 
 
+def test_a_namespace_has_its_own_entries_until_it_is_invalidated(tool: Tool, cache: Cache) -> None:
+    space = cache.namespace("user:42")
+    space.set("cart", (1, 2))
+    inside = ("--namespace", "user:42")
+    assert tool("get", "cart", *inside) == '{"$tuple": [1, 2]}\n'
+    tool("get", "cart", ends=NOT_FOUND, says="no entry cart")
+    tool("set", "name", '"Ada"', *inside)
+    assert space.get("name") == "Ada"
+    assert sorted(tool("keys", *inside).split()) == ["cart", "key", "name"]
+    assert json.loads(tool("stats", *inside, "--json"))["entries"] == 2
+    assert tool("invalidate", "user:42", "other") == "invalidated: 1\n"
+    tool("get", "cart", *inside, ends=NOT_FOUND, says="no entry cart")
+    space.set("cart", 1)
+    tool("clear", *inside)
+    assert space.get("cart") is None
+
+
 def test_json_puts_the_value_into_an_object(tool: Tool) -> None:
     tool("set", "key", '{"$tuple": [1]}')
     assert tool("get", "key", "--json") == '{"value": {"$tuple": [1]}}\n'
@@ -286,7 +303,8 @@ def test_json_puts_the_value_into_an_object(tool: Tool) -> None:
 def test_help_and_page_name_each_command() -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
     said = run("--help").stdout
-    for command in ("get", "set", "del", "ttl", "incr", "keys", "clear", "stats"):
+    commands = ("get", "set", "del", "ttl", "incr", "keys", "clear", "invalidate", "stats")
+    for command in commands:
         assert f"  cache {command}" in said and f"| `coatcheck cache {command}" in page
 
 
@@ -311,6 +329,7 @@ def test_the_notations_of_the_page_are_values(tool: Tool, cache: Cache) -> None:
         ("incr", "a", "--initial", "1", "--if-present"),
         ("keys", "a", "b"),
         ("drop", "a"),
+        ("invalidate",),
         ("get", "a", "--values"),
     ],
 )
