@@ -18,18 +18,23 @@ from conftest import RedisServer, wait_for
 LOCK = b"test:c:l:{test:c:k:k}"
 FILL_S = 2.0
 
+# What starts the tests may have told its children to ignore the signal. And one that comes just
+# before a sleep does not end that.
 BLOCKING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from coatcheck import Cache
 cache = Cache(sys.argv[1], prefix="test:", fill_ttl=float(sys.argv[2]))
 def make():
     print("making", flush=True)
-    time.sleep(60)
+    for _ in range(6000):
+        time.sleep(0.01)
 cache.get_or_set("k", make)
 """
 
 ASYNCIO = """
-import asyncio, sys
+import asyncio, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from coatcheck import aio
 async def make():
     print("making", flush=True)
