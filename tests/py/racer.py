@@ -1,10 +1,10 @@
 """One of several processes that use a cache at once; run by test_cache_races.py.
 
-    python racer.py NAME blocking|asyncio URL [NAMESPACE [OPERATION]]
+    python racer.py NAME blocking|asyncio URL [NAMESPACE [OPERATION,...]]
 
-The operation is left out. A line of input is a program with its arguments, as JSON; the line that
-answers it is what its workers have brought. Moments are those of the machine's monotonic clock,
-which all processes share.
+Those operations are left out. A line of input is a program with its arguments, as JSON; the line
+that answers it is what its workers have brought. Moments are those of the machine's monotonic
+clock, which all processes share.
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ class Worker:
 class Racer:
     def __init__(self, name: str, face: str, url: str, namespace: str = "", but: str = "") -> None:
         self.name = name
-        self.operations = [o for o in Worker.OPERATIONS if o.__name__ != but]
+        self.operations = [o for o in Worker.OPERATIONS if o.__name__ not in but.split(",")]
         self.awaits = face == "asyncio"
         kind: Any = aio.Cache if self.awaits else Cache
         cache = kind(url, prefix="race:", ttl_jitter=0, timeout=20)

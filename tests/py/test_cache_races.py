@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RedisServer
+from conftest import RedisServer, in_thread
 from linear import STEPS, Op, fault_of
-from topologies import Topology
+from test_aio_topologies import move, slot_of
+from topologies import SLOTS, Topology
 
 SECONDS = float(os.environ.get("COAT_TEST_RACE", "1"))
 TIMES = int(100 * SECONDS)
@@ -102,6 +104,29 @@ def test_in_a_cluster_as_well(shared_cluster: Topology, part: list[str]) -> None
         racers = Racers(shared_cluster.url, *part)
         stack.callback(racers.close)
         assert_linearizable(racers("mixed", SECONDS), but=set(part))
+
+
+def test_while_slots_of_a_cluster_move_as_well(shared_cluster: Topology) -> None:
+    """But for walks, which miss what moves to a node that they have been to."""
+    shared_cluster.flush()
+    masters = shared_cluster.servers[:3]
+    homes = {slot_of(masters[0], b"race:c:k:" + key): key for key in (b"a", b"b", b"{c}")}
+    ends = [n * SLOTS // 3 for n in range(1, 4)]
+    with ExitStack() as stack:
+        racers = Racers(shared_cluster.url, "", "clear,keys")
+        stack.callback(racers.close)
+        racing = in_thread(lambda: racers("mixed", 2 * SECONDS))
+        moved, end = 0, time.monotonic() + 2 * SECONDS
+        while time.monotonic() < end:
+            for slot in homes:
+                home = next(n for n, end in enumerate(ends) if slot < end)
+                there = masters[home], masters[(home + 1) % 3]
+                move(slot, *there, masters)
+                move(slot, *reversed(there), masters)
+                moved += 2
+                time.sleep(0.05)  # a slot that never rests is an error
+        assert moved > 6
+        assert_linearizable(racing(), but={"clear"})
 
 
 def test_in_a_namespace_as_well(redis_server: RedisServer) -> None:
