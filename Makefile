@@ -5,9 +5,9 @@
 
 # These install what is missing, and then make run-...: configure can look for what is needed only
 # when that is there.
-after_deps = demo bench-cache bench-codec bench-redis bench-requests bench-session bench-stampede check check-long \
+after_deps = demo bench bench-cache bench-codec bench-redis bench-requests bench-session bench-stampede check check-long \
 	check-servers check-web fuzz fuzz-afl
-needs_nothing = deps requirements clean distclean help
+needs_nothing = bench-report deps requirements clean distclean help
 .PHONY: all lib tool python test-programs fuzz-programs bench-programs install install-lib \
 	install-tool install-python uninstall test $(after_deps) $(after_deps:%=run-%) $(needs_nothing)
 
@@ -205,7 +205,7 @@ deps:
 	$(srcdir)/tests/deps all
 
 demo bench-session: needed = build
-bench-cache bench-codec bench-redis bench-requests bench-stampede: needed = bench
+bench bench-cache bench-codec bench-redis bench-requests bench-stampede: needed = bench
 check fuzz: needed = all
 check-servers: needed = all servers
 check-long check-web: needed = web
@@ -219,12 +219,20 @@ run-demo: all
 	@PYTHONPATH=build/python $(PYTHON) $(srcdir)/tests/demo/demo.py $(if $(filter-out 0,$(SERVE)),--serve)
 
 # What it is compared with is in an environment of its own; bench-session compares with nobody.
-run-bench-redis: bench-programs
-run-bench-cache run-bench-codec run-bench-redis run-bench-requests run-bench-stampede: bench_python = build/venv-bench/bin/python
+BENCH_RECORD = build/bench.json
+run-bench run-bench-redis: bench-programs
+run-bench run-bench-cache run-bench-codec run-bench-redis run-bench-requests run-bench-stampede: bench_python = build/venv-bench/bin/python
 run-bench-session: bench_python = $(PYTHON)
-run-bench-cache run-bench-codec run-bench-redis run-bench-requests run-bench-session run-bench-stampede: all
+run-bench: BENCH_OPTIONS += --record $(BENCH_RECORD)
+run-bench run-bench-cache run-bench-codec run-bench-redis run-bench-requests run-bench-session run-bench-stampede: all
 	@[ -n '$(PYTHON)' ] || { echo 'make: this needs Python, and was configured without' >&2; exit 1; }
-	@PYTHONPATH=build/python $(bench_python) -m coatcheck.bench $(@:run-bench-%=%) $(BENCH_OPTIONS)
+	@PYTHONPATH=build/python $(bench_python) -m coatcheck.bench $(if $(filter run-bench,$@),all,$(@:run-bench-%=%)) $(BENCH_OPTIONS)
+
+# From what was recorded, with no other program than what was built.
+bench-report: python
+	@PYTHONPATH=build/python $(PYTHON) -m coatcheck.bench report $(srcdir)/docs/benchmarks/page.md.in \
+		$(srcdir)/docs/benchmarks/record.json > build/BENCHMARKS.md
+	@cp build/BENCHMARKS.md $(srcdir)/BENCHMARKS.md
 
 # A variable, since make would run a line that names $(MAKE) though it was told -n.
 run_tests = MAKE='$(MAKE)' CC='$(CC)' PYTHON='$(PYTHON)' SERVER='$(SERVER)' $(srcdir)/tests/run
@@ -254,9 +262,10 @@ help:
 	@echo 'make check-servers  the tests of the path to Redis with each server that PyPI has'
 	@echo 'make fuzz T=60    each fuzzer for so many seconds; make fuzz-afl: with AFL++'
 	@echo 'make requirements the security requirements, their tests, and what these said last'
-	@echo 'make bench-cache  caches beside other caches; BENCH_OPTIONS=--quick: sooner'
+	@echo 'make bench        all of these, kept in build/bench.json; make bench-report: BENCHMARKS.md'
+	@echo 'make bench-cache  caches beside other caches; likewise'
 	@echo 'make bench-stampede  64 clients that want one value of a cache; likewise'
-	@echo 'make bench-codec  dumps and loads beside others; likewise'
+	@echo 'make bench-codec  dumps and loads beside others; BENCH_OPTIONS=--quick: sooner'
 	@echo 'make bench-redis  the path to Redis beside other clients; likewise'
 	@echo 'make bench-requests  what a session adds to a request, beside the sessions of others; likewise'
 	@echo 'make bench-session  what sessions cost the server: time, memory, conflicts; likewise'

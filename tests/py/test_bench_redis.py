@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,17 +12,19 @@ from time import sleep, thread_time
 
 import pytest
 from coatcheck import Store
-from coatcheck.bench import __main__, redis, redis_peers
-from coatcheck.bench.measure import Ratio, take_turns
+from coatcheck.bench import frame, redis, redis_peers
+from coatcheck.bench.figures import Spread, as_text
+from coatcheck.bench.frame import Asked
+from coatcheck.bench.measure import Length, Ratio, take_turns
 from coatcheck.bench.redis import GLIDE, OURS, OURS_POLLING, REDIS_PY
 from coatcheck.bench.redis_peers import NOT_POLLING, PREFIX, Target
 from coatcheck.bench.redis_server import Server, a_server, apart, program
-from coatcheck.bench.report import Row, as_json, as_table, failures
+from coatcheck.bench.report import Row, as_rows, failures
 from coatcheck.bench.waiting import busy_thread, in_program, in_tasks, in_threads, waits
 from conftest import RedisClient
 
 NOT_YET = Row("load", "50 tasks", "other", None, 4.0)
-MEASURED = Row("load", "1 client", "other", Ratio(1.4, 1.6, 1.7), 1.5, ours_us=23.4)
+MEASURED = Row("load", "1 client", "other", Ratio(1.4, 1.6, 1.7), 1.5, ours_us=Spread(20, 23.4, 30))
 
 
 @pytest.fixture(scope="module")
@@ -44,22 +45,20 @@ def stack() -> Iterator[ExitStack]:
 
 
 def test_what_cannot_be_measured_yet_is_shown_and_missed_no_goal() -> None:
-    table = as_table([NOT_YET, MEASURED])
+    table = as_text(as_rows([NOT_YET, MEASURED], "load", "Loading"))
     assert "4.00" in table and "not yet" in table
     assert failures([NOT_YET]) == []
-    assert '"ratio": null' in as_json([NOT_YET])
 
 
-def test_our_time_is_shown_where_it_is_known() -> None:
-    assert "23.4 us" in as_table([NOT_YET, MEASURED])
-    assert "us" not in as_table([Row("encode", "small", "other", Ratio(1, 1, 1))]).split("\n")[1]
+def test_our_time_is_shown_with_its_spread() -> None:
+    assert "23.4 (20.0-30.0)" in as_text(as_rows([NOT_YET, MEASURED], "load", "Loading"))
 
 
 def test_a_row_compares_with_the_contender_it_names() -> None:
     times = {OURS: [2e-6, 2e-6, 2e-6], REDIS_PY: [5e-6, 5e-6, 5e-6], GLIDE: [1e-6, 1e-6, 1e-6]}
     row = redis._row(times, OURS, "1 client", OURS, REDIS_PY, 1.5)
     assert row.ratio and row.ratio.median == pytest.approx(2.5)
-    assert row.ours_us == pytest.approx(2.0)
+    assert row.ours_us and row.ours_us.median == pytest.approx(2.0)
     assert row.goal == 1.5 and row.reached
     assert redis._row(times, OURS_POLLING, "1 client", OURS_POLLING, REDIS_PY).ratio is None
 
@@ -71,7 +70,7 @@ def test_the_first_call_does_not_count() -> None:
         seen.append(times)
         return times * 1e-3 if len(seen) > 1 else 60.0
 
-    times = take_turns({"slow to begin": run}, 0, turn_s=0.05)
+    times = take_turns({"slow to begin": run}, Length(0), turn_s=0.05)
     assert max(times["slow to begin"]) == pytest.approx(1e-3)
     assert 25 < seen[-1] < 100
 
@@ -83,7 +82,7 @@ def test_a_turn_can_be_a_single_call() -> None:
         seen.append(times)
         return 1e-3
 
-    take_turns({"one": run}, 0, turn_s=0)
+    take_turns({"one": run}, Length(0), turn_s=0)
     assert set(seen) == {1}
 
 
@@ -204,13 +203,28 @@ def test_redis_benchmark_takes_its_turns(target: Target) -> None:
 
 
 def test_a_program_that_is_not_built_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, stack: ExitStack, target: Target
 ) -> None:
     monkeypatch.setattr(redis_peers, "PROGRAMS", Path("/nowhere"))
-    monkeypatch.setattr(sys, "argv", ["bench", "redis"])
-    monkeypatch.setitem(__main__.COMPARISONS, "redis", lambda _: [redis_peers.built("bare_load")])
-    assert __main__.main() == 2
-    assert "make bench-redis" in capsys.readouterr().err
+    asked = Asked(rounds=2)
+    assert redis._c_library(asked, target, Length(0)) == []
+    assert asked.missing == {redis.OURS_IN_C: "make bench-programs builds it"}
+    with pytest.raises(FileNotFoundError, match="make bench-redis"):
+        redis_peers.built("bare_load")
+
+
+def test_every_peer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "_importable", lambda module: False)
+    monkeypatch.setattr(redis_peers, "PROGRAMS", Path("/nowhere"))
+    asked = Asked(rounds=2, only=["client", "glide", "tasks"])
+    (table,) = redis.measure(asked).tables
+    assert table.rows == []
+    assert asked.missing == {
+        redis.C_HIREDIS: "make bench-programs builds it",
+        "redis-py": "pip install redis hiredis",
+        "valkey-glide": "pip install valkey-glide",
+        "valkey-glide-sync": "pip install valkey-glide-sync",
+    }
 
 
 def test_every_quantity_has_its_row_and_its_goal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +240,10 @@ def test_every_quantity_has_its_row_and_its_goal(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(redis_peers, peer, lambda *_: lambda times: times * 1e-3)
     monkeypatch.setattr(redis, "TURN_S", 0.0005)
     monkeypatch.setattr(redis, "TURN_OF_MANY_S", 0.001)
-    rows = redis.compare(0)
+    monkeypatch.setattr(Asked, "has", lambda *_: True)
+    rows: list[Row] = []
+    monkeypatch.setattr(redis, "as_rows", lambda those, *_: rows.extend(those))
+    redis.measure(Asked(rounds=2))
     goals = {(row.quantity, row.case, row.against): row.goal for row in rows if row.goal}
     assert goals == {
         ("load", "1 client", "C hiredis"): pytest.approx(1 / 1.05),

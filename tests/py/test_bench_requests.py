@@ -10,12 +10,14 @@ from pathlib import Path
 
 import coatcheck
 import pytest
-from coatcheck.bench import requests
+from coatcheck.bench import frame, requests
+from coatcheck.bench.frame import Asked
+from coatcheck.bench.measure import Length
 from coatcheck.bench.redis_server import Server, a_server
 from coatcheck.bench.request_peers import asks, payload
 from coatcheck.bench.requests import FRAMEWORKS, READ, WRITE
 
-SECONDS = 0.01
+BRIEF = Length(0, 3)
 
 
 @pytest.fixture(scope="module")
@@ -68,20 +70,27 @@ def test_an_application_that_loses_its_session_is_not_measured() -> None:
         asks(lambda path: b"1767", READ)
 
 
-def test_what_was_added_is_compared(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    bare, ours, _ = FRAMEWORKS["WSGI"]
-    monkeypatch.setitem(FRAMEWORKS, "WSGI", (bare, ours, {"itself": ours}))
-    (row,) = requests._rows("WSGI", WRITE, server, SECONDS)
+def test_what_was_added_is_compared(server: Server) -> None:
+    _, ours, _ = FRAMEWORKS["WSGI"]
+    (row,) = requests._rows("WSGI", {"itself": ours}, WRITE, server, BRIEF)
     assert row.quantity == "a session in WSGI, write" and row.against == "itself"
-    assert row.ratio is not None and row.ours_us is not None and row.ours_us > 0
+    assert row.ratio is not None and row.ours_us is not None and row.ours_us.median > 0
 
 
 def test_the_processor_time_beside_the_way_is_a_row(server: Server) -> None:
-    row = requests._beside_the_way(server, SECONDS)
+    row = requests._beside_the_way(server, BRIEF)
     assert row.ours_us is not None and row.ratio is not None
 
 
-def test_a_peer_that_is_not_installed_is_named() -> None:
-    result = run([sys.executable, "-m", "coatcheck.bench", "requests", "--quick"])
-    assert result.returncode == 2
-    assert "is missing: pip install" in result.stderr
+def test_every_peer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "_importable", lambda module: module == "django")
+    asked = Asked(rounds=3, only=["Flask", "Django", "Starlette", "Pyramid"])
+    (table,) = requests.measure(asked).tables
+    assert table.rows == []
+    assert asked.missing == {
+        "Flask": "pip install Flask",
+        "Django's own cache": "pip install redis hiredis",
+        "django-redis": "pip install django-redis redis hiredis",
+        "Starlette": "pip install starlette",
+        "Pyramid": "pip install pyramid",
+    }

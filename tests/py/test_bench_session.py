@@ -7,13 +7,16 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from coatcheck import Store
 from coatcheck.bench import __main__, session, session_conflict, session_scale
-from coatcheck.bench.figures import Spread, Table, as_json, as_text, percentile, spread
+from coatcheck.bench.figures import Spread, Table, as_text, percentile, spread
+from coatcheck.bench.frame import Asked
 from coatcheck.bench.minted import AT_ONCE, fill
+from coatcheck.bench.record import Found
 from coatcheck.bench.redis_client import Client, ServerError
 from coatcheck.bench.redis_peers import PREFIX, Target
 from coatcheck.bench.redis_server import Server, a_server
@@ -69,8 +72,13 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def tables() -> list[Rows]:
-    _, tables = session.measure(BRIEF, SESSIONS)
-    return [table["rows"] for table in json.loads(as_json("here", tables))["tables"]]
+    found = session.measured(Asked(), BRIEF, SESSIONS)
+
+    def of_row(table: Table, row: tuple[Any, ...]) -> dict[str, Any]:
+        cells = (asdict(cell) if isinstance(cell, Spread) else cell for cell in row)
+        return dict(zip(table.columns, cells, strict=True))
+
+    return [[of_row(table, row) for row in table.rows] for table in found.tables]
 
 
 def test_each_operation_sends_what_the_protocol_says(tables: list[Rows]) -> None:
@@ -94,14 +102,15 @@ def test_scripts_take_time_and_so_does_the_process(tables: list[Rows]) -> None:
 
 
 def test_the_bytes_in_redis_add_up(tables: list[Rows]) -> None:
-    assert [row["fields, B"] for row in tables[1]] == list(SIZES.values())
+    assert [row["fields, B"]["median"] for row in tables[1]] == list(SIZES.values())
     for row in tables[1]:
         record, key, growth = (row[name]["median"] for name in ("record, B", "its key", "growth"))
-        assert row["fields, B"] < record <= row["fields, B"] + 376
+        fields = row["fields, B"]["median"]
+        assert fields < record <= fields + 376
         assert record < key < growth + record / 2
         listed = row["with a principal"]["median"] - growth
         assert 0 < row["index of 1"]["median"] < listed + 200
-        assert row["plain SET of the fields"]["median"] > row["fields, B"]
+        assert row["plain SET of the fields"]["median"] > fields
 
 
 def test_more_sessions_take_more_memory(tables: list[Rows]) -> None:
@@ -160,17 +169,17 @@ def test_the_command_prints_where_and_what(
 ) -> None:
     asked: list[object] = []
 
-    def measure(effort: object, sessions: object) -> tuple[str, list[Table]]:
+    def measured(_: Asked, effort: object, sessions: object) -> Found:
         asked.append((effort, sessions))
-        return "some machine", [Table("a title", ("n", "us"), [(1, Spread(1.0, 2.0, 3.5))])]
+        return Found([Table("a title", ("n", "us"), [(1, Spread(1.0, 2.0, 3.5))])])
 
-    monkeypatch.setattr(session, "measure", measure)
+    monkeypatch.setattr(session, "measured", measured)
     assert _bench(monkeypatch, "session") == 0
-    assert "some machine" in capsys.readouterr().out
+    assert "CPython" in capsys.readouterr().out
     assert _bench(monkeypatch, "session", "--quick", "--json", "--sessions", "10,20") == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert printed["where"] == "some machine"
-    assert printed["tables"][0]["rows"] == [{"n": 1, "us": {"low": 1, "median": 2, "high": 3.5}}]
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert run["command"].endswith("session --quick --sessions 10,20")
+    assert run["tables"][0]["rows"] == [[1, [1, 2, 3.5]]]
     assert asked == [(session.FULL, session.SESSIONS), (session.QUICK, [10, 20])]
 
 
@@ -208,7 +217,7 @@ def test_a_number_of_sessions_that_cannot_be_is_refused(
 def test_a_spread_is_the_median_between_the_lowest_and_the_highest() -> None:
     assert spread([3.0, 1.0, 2.0]) == Spread(1.0, 2.0, 3.0)
     assert str(spread([0.123, 12.34, 1234.5])) == "12.3 (0.12-1234)"
-    assert str(spread([2, 2])) == "2.00"
+    assert str(spread([2, 2])) == "2.00 exact"
 
 
 def test_a_percentile_is_one_of_the_values() -> None:
@@ -219,7 +228,7 @@ def test_a_percentile_is_one_of_the_values() -> None:
 
 
 def test_a_table_leaves_room_for_its_widest_cell() -> None:
-    text = as_text("here", [Table("a title", ("a", "b"), [("wide", None), (1, "x")])])
+    text = as_text(Table("a title", ("a", "b"), [("wide", None), (1, "x")]))
     assert text.splitlines()[-3:] == ["a     b", "wide", "1     x"]
 
 

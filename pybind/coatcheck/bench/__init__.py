@@ -5,8 +5,12 @@ Comparisons with other software, for whoever wants to see our claims of speed.
     python -m coatcheck.bench redis     the path to Redis beside other clients
     python -m coatcheck.bench requests  what a session adds to a request, beside those of others
     python -m coatcheck.bench session   what sessions cost a Redis server
+    python -m coatcheck.bench cache     caches beside other caches
+    python -m coatcheck.bench stampede  many clients that want one value of a cache
+    python -m coatcheck.bench all       all of these; --record FILE keeps what was found
+    python -m coatcheck.bench report PAGE FILE...   makes a page of what was kept
 
-Machines differ and are shared, so the first three know no absolute time: everything is the ratio of
-two times from one run in which the contenders take turns. The last one has nobody beside it; it
-says on which machine its figures are true.
+Machines differ and are shared, so most compare by the ratio of two times from one run in which the
+contenders take turns. `session` and `stampede` say on which machine their figures are true. No
+figure stands without its spread, and who could not be compared is named.
 """

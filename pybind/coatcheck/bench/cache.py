@@ -9,7 +9,6 @@ well, since nothing that is asked of Redis can take less.
 from __future__ import annotations
 
 import asyncio
-import statistics
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -19,10 +18,13 @@ from coatcheck import Cache, aio
 
 from . import cache_peers as peers
 from .cache_peers import PREFIX, Client, Entries, Make
-from .measure import Run, ratio, take_turns
+from .frame import Asked
+from .measure import Length, Run, microseconds, ratio, take_turns
 from .payloads import GOALS as PAYLOADS
+from .record import Found
+from .redis_client import Client as Asking
 from .redis_server import Server, a_server
-from .report import Row
+from .report import Row, as_rows
 from .waiting import in_tasks, in_threads, waits
 
 TURN_S = 0.01
@@ -55,6 +57,14 @@ def call_of(client: Client, what: str, made: Callable[[int], Any]) -> Call | Non
         return lambda _: memoized(7)
     calls: dict[str, Call] = {GET: client.get, SET: client.set, GET_MANY: client.get_many}
     return calls[what]
+
+
+NEEDS = {"Django's": "Django's own cache"}
+
+
+def _present(asked: Asked, makes: Mapping[str, Make]) -> dict[str, Make]:
+    """Those that are installed."""
+    return {name: make for name, make in makes.items() if asked.has(NEEDS.get(name, name))}
 
 
 # ---- Blocking ------------------------------------------------------------------------------------
@@ -100,16 +110,20 @@ def _pings(server: Server, stack: ExitStack) -> Call:
     return lambda _: cache.ping()
 
 
-def _blocking(what: str, size: str, server: Server, seconds: float, threads: int = 1) -> list[Row]:
+def _blocking(
+    asked: Asked, what: str, size: str, server: Server, length: Length, threads: int = 1
+) -> list[Row]:
     with ExitStack() as stack:
-        calls = _calls({OURS: peers.ours, **peers.BLOCKING}, what, size, server, stack)
+        calls = _calls(
+            {OURS: peers.ours, **_present(asked, peers.BLOCKING)}, what, size, server, stack
+        )
         if what != GET_MANY:
             calls[WAY] = _pings(server, stack)
         runs = {
             name: in_threads(call, None, threads, stack) if threads > 1 else waits(call, None)
             for name, call in calls.items()
         }
-        times = take_turns(runs, seconds, TURN_S)
+        times = take_turns(runs, length, TURN_S)
     goal = GOAL_OF_THREADS if threads > 1 else GOALS[what]
     return _rows(what + (f", {threads} threads" if threads > 1 else ""), size, times, goal)
 
@@ -117,7 +131,7 @@ def _blocking(what: str, size: str, server: Server, seconds: float, threads: int
 # ---- asyncio -------------------------------------------------------------------------------------
 
 
-def _awaited(what: str, size: str, server: Server, seconds: float) -> list[Row]:
+def _awaited(asked: Asked, what: str, size: str, server: Server, length: Length) -> list[Row]:
     async def made(n: int) -> Any:
         return PAYLOADS[SIZES[size]]()
 
@@ -125,7 +139,7 @@ def _awaited(what: str, size: str, server: Server, seconds: float) -> list[Row]:
         loop = asyncio.new_event_loop()
         stack.callback(loop.close)
         runs: dict[str, Run] = {}
-        for name, make in {OURS: peers.ours_aio, **peers.AWAITED}.items():
+        for name, make in {OURS: peers.ours_aio, **_present(asked, peers.AWAITED)}.items():
             client = make(server, stack)
             values = entries(size, name)
             call = call_of(client, what, made)
@@ -136,7 +150,7 @@ def _awaited(what: str, size: str, server: Server, seconds: float) -> list[Row]:
         way = aio.Cache(server.tcp_url, prefix=PREFIX)
         if what != GET_MANY:
             runs[WAY] = in_tasks(partial(_ping, way), None, 1, loop)
-        times = take_turns(runs, seconds, TURN_S)
+        times = take_turns(runs, length, TURN_S)
         loop.run_until_complete(way.close())
     return _rows(f"{what}, asyncio", size, times, GOALS[what])
 
@@ -158,7 +172,7 @@ async def _ping(cache: aio.Cache, _: None) -> None:
 
 
 def _rows(what: str, size: str, times: Mapping[str, list[float]], goal: float) -> list[Row]:
-    ours_us = statistics.median(times[OURS]) * 1e6
+    ours_us = microseconds(times[OURS])
     return [
         Row(what, size, name, ratio(seen, times[OURS]), None if name == WAY else goal, ours_us)
         for name, seen in times.items()
@@ -166,15 +180,25 @@ def _rows(what: str, size: str, times: Mapping[str, list[float]], goal: float) -
     ]
 
 
-def compare(effort: float) -> list[Row]:
-    seconds = 4.0 * effort
+BLOCKING, IN_THREADS, AWAITED = "blocking", "threads", "asyncio"
+PARTS = (BLOCKING, IN_THREADS, AWAITED)
+
+
+def _of_server(asked: Asked, server: Server) -> list[Row]:
+    length = asked.length(4.0)
     rows: list[Row] = []
-    with a_server() as server:
-        for what in GOALS:
-            for size in SIZES if what != MEMOIZED else ("0.2 KB",):
-                rows += _blocking(what, size, server, seconds)
-        for what in (GET, SET):
-            rows += _blocking(what, "0.2 KB", server, seconds, THREADS)
-        for what in GOALS:
-            rows += _awaited(what, "0.2 KB", server, seconds)
+    for what in GOALS if asked.wants(BLOCKING) else ():
+        for size in SIZES if what != MEMOIZED else ("0.2 KB",):
+            rows += _blocking(asked, what, size, server, length)
+    for what in (GET, SET) if asked.wants(IN_THREADS) else ():
+        rows += _blocking(asked, what, "0.2 KB", server, length, THREADS)
+    for what in GOALS if asked.wants(AWAITED) else ():
+        rows += _awaited(asked, what, "0.2 KB", server, length)
     return rows
+
+
+def measure(asked: Asked) -> Found:
+    with a_server() as server, Asking(server.port) as client:
+        rows = _of_server(asked, server)
+        versions = {"server": client.server()}
+    return Found([as_rows(rows, "calls", "A call of a cache")], versions)

@@ -15,8 +15,9 @@ from typing import Any
 from coatcheck import dumps, loads
 from coatcheck._core import _Document
 
+from .frame import Asked
 from .goals import FIRST_FIELD, HERE, LOOKUP, SAVE
-from .measure import Run, calls, ratio, take_turns
+from .measure import Length, Run, calls, ratio, take_turns
 from .payloads import GOALS
 from .report import Row
 
@@ -43,7 +44,7 @@ def _lookups(fields: int) -> Run:
     return calls(lambda document: [document.get(name) for name in names], _Document(dumps(value)))
 
 
-def _of_one_case(case: str, seconds: float) -> list[Row]:
+def _of_one_case(case: str, length: Length) -> list[Row]:
     value = GOALS[case]()
     data = dumps(value)
     field = SMALL_FIELD[case]
@@ -54,7 +55,7 @@ def _of_one_case(case: str, seconds: float) -> list[Row]:
             "encode": calls(dumps, value),
             "save": calls(_save(value, field), None),
         },
-        seconds,
+        length,
     )
     return [
         Row(
@@ -74,11 +75,12 @@ def _of_one_case(case: str, seconds: float) -> list[Row]:
     ]
 
 
-def compare(effort: float) -> list[Row]:
+def compare(asked: Asked) -> list[Row]:
     rows = []
     for case in GOALS:
-        rows += _of_one_case(case, 4.0 * effort)
-    times = take_turns({"few": _lookups(FEW_FIELDS), "many": _lookups(MANY_FIELDS)}, 2.0 * effort)
+        rows += _of_one_case(case, asked.length(4.0))
+    runs = {"few": _lookups(FEW_FIELDS), "many": _lookups(MANY_FIELDS)}
+    times = take_turns(runs, asked.length(2.0))
     case, among = f"of {MANY_FIELDS} fields", f"of {FEW_FIELDS} fields"
     slower = ratio(times["few"], times["many"])
     rows.append(Row("look a field up", case, among, slower, HERE.document(LOOKUP)))

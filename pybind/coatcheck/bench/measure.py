@@ -7,11 +7,13 @@ What counts is the processor's time of this thread, not that in which others had
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from time import perf_counter, thread_time
 from typing import Any
+
+from .figures import Spread
 
 # Does something so many times, and returns how many seconds that took.
 Run = Callable[[int], float]
@@ -58,13 +60,23 @@ def calls_with_new(
     return run
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """The median of the rounds, and its quartiles."""
+Ratio = Spread  # of a ratio the quartiles of the rounds
 
-    low: float
-    median: float
-    high: float
+
+@dataclass(frozen=True)
+class Length:
+    """How long contenders take turns: so many seconds, or so many rounds."""
+
+    seconds: float
+    rounds: int | None = None
+
+    def __truediv__(self, parts: float) -> Length:
+        return Length(self.seconds / parts, self.rounds)
+
+    def more(self, begin: float, rounds: int) -> bool:
+        if self.rounds is not None:
+            return rounds < self.rounds
+        return rounds < ROUNDS_MIN or perf_counter() < begin + self.seconds
 
 
 def _times_per_turn(run: Run, turn_s: float) -> int:
@@ -76,7 +88,7 @@ def _times_per_turn(run: Run, turn_s: float) -> int:
 
 
 def take_turns(
-    runs: Mapping[str, Run], seconds: float, turn_s: float = TURN_S
+    runs: Mapping[str, Run], length: Length, turn_s: float = TURN_S
 ) -> dict[str, list[float]]:
     """
     For each contender, its seconds per call in each round. The first one changes by round. A turn
@@ -85,9 +97,8 @@ def take_turns(
     times = {name: _times_per_turn(run, turn_s) for name, run in runs.items()}
     results: dict[str, list[float]] = {name: [] for name in runs}
     order = list(runs)
-    end = perf_counter() + seconds
-    rounds = 0
-    while rounds < ROUNDS_MIN or perf_counter() < end:
+    begin, rounds = perf_counter(), 0
+    while length.more(begin, rounds):
         for name in order:
             results[name].append(runs[name](times[name]) / times[name])
         order.append(order.pop(0))
@@ -95,7 +106,14 @@ def take_turns(
     return results
 
 
+def quartiles(rounds: Iterable[float]) -> Spread:
+    return Spread(*statistics.quantiles(rounds, n=4))
+
+
 def ratio(theirs: list[float], ours: list[float]) -> Ratio:
     """How many times as long as ours theirs took, round by round."""
-    ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
-    return Ratio(*statistics.quantiles(ratios, n=4))
+    return quartiles(a / b for a, b in zip(theirs, ours, strict=True))
+
+
+def microseconds(seconds: Iterable[float]) -> Spread:
+    return quartiles(each * 1e6 for each in seconds)

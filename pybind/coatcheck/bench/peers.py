@@ -12,6 +12,7 @@ from typing import Any
 
 from coatcheck import dumps, loads
 
+from .frame import Asked
 from .payloads import jsonable
 
 
@@ -65,5 +66,7 @@ def standard_library() -> list[Codec]:
     ]
 
 
-def all_peers() -> list[Codec]:
-    return [msgspec(), ormsgpack(), msgpack(), *standard_library()]
+def present(asked: Asked) -> list[Codec]:
+    """Those that are installed."""
+    packages = [make() for make in (msgspec, ormsgpack, msgpack) if asked.has(make.__name__)]
+    return [*packages, *standard_library()]

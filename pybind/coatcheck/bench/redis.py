@@ -8,8 +8,7 @@ looks at what was read; our load has checked and indexed it, though.
 from __future__ import annotations
 
 import asyncio
-import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from time import thread_time
@@ -17,11 +16,14 @@ from time import thread_time
 from coatcheck import Store
 
 from . import redis_peers as peers
-from .measure import Run, ratio, take_turns
+from .frame import Asked
+from .measure import Length, Run, microseconds, ratio, take_turns
 from .payloads import GOALS as PAYLOADS
+from .record import Found
+from .redis_client import Client
 from .redis_peers import NOT_POLLING, POLLING, PREFIX, Target
 from .redis_server import Server, a_server
-from .report import Row
+from .report import Row, as_rows
 from .waiting import busy_thread
 
 OURS, OURS_POLLING, OURS_IN_C = "load", "load, polling", "load by the C library"
@@ -30,6 +32,8 @@ REDIS_PY, REDIS_PY_GET = "redis-py with hiredis", "redis-py with hiredis, GET al
 REDIS_ASYNCIO = "redis.asyncio with hiredis"
 GLIDE = "valkey-glide"
 BENCHMARK = "redis-benchmark"
+NEEDS = {REDIS_PY: "redis-py", REDIS_PY_GET: "redis-py", REDIS_ASYNCIO: "redis-py"}
+PROGRAMS = {C_HIREDIS: "bare_load", OURS_IN_C: "store_load"}
 LATENCY_S = 100e-6
 LATENCY = "100 us"
 
@@ -53,6 +57,24 @@ TURN_OF_MANY_S = 0.1  # enough for all of them to get going
 Times = dict[str, list[float]]
 
 
+Contender = Callable[[], Run]
+
+
+def _present(asked: Asked, others: Mapping[str, Contender]) -> dict[str, Run]:
+    """Those that are installed or built, made ready."""
+    return {name: make() for name, make in others.items() if _has(asked, name)}
+
+
+def _has(asked: Asked, name: str) -> bool:
+    if name in NEEDS:
+        return asked.has(NEEDS[name])
+    program = PROGRAMS.get(name)
+    if program and not peers.is_built(program):
+        asked.missing[name] = "make bench-programs builds it"
+        return False
+    return True
+
+
 def _row(
     times: Times, quantity: str, case: str, ours: str, against: str, goal: float | None = None
 ) -> Row:
@@ -60,7 +82,7 @@ def _row(
     if ours not in times:
         return Row(quantity, case, against, None, goal)
     found = ratio(times[against], times[ours])
-    return Row(quantity, case, against, found, goal, statistics.median(times[ours]) * 1e6)
+    return Row(quantity, case, against, found, goal, microseconds(times[ours]))
 
 
 def _target(server: Server, case: str) -> Target:
@@ -75,19 +97,22 @@ def _target(server: Server, case: str) -> Target:
 
 
 def _one_client(
-    target: Target, case: str, seconds: float, goals: Mapping[tuple[str, str], float]
+    asked: Asked, target: Target, case: str, length: Length, goals: Mapping[tuple[str, str], float]
 ) -> list[Row]:
     with ExitStack() as stack:
         runs: dict[str, Run] = {
             OURS: peers.ours(target, stack, NOT_POLLING),
             OURS_POLLING: peers.ours(target, stack, POLLING),
         }
-        others = {
-            C_HIREDIS: peers.c_hiredis(target, stack),
-            REDIS_PY: peers.redis_py(target, stack),
-            REDIS_PY_GET: peers.redis_py_get(target, stack),
-        }
-        times = take_turns(runs | others, seconds, TURN_S)
+        others = _present(
+            asked,
+            {
+                C_HIREDIS: lambda: peers.c_hiredis(target, stack),
+                REDIS_PY: lambda: peers.redis_py(target, stack),
+                REDIS_PY_GET: lambda: peers.redis_py_get(target, stack),
+            },
+        )
+        times = take_turns(runs | others, length, TURN_S)
     return [
         _row(times, ours, case, ours, other, goals.get((ours, other)))
         for ours in (OURS, OURS_POLLING)
@@ -95,96 +120,123 @@ def _one_client(
     ]
 
 
-def _processor_time(target: Target, seconds: float) -> list[Row]:
+def _processor_time(asked: Asked, target: Target, length: Length) -> list[Row]:
     """Of the client alone: what it costs beside the wait, and what neighbours hardly change."""
     with ExitStack() as stack:
-        runs = {
-            OURS: peers.ours(target, stack, NOT_POLLING, thread_time),
-            C_HIREDIS: peers.c_hiredis(target, stack, thread_time),
-            REDIS_PY: peers.redis_py(target, stack, thread_time),
-        }
-        times = take_turns(runs, seconds, TURN_S)
+        others = _present(
+            asked,
+            {
+                C_HIREDIS: lambda: peers.c_hiredis(target, stack, thread_time),
+                REDIS_PY: lambda: peers.redis_py(target, stack, thread_time),
+            },
+        )
+        ours = {OURS: peers.ours(target, stack, NOT_POLLING, thread_time)}
+        times = take_turns(ours | others, length, TURN_S)
     quantity = "load, processor time of the client"
-    return [_row(times, quantity, "1 client", OURS, other) for other in (C_HIREDIS, REDIS_PY)]
+    return [_row(times, quantity, "1 client", OURS, other) for other in others]
 
 
-def _glide(target: Target, seconds: float) -> list[Row]:
+def _glide(asked: Asked, target: Target, length: Length) -> list[Row]:
     """Apart from the others: its threads keep waking up, also while others have their turns."""
+    if not asked.has("valkey-glide-sync"):
+        return []
     with ExitStack() as stack:
         runs = {OURS: peers.ours(target, stack, {}), GLIDE: peers.glide(target, stack)}
-        times = take_turns(runs, seconds, TURN_S)
+        times = take_turns(runs, length, TURN_S)
     return [_row(times, OURS, "1 client", OURS, GLIDE)]
 
 
-def _in_threads(target: Target, seconds: float) -> list[Row]:
+def _in_threads(asked: Asked, target: Target, length: Length) -> list[Row]:
+    if not asked.has("redis-py"):
+        return []
     with ExitStack() as stack:
         runs = {
             OURS: peers.ours_in_threads(target, THREADS, stack, {}),
             REDIS_PY: peers.redis_py_in_threads(target, THREADS, stack),
         }
-        times = take_turns(runs, seconds, TURN_OF_MANY_S)
+        times = take_turns(runs, length, TURN_OF_MANY_S)
     return [_row(times, OURS, f"{THREADS} threads", OURS, REDIS_PY, IN_THREADS)]
 
 
-def _beside_a_busy_thread(target: Target, seconds: float) -> list[Row]:
+def _beside_a_busy_thread(asked: Asked, target: Target, length: Length) -> list[Row]:
     """One call in a turn: what each call takes counts, not how many there are in a second."""
     case = "beside a busy thread"
     with ExitStack() as stack:
-        runs = {OURS: peers.ours(target, stack, {}), REDIS_PY: peers.redis_py(target, stack)}
+        others = _present(asked, {REDIS_PY: lambda: peers.redis_py(target, stack)})
+        runs = {OURS: peers.ours(target, stack, {}), **others}
         stack.enter_context(busy_thread())
-        times = take_turns(runs, seconds, 0)
+        times = take_turns(runs, length, 0)
     times[LATENCY] = [LATENCY_S] * len(times[OURS])
-    return [
-        _row(times, OURS, case, OURS, LATENCY, 1.0),
-        _row(times, OURS, case, OURS, REDIS_PY),
-    ]
+    rows = [_row(times, OURS, case, OURS, LATENCY, 1.0)]
+    return rows + [_row(times, OURS, case, OURS, other) for other in others]
 
 
-def _in_tasks(target: Target, seconds: float) -> list[Row]:
+def _in_tasks(asked: Asked, target: Target, length: Length) -> list[Row]:
     with closing(asyncio.new_event_loop()) as loop, ExitStack() as stack:
-        runs = {
-            REDIS_ASYNCIO: peers.redis_py_in_tasks(target, TASKS, stack, loop),
-            GLIDE: peers.glide_in_tasks(target, TASKS, stack, loop),
-        }
+        runs = {}
+        if asked.has("redis-py"):
+            runs[REDIS_ASYNCIO] = peers.redis_py_in_tasks(target, TASKS, stack, loop)
+        if asked.has("valkey-glide"):
+            runs[GLIDE] = peers.glide_in_tasks(target, TASKS, stack, loop)
+        others = list(runs)
+        if not others:
+            return []
         if peers.has_aio():
             runs[OURS] = peers.ours_in_tasks(target, TASKS, stack, loop)
-        times = take_turns(runs, seconds, TURN_OF_MANY_S)
+        times = take_turns(runs, length, TURN_OF_MANY_S)
     case = f"{TASKS} tasks"
-    return [_row(times, OURS, case, OURS, other, goal) for other, goal in IN_TASKS.items()]
+    return [_row(times, OURS, case, OURS, other, IN_TASKS[other]) for other in others]
 
 
-def _c_library(target: Target, seconds: float) -> list[Row]:
+def _c_library(asked: Asked, target: Target, length: Length) -> list[Row]:
+    if not _has(asked, OURS_IN_C) or not _has(asked, C_HIREDIS):
+        return []
     with ExitStack() as stack:
         one = {
             OURS_IN_C: peers.c_library(target, 1, stack),
             C_HIREDIS: peers.c_hiredis(target, stack),
         }
-        of_one = take_turns(one, seconds / 2, TURN_S)
+        of_one = take_turns(one, length / 2, TURN_S)
     with ExitStack() as stack:
         many = {
             OURS_IN_C: peers.c_library(target, THREADS, stack),
             BENCHMARK: peers.redis_benchmark(target, THREADS),
         }
-        of_many = take_turns(many, seconds, TURN_OF_MANY_S)
+        of_many = take_turns(many, length, TURN_OF_MANY_S)
     return [
         _row(of_one, OURS_IN_C, "1 client", OURS_IN_C, C_HIREDIS),
         _row(of_many, OURS_IN_C, f"{THREADS} threads", OURS_IN_C, BENCHMARK, IN_C),
     ]
 
 
-def compare(effort: float) -> list[Row]:
-    seconds = 15.0 * effort
+# By name: what measures it, and in how many seconds.
+_OF_A_TARGET: dict[str, tuple[Callable[[Asked, Target, Length], list[Row]], float]] = {
+    "client": (lambda a, t, n: _one_client(a, t, "1 client", n, ONE_CLIENT), 15.0),
+    "processor": (_processor_time, 7.5),
+    "glide": (_glide, 7.5),
+    "socket": (
+        lambda a, t, n: _one_client(a, replace(t, over_tcp=False), "1 client, unix socket", n, {}),
+        15.0,
+    ),
+    "threads": (_in_threads, 15.0),
+    "busy": (_beside_a_busy_thread, 15.0),
+    "tasks": (_in_tasks, 15.0),
+    "c": (_c_library, 15.0),
+}
+MEDIUM = "medium"
+PARTS = (*_OF_A_TARGET, MEDIUM)
+
+
+def measure(asked: Asked) -> Found:
     rows = []
-    with a_server() as server:
-        target, medium = _target(server, "small"), _target(server, "medium")
-        by_socket = replace(target, over_tcp=False)
-        rows += _one_client(target, "1 client", seconds, ONE_CLIENT)
-        rows += _processor_time(target, seconds / 2)
-        rows += _glide(target, seconds / 2)
-        rows += _one_client(by_socket, "1 client, unix socket", seconds, {})
-        rows += _in_threads(target, seconds)
-        rows += _beside_a_busy_thread(target, seconds)
-        rows += _in_tasks(target, seconds)
-        rows += _c_library(target, seconds)
-        rows += _one_client(medium, "1 client, 2.2 KB", seconds, {})
-    return rows
+    with a_server() as server, Client(server.port) as client:
+        found = Found([], {"server": client.server()})
+        target = _target(server, "small")
+        for part, (compare, seconds) in _OF_A_TARGET.items():
+            if asked.wants(part):
+                rows += compare(asked, target, asked.length(seconds))
+        if asked.wants(MEDIUM):
+            medium = _target(server, "medium")
+            rows += _one_client(asked, medium, "1 client, 2.2 KB", asked.length(15.0), {})
+    found.tables.append(as_rows(rows, "load", "Loading a session"))
+    return found

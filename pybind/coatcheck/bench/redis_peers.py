@@ -56,9 +56,13 @@ class Target:
         return [HOST, str(self.server.port)] if self.over_tcp else [self.server.path]
 
 
+def is_built(name: str) -> bool:
+    return (PROGRAMS / name).exists()
+
+
 def built(name: str) -> str:
     path = PROGRAMS / name
-    if not path.exists():
+    if not is_built(name):
         raise FileNotFoundError(f"{path} is not built: make bench-redis builds and runs it")
     return str(path)
 

@@ -1,13 +1,15 @@
-"""What a comparison found, for people and for programs."""
+"""What a comparison found: ratios, their goals, and whether these are reached."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from .goals import PYTHON
+from .figures import QUARTILES, Cell, Spread, Table
 from .measure import Ratio
+
+COLUMNS = ("quantity", "case", "against", "their time / ours", "goal", "ours, us", "")
+BELOW, NOT_YET = "BELOW ITS GOAL", "not yet"
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Row:
     against: str
     ratio: Ratio | None  # None: cannot be measured yet, for want of what it measures
     goal: float | None = None  # None: only for information
-    ours_us: float | None = None  # our time, for orientation
+    ours_us: Spread | None = None  # our time, for orientation
 
     @property
     def reached(self) -> bool:
@@ -28,39 +30,31 @@ def failures(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if not row.reached]
 
 
-def as_json(rows: Sequence[Row]) -> str:
-    results = [{**asdict(row), "reached": row.reached} for row in rows]
-    return json.dumps({"python": PYTHON, "rows": results}, indent=1)
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    verdict = "" if row.reached else "BELOW ITS GOAL"
+def _cells(row: Row) -> tuple[Cell, ...]:
+    verdict = "" if row.reached else BELOW
     return (
         row.quantity,
         row.case,
         row.against,
-        f"{row.ratio.median:.2f}" if row.ratio else "",
-        f"{row.ratio.low:.2f}-{row.ratio.high:.2f}" if row.ratio else "",
-        "" if row.goal is None else f"{row.goal:.2f}",
-        "" if row.ours_us is None else f"{row.ours_us:.1f} us",
-        verdict if row.ratio else "not yet",
+        row.ratio,
+        None if row.goal is None else f"{row.goal:.2f}",
+        row.ours_us,
+        verdict if row.ratio else NOT_YET,
     )
 
 
-def as_table(rows: Sequence[Row]) -> str:
-    head = ("quantity", "case", "against", "ratio", "quartiles", "goal", "ours", "")
-    table = [head, *map(_cells, rows)]
-    if all(row.ours_us is None for row in rows):
-        table = [line[:6] + line[7:] for line in table]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
-    ]
-    below = len(failures(rows))
-    lines += [
-        "",
-        f"Ratios are their time / ours, on {PYTHON}.",
-        f"{below} below its goal." if below else "Every goal is reached.",
-    ]
-    return "\n".join(lines)
+def as_rows(rows: Sequence[Row], name: str, title: str) -> Table:
+    return Table(title, COLUMNS, [_cells(row) for row in rows], name, QUARTILES)
+
+
+def behind(table: Table) -> Table:
+    """Of a comparison the lines in which a goal is missed, or somebody is faster than we are."""
+    verdict, found = table.column(""), table.column("their time / ours")
+
+    def is_behind(row: tuple[Cell, ...]) -> bool:
+        ratio = row[found]
+        return row[verdict] == BELOW or (isinstance(ratio, Spread) and ratio.median < 1)
+
+    return Table(
+        table.title, table.columns, list(filter(is_behind, table.rows)), table.name, table.spread
+    )

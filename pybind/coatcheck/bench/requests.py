@@ -9,7 +9,6 @@ looked up in Redis can add less.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping
 from contextlib import ExitStack
 from time import thread_time
@@ -17,9 +16,12 @@ from time import thread_time
 from coatcheck import Store
 
 from . import request_peers as peers
-from .measure import Run, ratio, take_turns
+from .frame import Asked
+from .measure import Length, Run, microseconds, ratio, take_turns
+from .record import Found
+from .redis_client import Client
 from .redis_server import Server, a_server
-from .report import Row
+from .report import Row, as_rows
 from .request_peers import PREFIX, Ask, Contender, asks
 
 READ, WRITE = "/read", "/write"
@@ -54,6 +56,11 @@ FRAMEWORKS: dict[str, tuple[Contender, Contender, dict[str, Contender]]] = {
         {"pyramid_session_redis": peers.pyramid_session_redis},
     ),
 }
+PARTS = tuple(FRAMEWORKS)
+NEEDS = {
+    "Flask-Session, no refresh": "Flask-Session",
+    "cache sessions": "Django's own cache",
+}
 GOAL = 3.0
 GOALS = {
     ("Flask", READ, "Flask-Session"): 7.0,
@@ -85,13 +92,23 @@ def _and_a_ping(bare: Contender) -> Contender:
     return contender
 
 
-def _rows(framework: str, what: str, server: Server, seconds: float) -> list[Row]:
-    bare, ours, others = FRAMEWORKS[framework]
+def _present(asked: Asked, framework: str) -> dict[str, Contender]:
+    """Of others' sessions those that are installed; none where the framework is not."""
+    if framework != "WSGI" and not asked.has(framework):
+        return {}
+    others = FRAMEWORKS[framework][2]
+    return {name: make for name, make in others.items() if asked.has(NEEDS.get(name, name))}
+
+
+def _rows(
+    framework: str, others: dict[str, Contender], what: str, server: Server, length: Length
+) -> list[Row]:
+    bare, ours, _ = FRAMEWORKS[framework]
     if what == READ:
         others = {**others, WAY: _and_a_ping(bare)}
     with ExitStack() as stack:
         contenders = {BARE: bare, OURS: ours, **others}
-        times = take_turns(_runs(what, contenders, server, stack), seconds, TURN_S)
+        times = take_turns(_runs(what, contenders, server, stack), length, TURN_S)
     added = {
         name: [with_it - without for with_it, without in zip(seen, times[BARE], strict=True)]
         for name, seen in times.items()
@@ -104,13 +121,13 @@ def _rows(framework: str, what: str, server: Server, seconds: float) -> list[Row
             name,
             ratio(added[name], added[OURS]),
             None if name == WAY else GOALS.get((framework, what, name), GOAL),
-            statistics.median(added[OURS]) * 1e6,
+            microseconds(added[OURS]),
         )
         for name in others
     ]
 
 
-def _beside_the_way(server: Server, seconds: float) -> Row:
+def _beside_the_way(server: Server, length: Length) -> Row:
     """Bare WSGI, reading: all but what a PING takes."""
     with ExitStack() as stack:
         store = stack.enter_context(Store(server.tcp_url, prefix=PREFIX))
@@ -124,22 +141,27 @@ def _beside_the_way(server: Server, seconds: float) -> Row:
             OURS: asks(peers.wsgi_ours(server, stack), READ, thread_time),
             "ping": asks(ping, READ, thread_time),
         }
-        times = take_turns(runs, seconds, TURN_S)
+        times = take_turns(runs, length, TURN_S)
     beside = [
         ours - bare - way
         for ours, bare, way in zip(times[OURS], times[BARE], times["ping"], strict=True)
     ]
     found = ratio([BESIDE_THE_WAY_S] * len(beside), beside)
     quantity = "a session in WSGI, read: processor time but for a PING's"
-    return Row(quantity, "2.1 KB", BESIDE_THE_WAY, found, 1.0, statistics.median(beside) * 1e6)
+    return Row(quantity, "2.1 KB", BESIDE_THE_WAY, found, 1.0, microseconds(beside))
 
 
-def compare(effort: float) -> list[Row]:
-    seconds = 10.0 * effort
+def measure(asked: Asked) -> Found:
+    length = asked.length(10.0)
     rows = []
-    with a_server() as server:
-        for framework in FRAMEWORKS:
-            for what in (READ, WRITE):
-                rows += _rows(framework, what, server, seconds)
-        rows.append(_beside_the_way(server, seconds))
-    return rows
+    with a_server() as server, Client(server.port) as client:
+        found = Found([], {"server": client.server()})
+        for framework in filter(asked.wants, FRAMEWORKS):
+            others = _present(asked, framework)
+            for what in (READ, WRITE) if others else ():
+                rows += _rows(framework, others, what, server, length)
+        if asked.wants("WSGI"):
+            rows.append(_beside_the_way(server, length))
+    title = "What a session adds to a request, payload of 2.1 KB"
+    found.tables.append(as_rows(rows, "added", title))
+    return found

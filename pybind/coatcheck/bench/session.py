@@ -8,18 +8,17 @@ that is measured takes turns, with the lowest and the highest beside it. Nothing
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from coatcheck import __version__
-
-from .figures import Table, machine
+from .frame import Asked
+from .record import Found
 from .redis_client import Client
 from .redis_server import a_server
 from .session_conflict import conflict
 from .session_operations import memory, processor_time
 from .session_scale import NotEnoughMemory, check_memory, scale
 
-__all__ = ["FULL", "QUICK", "SESSIONS", "Effort", "NotEnoughMemory", "measure"]
+__all__ = ["FULL", "PARTS", "QUICK", "SESSIONS", "Effort", "NotEnoughMemory", "measure", "measured"]
 
 SESSIONS = (1_000, 100_000, 1_000_000)
 
@@ -37,16 +36,28 @@ FULL = Effort(rounds=9, batch=200, among_many=2000, grown=1000, saves=640)
 QUICK = Effort(rounds=3, batch=20, among_many=100, grown=200, saves=32)
 
 
-def measure(effort: Effort, sessions: Sequence[int]) -> tuple[str, list[Table]]:
-    """Where it was measured, and the tables."""
-    check_memory(sessions)
-    here = machine()
+PARTS = ("operations", "bytes", "many", "conflict")
+
+
+def measure(asked: Asked) -> Found:
+    quick = asked.effort < 1
+    sessions = asked.sessions or (SESSIONS[:2] if quick else SESSIONS)
+    effort = QUICK if quick else FULL
+    effort = replace(effort, rounds=asked.rounds or effort.rounds)
+    return measured(asked, effort, sessions)
+
+
+def measured(asked: Asked, effort: Effort, sessions: Sequence[int]) -> Found:
+    if asked.wants("many"):
+        check_memory(sessions)
     with a_server() as server, Client(server.port) as client:
-        where = f"coatcheck {__version__}, {client.server()}; {here}"
-        tables = [
-            processor_time(server, client, effort.rounds, effort.batch),
-            memory(server, client, effort.rounds, effort.grown),
-            conflict(server, client, effort.rounds, effort.saves),
-        ]
-    tables[2:2] = scale(sessions, effort.rounds, effort.among_many)
-    return where, tables
+        found = Found([], {"server": client.server()})
+        if asked.wants("operations"):
+            found.tables.append(processor_time(server, client, effort.rounds, effort.batch))
+        if asked.wants("bytes"):
+            found.tables.append(memory(server, client, effort.rounds, effort.grown))
+        if asked.wants("many"):
+            found.tables += scale(sessions, effort.rounds, effort.among_many)
+        if asked.wants("conflict"):
+            found.tables.append(conflict(server, client, effort.rounds, effort.saves))
+    return found

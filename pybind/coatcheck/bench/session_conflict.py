@@ -219,4 +219,5 @@ def conflict(server: Server, client: Client, rounds: int, saves: int) -> Table:
             "lost",
         ),
         [_row(*case, found[case]) for case in cases],
+        "conflict",
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from coatcheck import Session, Store, dumps
 
-from .figures import Spread, Table, spread
+from .figures import Spread, Table, exactly, spread
 from .payloads import login
 from .redis_client import Client
 from .redis_peers import PREFIX, Target
@@ -192,6 +192,7 @@ def processor_time(server: Server, client: Client, rounds: int, batch: int) -> T
         f"Server time of one operation: {rounds} rounds of {batch} each, in turns",
         ("fields", "operation", "sends", "round trips", "in commands, us", "of the process, us"),
         [_row(*which, sent[which], costs[which]) for which in operations],
+        "operations",
     )
 
 
@@ -240,7 +241,17 @@ def _of_one_size(server: Server, client: Client, size: str, rounds: int, n: int)
         index = _usage(client, _keys_like(client, PREFIX + "p:*"))
         plain = _growth(client, lambda: _plain(client, n, fields), n, rounds)
         lock = _lock(server, client, stack)
-    return (size, len(dumps(fields)), length, record, index, lock, anonymous, members, plain)
+    return (
+        size,
+        exactly(len(dumps(fields))),
+        length,
+        record,
+        index,
+        lock,
+        anonymous,
+        members,
+        plain,
+    )
 
 
 def _lock(server: Server, client: Client, stack: ExitStack) -> Spread:
@@ -267,4 +278,5 @@ def memory(server: Server, client: Client, rounds: int, n: int) -> Table:
             "plain SET of the fields",
         ),
         [_of_one_size(server, client, size, rounds, n) for size in SIZES],
+        "bytes",
     )

@@ -167,7 +167,7 @@ def _row(there: Filled, name: str, rounds: list[_Round], many: bool) -> tuple[Ce
 def _memory_row(there: Filled, used: list[int]) -> tuple[Cell, ...]:
     each = spread(n / there.count for n in used)
     megabytes = spread(n / 1e6 for n in used)
-    return (there.count, f"{there.seconds:.2f}", megabytes, each)
+    return (there.count, megabytes, each)
 
 
 def scale(counts: Sequence[int], rounds: int, calls: int) -> list[Table]:
@@ -189,8 +189,9 @@ def scale(counts: Sequence[int], rounds: int, calls: int) -> list[Table]:
     return [
         Table(
             "Sessions with 200 B of fields, in one server",
-            ("sessions", "filled in, s", "used_memory, MB", "bytes each"),
+            ("sessions", "used_memory, MB", "bytes each"),
             memory,
+            "filled",
         ),
         Table(
             f"One operation among them: {rounds} rounds of {calls} reads and changes, in turns",
@@ -203,5 +204,6 @@ def scale(counts: Sequence[int], rounds: int, calls: int) -> list[Table]:
                 "of the process, us",
             ),
             operations,
+            "among",
         ),
     ]

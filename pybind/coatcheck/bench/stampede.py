@@ -22,6 +22,9 @@ from coatcheck import Cache, aio
 
 from .cache_peers import PREFIX
 from .figures import Cell, Spread, Table, percentile, spread
+from .frame import Asked
+from .record import Found
+from .redis_client import Client
 from .redis_server import Server, a_server
 
 PROCESSES, EACH = 8, 8
@@ -212,10 +215,21 @@ def _ms(rounds: list[Seen], part: float) -> Spread:
     return spread(percentile(seen.waits, part) * 1000 for seen in rounds)
 
 
-def measure(effort: float) -> tuple[str, list[Table]]:
+PARTS = ("blocking", "asyncio")
+OURS = ("coatcheck", "coatcheck, asyncio")
+NEEDS = {"cashews, lock": "cashews", "cashews, early": "cashews"}
+
+
+def _contenders(asked: Asked) -> list[str]:
+    names = [name for part, of in zip(PARTS, (BLOCKING, AWAITED), strict=True)
+             if asked.wants(part) for name in of]  # fmt: skip
+    return [name for name in names if name in OURS or asked.has(NEEDS.get(name, name))]
+
+
+def measure(asked: Asked) -> Found:
     """Rounds in turn, each on an empty server."""
-    seen: dict[str, list[Seen]] = {name: [] for name in (*BLOCKING, *AWAITED)}
-    seconds, rounds = SECONDS * effort, max(1, round(ROUNDS * effort))
+    seen: dict[str, list[Seen]] = {name: [] for name in _contenders(asked)}
+    seconds, rounds = SECONDS * max(asked.effort, 0.34), asked.rounds or ROUNDS
     for _ in range(rounds):
         for name, found in seen.items():
             with a_server() as server:
@@ -230,12 +244,15 @@ def measure(effort: float) -> tuple[str, list[Table]]:
         )
         for name, found in seen.items()
     ]
-    columns = ("cache", "made", "wait, ms", "p99", "longest", "asked", "failed")
-    where = (
-        f"{PROCESSES * EACH} clients in {PROCESSES} processes ask for one key for {seconds:.0f} s;"
-        f" it lives for {TTL_S:.0f} s, and takes {MAKING_S * 1000:.0f} ms to make."
+    columns = ("cache", "made", "wait, ms", "p99, ms", "longest, ms", "asked", "failed")
+    title = (
+        f"A hot key that ends: {PROCESSES * EACH} clients in {PROCESSES} processes ask for it for"
+        f" {seconds:.0f} s; it lives for {TTL_S:.0f} s, and takes {MAKING_S * 1000:.0f} ms to make;"
+        f" {rounds} rounds"
     )
-    return where, [Table("An expiring hot key", columns, rows)]
+    with a_server() as server, Client(server.port) as client:
+        versions = {"server": client.server()}
+    return Found([Table(title, columns, rows, "stampede")], versions)
 
 
 if __name__ == "__main__":
