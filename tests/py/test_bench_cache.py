@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from coatcheck.bench import cache, frame, stampede
 from coatcheck.bench import cache_peers as peers
-from coatcheck.bench import stampede
 from coatcheck.bench.cache import GET_MANY, GOALS, MEMOIZED, call_of, check, entries, fill
+from coatcheck.bench.frame import Asked
 from coatcheck.bench.redis_server import Server, a_server
 
 
@@ -66,3 +67,15 @@ def test_a_stampede_is_seen_by_each_client(
     seen = stampede.round_of(contender, server, 0.5)
     assert seen.wrong == 0 and seen.fills >= 1
     assert len(seen.waits) >= 2 * stampede.EACH
+
+
+def test_every_cache_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "_importable", lambda module: False)
+    asked = Asked(rounds=2, only=["threads"])
+    (table,) = cache.measure(asked).tables
+    assert {row[2] for row in table.rows} == {cache.WAY}
+    assert stampede._contenders(asked) == []
+    asked.only = ["blocking", "asyncio"]
+    assert stampede._contenders(asked) == list(stampede.OURS)
+    assert {"redis-py", "django-redis", "dogpile.cache", "cashews", "aiocache"} <= {*asked.missing}
+    assert asked.missing["aiocache"] == "pip install aiocache redis hiredis"
