@@ -58,7 +58,7 @@ test_files() {
 }
 
 # Tests that wait for servers and deadlines more than they compute.
-waiting='aio_topologies cache_faults confirm faults outages servers tls_faults topologies verify ways'
+waiting='aio_topologies cache_faults cache_topologies confirm faults outages servers tls_faults topologies verify ways'
 
 # All tests, in two processes: while those wait, the others run.
 # shellcheck disable=SC2086
