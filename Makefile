@@ -143,7 +143,7 @@ $(bench_programs): build/%: build/obj/%.o build/libcoatcheck.a
 
 # These look at a part of the command.
 json_programs = build/tests/fuzz/fuzz_json build/tests/fault/test_json
-json_objects = $(addprefix build/obj/backend/cli/,json_read.o json_write.o output.o)
+json_objects = $(addprefix build/obj/backend/cli/,json_read.o json_write.o output.o put.o)
 $(json_programs): $(json_objects)
 $(json_programs): LIBS_ALL := $(json_objects) build/libcoatcheck.a $(LIBS_ALL)
 

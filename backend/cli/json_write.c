@@ -1,30 +1,12 @@
 /* A value as JSON. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/utf8.h"
 #include "cli/json.h"
 #include "cli/output.h"
-
-static int put(struct coat_buf *to, const char *text)
-{
-    return coat_buf_append(to, text, strlen(text));
-}
-
-static int __attribute__((format(printf, 2, 3)))
-put_number(struct coat_buf *to, const char *format, ...)
-{
-    char text[48];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    return put(to, text);
-}
+#include "cli/put.h"
 
 /* ---- Scalars -------------------------------------------------------------------------------- */
 
@@ -62,12 +44,9 @@ static int put_bytes(struct coat_buf *to, const unsigned char *bytes, size_t len
     return rc ? rc : put(to, "\"}");
 }
 
-/* In the fewest digits that are read as the same number again. */
-static int put_float(struct coat_buf *to, double number)
+static int put_any_float(struct coat_buf *to, double number)
 {
-    char text[40];
     uint64_t bits;
-    int digits = 1;
     memcpy(&bits, &number, sizeof bits);
     if (isnan(number))
         return bits == UINT64_C(0x7ff8000000000000)
@@ -75,11 +54,7 @@ static int put_float(struct coat_buf *to, double number)
                    : put_number(to, "{\"$float\": \"0x%016" PRIx64 "\"}", bits);
     if (isinf(number))
         return put(to, number < 0 ? "{\"$float\": \"-inf\"}" : "{\"$float\": \"inf\"}");
-    do
-        snprintf(text, sizeof text, "%.*g", digits, number);
-    while (strtod(text, NULL) != number && digits++ < 17);
-    int rc = put(to, text);
-    return rc == 0 && !strpbrk(text, ".e") ? put(to, ".0") : rc;
+    return put_float(to, number);
 }
 
 /* Two's complement, the highest byte first: its amount in hexadecimal, which takes no arithmetic
@@ -117,7 +92,7 @@ static int put_scalar(struct coat_buf *to, const struct coat_item *item)
         return item->is_unsigned ? put_number(to, "%" PRIu64, item->u)
                                  : put_number(to, "%" PRId64, item->i);
     case COAT_FLOAT:
-        return put_float(to, item->f);
+        return put_any_float(to, item->f);
     case COAT_TEXT:
         return put_text(to, item->bytes, item->len);
     default:

@@ -2,41 +2,16 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "cli/put.h"
 #include "coat_value.h"
 
-static int put(struct coat_buf *to, const char *text)
+static int put_any_float(struct coat_buf *to, double number)
 {
-    return coat_buf_append(to, text, strlen(text));
-}
-
-static int __attribute__((format(printf, 2, 3)))
-put_number(struct coat_buf *to, const char *format, ...)
-{
-    char text[40];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    return put(to, text);
-}
-
-/* In the fewest digits that are read as the same number again. */
-static int put_float(struct coat_buf *to, double number)
-{
-    char text[40];
-    int digits = 1;
     if (isnan(number) || isinf(number))
         return put(to, isnan(number) ? "nan" : number < 0 ? "-inf" : "inf");
-    do
-        snprintf(text, sizeof text, "%.*g", digits, number);
-    while (strtod(text, NULL) != number && digits++ < 17);
-    int rc = put(to, text);
-    return rc == 0 && !strpbrk(text, ".en") ? put(to, ".0") : rc;
+    return put_float(to, number);
 }
 
 static int put_quoted(struct coat_buf *to, const unsigned char *bytes, size_t len, int is_text)
@@ -79,7 +54,7 @@ static int put_scalar(struct coat_buf *to, const struct coat_item *item)
         return item->is_unsigned ? put_number(to, "%" PRIu64, item->u)
                                  : put_number(to, "%" PRId64, item->i);
     case COAT_FLOAT:
-        return put_float(to, item->f);
+        return put_any_float(to, item->f);
     default:
         return put_quoted(to, item->bytes, item->len, item->kind == COAT_TEXT);
     }

@@ -3,7 +3,8 @@ Caches: a value that is read, written, read with a hundred others, and made by a
 results are kept; by one caller, by eight threads, and in an event loop.
 
 All have the same server and the same values. What a PING takes on the way of ours is measured as
-well, since nothing that is asked of Redis can take less.
+well, since nothing that is asked of Redis can take less, and of a hundred values what it takes to
+decode them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from coatcheck import Cache, aio
+from coatcheck import Cache, aio, dumps, loads
 
 from . import cache_peers as peers
 from .cache_peers import PREFIX, Client, Entries, Make
@@ -30,7 +31,7 @@ from .waiting import in_tasks, in_threads, waits
 TURN_S = 0.01
 THREADS = 8
 MANY = 100
-OURS, WAY = "ours", "a PING alone"
+OURS, WAY, DECODING = "ours", "a PING alone", "decoding them alone"
 
 SIZES = {"0.2 KB": "small", "2.2 KB": "medium"}
 GET, SET, GET_MANY, MEMOIZED = "get", "set", f"get_many({MANY})", "a memoized call"
@@ -110,6 +111,11 @@ def _pings(server: Server, stack: ExitStack) -> Call:
     return lambda _: cache.ping()
 
 
+def _decoding(size: str) -> Call:
+    encoded = dumps(entries(size, OURS).value)
+    return lambda _: [loads(encoded) for _ in range(MANY)]
+
+
 def _blocking(
     asked: Asked, what: str, size: str, server: Server, length: Length, threads: int = 1
 ) -> list[Row]:
@@ -117,8 +123,7 @@ def _blocking(
         calls = _calls(
             {OURS: peers.ours, **_present(asked, peers.BLOCKING)}, what, size, server, stack
         )
-        if what != GET_MANY:
-            calls[WAY] = _pings(server, stack)
+        calls |= {DECODING: _decoding(size)} if what == GET_MANY else {WAY: _pings(server, stack)}
         runs = {
             name: in_threads(call, None, threads, stack) if threads > 1 else waits(call, None)
             for name, call in calls.items()
@@ -174,7 +179,14 @@ async def _ping(cache: aio.Cache, _: None) -> None:
 def _rows(what: str, size: str, times: Mapping[str, list[float]], goal: float) -> list[Row]:
     ours_us = microseconds(times[OURS])
     return [
-        Row(what, size, name, ratio(seen, times[OURS]), None if name == WAY else goal, ours_us)
+        Row(
+            what,
+            size,
+            name,
+            ratio(seen, times[OURS]),
+            None if name in (WAY, DECODING) else goal,
+            ours_us,
+        )
         for name, seen in times.items()
         if name != OURS
     ]
