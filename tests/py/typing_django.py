@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coatcheck import Session, SessionInfo
-from coatcheck.django import SessionEnded, SessionStore, principal, store
+from coatcheck.django import Cache, SessionEnded, SessionStore, principal, store
 
 
 def visits(session: SessionStore) -> int:
@@ -32,3 +32,17 @@ async def awaited(session: SessionStore) -> tuple[int, bool]:
     saved: str = await session.asave()
     await session.aflush()
     return await store().adestroy_all(saved, keep=str(fields))
+
+
+def cached(cache: Cache) -> dict[str, object]:
+    cache.set("rates", {"EUR": 1.0}, timeout=60)
+    if cache.add("hits", 1) or cache.incr("hits") > 1:
+        cache.set_many({"a": (1, 2)}, version=2)
+    found: dict[str, object] = cache.get_many(["a", "b"], version=2)
+    return found if cache.has_key("a") and not cache.touch("a", None) else {}
+
+
+async def cached_and_awaited(cache: Cache) -> bool:
+    hits: int = await cache.aincr("hits")
+    await cache.aset("seen", hits)
+    return await cache.adelete("seen")

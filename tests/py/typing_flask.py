@@ -6,6 +6,7 @@ from datetime import datetime
 
 import flask
 from coatcheck import SessionInfo, Store, StoreUnavailable
+from coatcheck.cachelib import Cache
 from coatcheck.flask import Coatcheck, Session, session
 from flask.sessions import SessionMixin
 
@@ -56,3 +57,11 @@ def ours(one: Session) -> SessionMixin:
 
 app = create_app()
 plain = Coatcheck(app, Store("embedded:"))
+
+
+def cached(pages: Cache) -> list[object]:
+    pages.set("page:1", "<h1>tea</h1>", timeout=60)
+    hits: int = pages.inc("hits")
+    kept: list[str] = pages.set_many({"a": hits, "b": None})
+    found: list[object] = pages.get_many(*kept)
+    return found if pages.add("c", 1) and pages.clear() else []
