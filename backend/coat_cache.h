@@ -8,10 +8,10 @@
  *         coat_cache_cursor(values, 0, &cursor);
  *
  * It has the options, URLs and limits of a store (coat_options.h), but for those about sessions,
- * and the environment of its own, by coat_options_env_cache. It needs a Redis that may evict (`maxmemory-policy
- * allkeys-lru`), so not that of the sessions. Its keys lie under `<prefix>c:`. Any number of
- * threads, and after fork() parent and child, may use one; every call ends within the option
- * `timeout`.
+ * and the environment of its own, by coat_options_env_cache. It needs a Redis that may evict
+ * (`maxmemory-policy allkeys-lru`), so not that of the sessions. Its keys lie under `<prefix>c:`.
+ * Any number of threads, and after fork() parent and child, may use one; every call ends within the
+ * option `timeout`.
  *
  * A key is 1 to 512 bytes of UTF-8, NUL-terminated, without control characters; any other is
  * COAT_EUSAGE. A TTL is in milliseconds, from 1 to COAT_CACHE_TTL_MAX, or COAT_CACHE_NO_TTL, which

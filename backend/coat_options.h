@@ -101,7 +101,8 @@ COAT_API int coat_options_env(struct coat_options *o, struct coat_error *err);
 
 /*
  * The same for a cache: COATCHECK_CACHE_URL, ... What is said there for caches of Python (ttl,
- * ttl_jitter, fill_ttl, stale_ttl, on_corrupt), also in the URL, is left out: in C each call says it.
+ * ttl_jitter, fill_ttl, stale_ttl, on_corrupt), also in the URL, is left out: in C each call says
+ * it.
  */
 COAT_API int coat_options_env_cache(struct coat_options *o, struct coat_error *err);
 
