@@ -195,14 +195,23 @@ class Cache(BaseCache):
     ) -> Any:
         """As Django's; ``default`` may also be a coroutine function."""
         ttl = self._ttl(timeout)
-        if not callable(default) or _is_over(ttl):
-            return await super().aget_or_set(key, default, timeout, version)
-        made = partial(_aplain, default)
-        cache = await self._awaited()
-        return from_plain(await cache.get_or_set(self._key(key, version), made, ttl))
+        if callable(default) and not _is_over(ttl):
+            made = partial(_aplain, default)
+            cache = await self._awaited()
+            return from_plain(await cache.get_or_set(self._key(key, version), made, ttl))
+        # As Django's, which in some versions is run in a thread.
+        value = await self.aget(key, _MISSING, version)
+        if value is _MISSING:
+            value = await _result(default() if callable(default) else default)
+            await self.aadd(key, value, timeout, version)
+            value = await self.aget(key, value, version)
+        return value
 
     async def aclear(self) -> None:
         await (await self._awaited()).clear()
+
+    async def aclose(self, **kwargs: Any) -> None:
+        """Nothing, as ``close``: the connections are for the requests that follow."""
 
     # ---- As Redis has it ----
 
@@ -240,8 +249,11 @@ def _plain(default: Callable[[], Any]) -> Any:
 
 
 async def _aplain(default: Callable[[], Any]) -> Any:
-    made = default()
-    return to_plain(await made if isawaitable(made) else made)
+    return to_plain(await _result(default()))
+
+
+async def _result(made: Any) -> Any:
+    return await made if isawaitable(made) else made
 
 
 # ---- The caches behind them ----------------------------------------------------------------------
