@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .exceptions import Error
 from .store import Store
 
 if TYPE_CHECKING:
@@ -73,12 +74,23 @@ def _coatcheck_urls() -> Iterator[Iterator[str]]:
         server = f"embedded:{directory}?allow_root=1"
         with pytest.MonkeyPatch.context() as patch:
             _forget_settings(patch)
-            store = Store(server, prefix="test:")
+            store = _private_store(server)
         with store:
             try:
                 yield (f"{server}&prefix=test{number}:" for number in itertools.count())
             finally:
                 store.stop_embedded()
+
+
+def _private_store(server: str) -> Store:
+    try:
+        return Store(server, prefix="test:")
+    except Error as exc:
+        pytest.fail(
+            f"no private server for the tests: {exc}\n(the fixtures of coatcheck use no other; it"
+            f" is started in a folder of {tempfile.gettempdir()}, and TMPDIR may name another)",
+            pytrace=False,
+        )
 
 
 def _forget_settings(patch: pytest.MonkeyPatch) -> None:

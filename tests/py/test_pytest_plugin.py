@@ -151,3 +151,17 @@ def test_without_httpx_it_says_what_to_install(folder: Path) -> None:
     assert "1 failed" in result.stdout, result.stdout + result.stderr
     assert "coatcheck_client needs httpx: pip install httpx" in result.stdout
     assert "Traceback" not in result.stdout
+
+
+def test_without_a_server_it_says_what_to_install(folder: Path) -> None:
+    result = run(folder, TESTS, PATH=str(folder))
+    assert "4 errors" in result.stdout, result.stdout + result.stderr
+    assert "apt install redis-server" in result.stdout and "Traceback" not in result.stdout
+    assert "pytest_plugin.py" not in result.stdout
+
+
+def test_a_folder_too_long_for_a_socket_is_one_of_tmpdir(folder: Path) -> None:
+    (folder / ("long" * 25)).mkdir()
+    result = run(folder, TESTS, TMPDIR=str(folder / ("long" * 25)))
+    assert "4 errors" in result.stdout, result.stdout + result.stderr
+    assert "TMPDIR" in result.stdout and "pytest_plugin.py" not in result.stdout
