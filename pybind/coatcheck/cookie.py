@@ -22,6 +22,10 @@ MAX_AGE_LIMIT = 400 * 24 * 3600
 _ID_LENGTH = 43
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _VALUE = re.compile(r"[0-9A-Za-z_-]+\Z")
+# Cookies of these names http.cookies refuses, and Django with it.
+_ATTRIBUTE = re.compile(
+    "(comment|domain|expires|httponly|max-age|partitioned|path|samesite|secure|version)\\Z", re.I
+)
 _SAMESITE = {"lax": "Lax", "strict": "Strict", "none": "None"}
 
 
@@ -85,6 +89,11 @@ class Cookie:
             raise ConfigError(
                 f"cookie name {self.name!r}: only letters, digits and !#$%&'*+-.^_`|~ are allowed"
             )
+        if _matches(_ATTRIBUTE, self.name):
+            raise ConfigError(
+                f"cookie name {self.name!r}: an attribute of cookies is called so, and libraries"
+                " refuse it; give it another name"
+            )
         if len(self.name) + _ID_LENGTH > MAX_NAME_AND_VALUE:
             raise ConfigError(
                 f"cookie name of {len(self.name)} characters: with a session id of {_ID_LENGTH} it"
@@ -93,7 +102,8 @@ class Cookie:
         if not _matches(PATH, self.path):
             raise ConfigError(
                 f"cookie path {self.path!r}: must begin with '/', be at most 1024 characters, and"
-                " hold no control character, space, ';' or non-ASCII (percent-encode these)"
+                " hold no control character, space, ';', '?', '#' or non-ASCII (percent-encode"
+                " these)"
             )
         if not self.secure:
             self._check_insecure()

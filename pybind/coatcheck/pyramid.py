@@ -138,7 +138,7 @@ class _Cookie(Cookie):
 
 
 def _cookie(ours: dict[str, Any]) -> Cookie:
-    options: dict[str, Any] = {name: value or None for name, value in ours.items()}
+    options: dict[str, Any] = {name: None if value == "" else value for name, value in ours.items()}
     for name in ("secure", "httponly", "partitioned"):
         if name in options:
             options[name] = asbool(options[name])

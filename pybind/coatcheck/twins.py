@@ -9,8 +9,8 @@ from itertools import accumulate
 
 #: A host name, as in a cookie's Domain.
 HOST = re.compile(r"[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*\Z")
-#: As in a cookie's Path.
-PATH = re.compile(r"/[!-:<-~]{0,1023}\Z")
+#: As in a cookie's Path, which is compared with the path of a URL: that ends before ? and #.
+PATH = re.compile(r"""/[!"$-:<->@-~]{0,1023}\Z""")
 
 _PARENTS = 8
 _FOLDERS = 32

@@ -551,6 +551,7 @@ def test_a_setting_wins_over_the_url_and_that_over_the_environment(
         ({"url": "redis://localhost"}, "prefix"),
         ({"url": "redis://localhost", "prefix": "a:", "cookie_secret": "x"}, "cookie_secret"),
         ({"url": "redis://localhost", "prefix": "a:", "cookie_max_age": "1h"}, "whole seconds"),
+        ({"url": "redis://localhost", "prefix": "a:", "cookie_max_age": 0}, "400 days"),
         (
             {"cookie_name": "__Host-id", "cookie_secure": "false"},
             "say coatcheck.cookie_secure = true",
