@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import RedisServer
-from frameworks import Shop
+from frameworks import FRAMEWORKS, Shop
 from frameworks import shop as shop
 from sites import CREATED, UNTIL, now_ms
 
@@ -62,6 +62,41 @@ def test_req_07_an_id_that_is_not_in_our_cookie_is_ignored(
     assert b"red" not in response.body
     assert not any(session_id in cookie for cookie in response.cookies)
     assert shop.browser(session_id).get("/").body == b"red"
+
+
+STRANGE = {
+    "{name}={id}": "red",
+    "\t{name} =\t{id} ": "red",
+    ";;; ;{name}={id};;;": "red",
+    "a b; (),/:?@; =; a=\xff; {name}={id}; $Path=/": "red",
+    'a="x; {name}={id}': "red",
+    "{name}; {name}={id}": "red",
+    '{name}="{id}"': "None",
+    "{name}={id}\xa0": "None",
+    "{name}={id}\x00": "None",
+    "\x0b{name}={id}": "None",
+    "a=b\n{name}={id}": "None",
+    "{name}={id}=": "None",
+    "x {name}={id}": "None",
+    "={name}={id}": "None",
+    "a=b, {name}={id}": "None",
+    'a="x; {name}={id}"': "None",
+    "{name}={id}; {name}={id}": "None",
+    "{name}=; {name}={id}": "None",
+}
+
+
+# Django's own middleware reads cookies itself.
+OURS = [name for name in FRAMEWORKS if name != "Django with its own middleware"]
+
+
+@pytest.mark.parametrize("shop", OURS, indirect=True)
+def test_req_03_36_37_every_adapter_reads_a_strange_header_alike(shop: Shop) -> None:
+    _, session_id = shop.visitor()
+    for header, said in STRANGE.items():
+        cookies = header.format(name=shop.name, id=session_id)
+        response = shop.browser().get("/", HTTP_COOKIE=cookies)
+        assert (response.status, response.body) == (200, said.encode()), header
 
 
 def posted(kind: str, body: str) -> dict[str, Any]:
