@@ -144,7 +144,7 @@ class Rules:
         self.save_on_error = save_on_error
         self.cache_control = cache_control
         self._unavailable = False
-        self._advised = False
+        self._advised: set[str] = set()
 
     def refusal(self, exc: BaseException) -> Refusal | None:
         """Our answer to a request that ended in this exception; None: it is not ours to answer."""
@@ -182,15 +182,26 @@ class Rules:
             log.warning("session store available again")
 
     def advise_on_plain_http(self) -> None:
-        if not self._advised:
-            self._advised = True
-            log.warning(
-                "the Secure cookie %s answers a request over plain http, and browsers may not"
-                " return it: while developing make the cookie with %s; behind a proxy that speaks"
-                " https, pass the scheme on",
-                self.cookie.name,
-                self.cookie._spelt("secure", False),
-            )
+        self._advise_once(
+            "the Secure cookie %s answers a request over plain http, and browsers may not"
+            " return it: while developing make the cookie with %s; behind a proxy that speaks"
+            " https, pass the scheme on",
+            self.cookie.name,
+            self.cookie._spelt("secure", False),
+        )
+
+    def advise_on_another_cookie(self) -> None:
+        self._advise_once(
+            "the application set the session cookie %s itself, which is dropped, as the session's"
+            " takes its place: if it is that of another middleware within this one, give one of"
+            " the two another name",
+            self.cookie.name,
+        )
+
+    def _advise_once(self, advice: str, *words: str) -> None:
+        if advice not in self._advised:
+            self._advised.add(advice)
+            log.warning(advice, *words)
 
 
 class Load:
@@ -261,7 +272,10 @@ class _Visit:
             return headers
         cookies = self._cookies()
         if cookies or self._silent:
-            headers = [(k, v) for k, v in headers if not self._is_our_cookie(k, v)]
+            others = [(k, v) for k, v in headers if not self._is_our_cookie(k, v)]
+            if len(others) < len(headers):
+                self._rules.advise_on_another_cookie()
+            headers = others
         if kept:
             personal = bool(cookies) or failed or self.session.principal is not None
             headers = self._about_caches(headers, _NO_STORE if personal else _PRIVATE)

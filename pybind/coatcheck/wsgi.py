@@ -170,7 +170,7 @@ class _Response:
             self._visit.finish()
 
     def start(
-        self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
+        self, status: str, headers: Headers, /, exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
         """The start_response that the application gets."""
         try:

@@ -310,6 +310,25 @@ def test_req_39_one_cookie_of_our_name_whatever_the_application_sets(serve: Serv
     assert browser.get().cookies == [f"{NAME}2=y", Cookie().set(browser.jar[NAME])]
 
 
+def test_two_middlewares_with_one_cookie_are_told_once(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        environ["inner"]["a"] = environ["outer"]["b"] = 1
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b""]
+
+    inner = SessionMiddleware(app, store, environ_key="inner")
+    outer = SessionMiddleware(inner, store, environ_key="outer")
+    with caplog.at_level(logging.WARNING, "coatcheck"):
+        assert [len(Browser(outer).get().cookies) for _ in range(2)] == [1, 1]
+    [record] = caplog.records
+    assert NAME in record.getMessage() and "another name" in record.getMessage()
+    other = SessionMiddleware(app, store, environ_key="inner", cookie=Cookie("__Host-inner"))
+    assert len(Browser(SessionMiddleware(other, store, environ_key="outer")).get().cookies) == 2
+    assert caplog.records == [record]
+
+
 def test_a_secure_cookie_over_plain_http_gives_advice_once(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:

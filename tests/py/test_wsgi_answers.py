@@ -445,6 +445,19 @@ def test_an_error_page_replaces_the_headers_that_wait(serve: Serve) -> None:
     assert (response.status, response.body) == (500, b"oops")
 
 
+def test_exc_info_may_come_by_its_name_as_servers_allow(store: Store) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        try:
+            raise Oops
+        except Oops:
+            headers = [("Content-Type", "text/plain")]
+            start_response("500 Oops", headers, exc_info=sys.exc_info())
+        return [b"oops"]
+
+    assert Browser(SessionMiddleware(app, store)).get().status == 500
+
+
 def test_an_error_page_after_the_headers_is_left_to_the_server(serve: Serve) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         environ["coatcheck.session"]["a"] = 1
