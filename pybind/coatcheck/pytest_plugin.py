@@ -6,9 +6,12 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -70,8 +73,8 @@ def coatcheck_client() -> Iterator[Callable[..., httpx.Client | httpx.AsyncClien
 
 @pytest.fixture(scope="session")
 def _coatcheck_urls() -> Iterator[Iterator[str]]:
-    with tempfile.TemporaryDirectory(prefix="coatcheck-") as directory:
-        server = f"embedded:{directory}?allow_root=1"
+    with tempfile.TemporaryDirectory(prefix="coatcheck-") as directory, _ended_with_us(directory):
+        server = _server_in(directory)
         with pytest.MonkeyPatch.context() as patch:
             _forget_settings(patch)
             store = _private_store(server)
@@ -80,6 +83,34 @@ def _coatcheck_urls() -> Iterator[Iterator[str]]:
                 yield (f"{server}&prefix=test{number}:" for number in itertools.count())
             finally:
                 store.stop_embedded()
+
+
+def _server_in(directory: str) -> str:
+    return f"embedded:{directory}?allow_root=1"
+
+
+@contextmanager
+def _ended_with_us(directory: str) -> Iterator[None]:
+    """Also where the run is killed and cleans up nothing: a second process sees the end of its
+    standard input then, and does it."""
+    clean_up = f"from {__name__} import _clean_up; _clean_up(sys.argv[1])"
+    watcher = subprocess.Popen(
+        [sys.executable, "-c", f"import sys; sys.stdin.read(); {clean_up}", directory],
+        stdin=subprocess.PIPE,
+        env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,  # Ctrl-C is for the tests, which then clean up themselves
+    )
+    try:
+        yield
+    finally:
+        watcher.kill()
+        watcher.communicate()
+
+
+def _clean_up(directory: str) -> None:
+    with Store(_server_in(directory), prefix="test:") as store:
+        store.stop_embedded()
+    shutil.rmtree(directory)
 
 
 def _private_store(server: str) -> Store:

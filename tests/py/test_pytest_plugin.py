@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import coatcheck
@@ -74,6 +77,34 @@ def test_the_server_and_its_directory_are_gone_afterwards(folder: Path) -> None:
     result = run(folder, TESTS)
     assert "in " in result.stdout
     assert list(folder.glob("coatcheck-*")) == []
+
+
+KILLED = """
+import os, signal
+
+def test_killed(coatcheck_store):
+    with open("server", "w") as file:
+        print(coatcheck_store.ping(), file=file)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_that_is_killed_leaves_no_server(folder: Path) -> None:
+    assert run(folder, KILLED).returncode == -signal.SIGKILL
+    assert (folder / "server").read_text()
+    deadline = time.monotonic() + 20
+    while left := [*folder.glob("coatcheck-*"), *servers_in(folder)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def servers_in(folder: Path) -> list[str]:
+    """The command lines of processes that name it."""
+    lines = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended meanwhile
+            lines.append(process.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in lines if str(folder) in line]
 
 
 def test_settings_of_a_real_store_do_not_reach_it(folder: Path) -> None:

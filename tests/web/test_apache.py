@@ -209,9 +209,13 @@ def asker(apache: Apache) -> Iterator[Callable[..., Asker]]:
     with ExitStack() as browsers:
 
         def asker(mount: str = "/") -> Asker:
-            limits = httpx.Limits(max_keepalive_connections=0)
+            # Each request on a connection of its own. (By max_keepalive_connections=0 the client
+            # would now and then close one that another thread was just about to read.)
             browser = httpx.Client(
-                base_url=apache.url(mount), trust_env=False, timeout=PATIENCE_S, limits=limits
+                base_url=apache.url(mount),
+                trust_env=False,
+                timeout=PATIENCE_S,
+                headers={"Connection": "close"},
             )
             return Asker(browsers.enter_context(browser))
 
