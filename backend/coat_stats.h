@@ -6,13 +6,15 @@
  *     coatcheck_operations_total{op,result}             counter
  *     coatcheck_operation_duration_seconds{op}          histogram: retries and waits included
  *     coatcheck_record_bytes{op}                        histogram: records read, records written
+ *     coatcheck_round_trips_total                       counter: pipelines of commands sent, those
+ *                                                       to find a node included
  *     coatcheck_pool_wait_seconds                       histogram: until a call has a connection
  *     coatcheck_connections{state}                      gauge: "idle", "busy", "connecting"
  *     coatcheck_<event>_total                           counter: enum coat_count of coat_store.h
  *
  * `result` is "ok"; "none" (there is no such session), "stale" (its id was replaced); "abandoned"
  * (the caller was interrupted or cancelled); or the failure, as in "timeout" for COAT_ETIMEOUT.
- * The first three count from when the store was opened; a series of theirs appears with its first
+ * The first four count from when the store was opened; a series with labels appears with its first
  * event. Waits and connections are those of the pools that this store shares with the others of
  * its interpreter and server; connections of event loops are not among them.
  */

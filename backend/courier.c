@@ -307,6 +307,8 @@ static void send_hop(struct coat_courier *c, int state, struct coat_hop *hop,
                              .count = c->hop_count,
                              .waits = c->has_wait,
                              .close = c->close};
+    if (c->stats)
+        coat_stats_round_trip(c->stats);
     c->close = 0;
     c->state = state;
 }

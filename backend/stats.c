@@ -129,6 +129,11 @@ void coat_stats_record(struct coat_stats *stats, enum coat_op_kind kind, size_t 
     coat_histogram_add(&stats->ops[kind].bytes, COAT_SIZES, bytes);
 }
 
+void coat_stats_round_trip(struct coat_stats *stats)
+{
+    add(&stats->round_trips, 1);
+}
+
 /* ---- Showing -------------------------------------------------------------------------------- */
 
 /* A visit under way. Each part of it returns what the visitor has returned. */
@@ -230,6 +235,13 @@ static int show_connections(const struct tour *tour, struct coat_redis *redis)
     return rc ? rc : show(tour, &metric, "", "state=\"connecting\"", (double)use.connecting);
 }
 
+static int show_round_trips(const struct tour *tour, const struct coat_stats *stats)
+{
+    static const struct coat_metric metric = {
+        "coatcheck_round_trips_total", "Pipelines of commands sent to a server.", COAT_COUNTER};
+    return show(tour, &metric, "", "", get(&stats->round_trips));
+}
+
 static int show_counts(const struct tour *tour, const struct coat_store *store)
 {
     static const struct coat_metric metrics[COAT_COUNTS] = {
@@ -273,6 +285,8 @@ int coat_store_stats(struct coat_store *store, coat_stats_visit *visit, void *co
         rc = show_by_op(&tour, &durations, &store->stats, COAT_TIMES);
     if (rc == 0)
         rc = show_by_op(&tour, &bytes, &store->stats, COAT_SIZES);
+    if (rc == 0)
+        rc = show_round_trips(&tour, &store->stats);
     if (rc == 0)
         rc = show_histogram(&tour, &waits, "", &store->redis->waits, &measures[COAT_TIMES]);
     if (rc == 0)

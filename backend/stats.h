@@ -29,6 +29,7 @@ struct coat_stats {
         struct coat_histogram duration;
         struct coat_histogram bytes; /* of records */
     } ops[COAT_OP_KINDS];
+    _Atomic uint64_t round_trips;
 };
 
 /* An operation has ended. rc: its result. */
@@ -39,5 +40,8 @@ void coat_stats_abandoned(struct coat_stats *stats, enum coat_op_kind kind, int6
 
 /* A record was read or written by it. */
 void coat_stats_record(struct coat_stats *stats, enum coat_op_kind kind, size_t bytes);
+
+/* A pipeline goes to a node. */
+void coat_stats_round_trip(struct coat_stats *stats);
 
 #endif

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 
 import pytest
 from coatcheck import Store, StoreTimeout, StoreUnavailable, aio
@@ -70,6 +71,21 @@ def test_how_long_operations_took_and_how_large_records_were(store: Store) -> No
     assert figures['coatcheck_record_bytes_bucket{le="512",op="load"}'] == 0
     assert figures['coatcheck_record_bytes_bucket{le="2048",op="load"}'] == 3
     assert 1000 < figures['coatcheck_record_bytes_sum{op="save"}'] < 1200
+
+
+def test_a_call_is_one_round_trip(store: Store) -> None:
+    def round_trips(call: Callable[[], object]) -> float:
+        before = store.stats()["coatcheck_round_trips_total"]
+        call()
+        return store.stats()["coatcheck_round_trips_total"] - before
+
+    session = store.new()
+    session["a"] = 1
+    assert round_trips(session.save) == 1
+    id = session.save()
+    assert id is not None
+    assert round_trips(lambda: store.load(id)) == 1
+    assert round_trips(session.save) == 0  # nothing was changed
 
 
 def test_connections_by_what_they_do(redis_server: RedisServer) -> None:
