@@ -10,12 +10,20 @@
 
 enum { FILE_MOST = 16 << 20, STARTS = 4096 };
 
+struct entry {
+    struct coat_packer packer; /* which the bytes are in */
+    const void *bytes;
+    size_t len;
+};
+
 struct payload {
     unsigned fields;
     enum shape shape;
     struct draw_size size;
     char *letters;            /* that texts are pieces of */
     struct coat_doc *members; /* of the file; NULL: none */
+    struct entry *entries;    /* packed; of a file the first one is what it says */
+    size_t entry_count;
 };
 
 /* ---- The file ------------------------------------------------------------------------------- */
@@ -40,19 +48,26 @@ static int read_file(const char *name, char **text, size_t *len, struct coat_err
 
 static int parse(struct payload *payload, const char *text, size_t len, struct coat_error *err)
 {
-    struct coat_packer packer;
-    const void *bytes;
-    size_t packed;
-    coat_packer_init(&packer, NULL);
-    int rc = json_pack(&packer, text, len, err);
+    struct entry *entry = &payload->entries[0];
+    int rc = json_pack(&entry->packer, text, len, err);
     if (rc == 0)
-        rc = coat_packer_finish(&packer, &bytes, &packed, err);
+        rc = coat_packer_finish(&entry->packer, &entry->bytes, &entry->len, err);
     if (rc == 0)
-        rc = coat_doc_parse(&payload->members, bytes, packed, NULL, err);
-    coat_packer_release(&packer);
+        rc = coat_doc_parse(&payload->members, entry->bytes, entry->len, NULL, err);
     return rc == COAT_ECORRUPT
                ? coat_error_set(err, COAT_EUSAGE, "the payload is no object whose names are texts")
                : rc;
+}
+
+static int take_file(struct payload *payload, const char *name, struct coat_error *err)
+{
+    char *text;
+    size_t len;
+    int rc = read_file(name, &text, &len, err);
+    if (rc == 0)
+        rc = parse(payload, text, len, err);
+    free(text);
+    return rc;
 }
 
 /* Every text is a piece of one long one, so that making it costs next to nothing. */
@@ -69,39 +84,6 @@ static int make_letters(struct payload *payload, uint64_t seed, struct coat_erro
     for (size_t i = 0; i < count; i++)
         payload->letters[i] = LETTERS[draw_below(&draw, sizeof LETTERS - 1)];
     return 0;
-}
-
-int payload_open(struct payload **out, const struct plan *plan, struct coat_error *err)
-{
-    struct payload *payload = *out = calloc(1, sizeof *payload);
-    char *text = NULL;
-    size_t len;
-    int rc = 0;
-    if (!payload)
-        return coat_error_nomem(err);
-    *payload = (struct payload){.fields = plan->fields, .shape = plan->shape, .size = plan->size};
-    if (!plan->payload_file) {
-        rc = make_letters(payload, plan->seed, err);
-    } else {
-        rc = read_file(plan->payload_file, &text, &len, err);
-        if (rc == 0)
-            rc = parse(payload, text, len, err);
-        free(text);
-    }
-    if (rc < 0) {
-        payload_close(payload);
-        *out = NULL;
-    }
-    return rc;
-}
-
-void payload_close(struct payload *payload)
-{
-    if (!payload)
-        return;
-    free(payload->letters);
-    coat_doc_free(payload->members);
-    free(payload);
 }
 
 /* ---- Values --------------------------------------------------------------------------------- */
@@ -187,8 +169,12 @@ int payload_fill(const struct payload *payload, struct draw *draw, struct coat_d
     return rc < 0 ? rc : coat_doc_add(doc, PAYLOAD_COUNTER, strlen(PAYLOAD_COUNTER), 0, err);
 }
 
-void payload_pack(const struct payload *payload, struct draw *draw, struct coat_packer *to)
+/* ---- Entries -------------------------------------------------------------------------------- */
+
+static int make_entry(const struct payload *payload, struct draw *draw, struct entry *entry,
+                      struct coat_error *err)
 {
+    struct coat_packer *to = &entry->packer;
     char name[16];
     coat_pack_dict(to, payload->fields);
     for (unsigned i = 0; i < payload->fields; i++) {
@@ -197,4 +183,65 @@ void payload_pack(const struct payload *payload, struct draw *draw, struct coat_
         pack_value(payload, draw, to);
     }
     coat_pack_end(to);
+    return coat_packer_finish(to, &entry->bytes, &entry->len, err);
+}
+
+static int make_entries(struct payload *payload, uint64_t seed, struct coat_error *err)
+{
+    struct draw draw;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < payload->entry_count; i++) {
+        draw_seed(&draw, seed, i);
+        rc = make_entry(payload, &draw, &payload->entries[i], err);
+    }
+    return rc;
+}
+
+void payload_entry(const struct payload *payload, uint64_t n, const void **bytes, size_t *len)
+{
+    const struct entry *entry = &payload->entries[n % payload->entry_count];
+    *bytes = entry->bytes;
+    *len = entry->len;
+}
+
+/* ---- Opening and closing -------------------------------------------------------------------- */
+
+static int fill(struct payload *payload, const struct plan *plan, struct coat_error *err)
+{
+    size_t count = plan->work == WORK_CACHE && !plan->payload_file ? PAYLOAD_ENTRIES : 1;
+    payload->entries = calloc(count, sizeof *payload->entries);
+    if (!payload->entries)
+        return coat_error_nomem(err);
+    for (; payload->entry_count < count; payload->entry_count++)
+        coat_packer_init(&payload->entries[payload->entry_count].packer, NULL);
+    if (plan->payload_file)
+        return take_file(payload, plan->payload_file, err);
+    int rc = make_letters(payload, plan->seed, err);
+    return rc == 0 && plan->work == WORK_CACHE ? make_entries(payload, plan->seed, err) : rc;
+}
+
+int payload_open(struct payload **out, const struct plan *plan, struct coat_error *err)
+{
+    struct payload *payload = *out = calloc(1, sizeof *payload);
+    if (!payload)
+        return coat_error_nomem(err);
+    *payload = (struct payload){.fields = plan->fields, .shape = plan->shape, .size = plan->size};
+    int rc = fill(payload, plan, err);
+    if (rc < 0) {
+        payload_close(payload);
+        *out = NULL;
+    }
+    return rc;
+}
+
+void payload_close(struct payload *payload)
+{
+    if (!payload)
+        return;
+    for (size_t i = 0; i < payload->entry_count; i++)
+        coat_packer_release(&payload->entries[i].packer);
+    free(payload->entries);
+    free(payload->letters);
+    coat_doc_free(payload->members);
+    free(payload);
 }

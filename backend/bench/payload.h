@@ -23,7 +23,9 @@ void payload_close(struct payload *payload); /* NULL allowed */
 int payload_fill(const struct payload *payload, struct draw *draw, struct coat_doc *doc,
                  struct coat_error *err);
 
-/* Pack an entry of a cache: a dict of the same fields. Its finish still has to be asked. */
-void payload_pack(const struct payload *payload, struct draw *draw, struct coat_packer *to);
+/* The bytes of the nth entry of a cache, a dict of the same fields; borrowed. Of what is drawn
+ * PAYLOAD_ENTRIES are made, and used in turn. Only for WORK_CACHE. */
+enum { PAYLOAD_ENTRIES = 1024 };
+void payload_entry(const struct payload *payload, uint64_t n, const void **bytes, size_t *len);
 
 #endif

@@ -345,6 +345,37 @@ static int complete(struct line *line)
     return rc < 0 ? complain(err.text) : check(line);
 }
 
+const char *plan_prefix(const struct plan *plan)
+{
+    return plan->options->prefix;
+}
+
+int64_t plan_keep_s(const struct plan *plan)
+{
+    double round = plan->count && plan->rate > 0 ? (double)plan->count / plan->rate
+                   : plan->count                 ? (double)plan->count / 1000
+                                                 : plan->duration_s;
+    double all = plan->warm_up_s + round * plan->rounds * (plan->baseline ? 2 : 1);
+    return 900 + (int64_t)(2 * all < 30 * 86400.0 ? 2 * all : 30 * 86400.0);
+}
+
+int plan_kinds(const struct plan *plan, const char *names[KINDS_MAX])
+{
+    switch (plan->work) {
+    case WORK_MIXED:
+        names[0] = "read";
+        names[1] = "write";
+        return 2;
+    case WORK_CACHE:
+        names[0] = "get";
+        names[1] = "set";
+        return 2;
+    default:
+        names[0] = workload_name(plan->work);
+        return 1;
+    }
+}
+
 enum plan_result plan_read(struct plan *plan, int argc, char **argv)
 {
     struct line line;

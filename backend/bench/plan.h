@@ -53,6 +53,17 @@ struct plan {
     int own_prefix;                /* it was drawn, not given */
 };
 
+/* That all keys begin with. */
+const char *plan_prefix(const struct plan *plan);
+
+/* How long what is made has to last, so that it outlives the run, and not by much. */
+int64_t plan_keep_s(const struct plan *plan);
+
+enum { KINDS_MAX = 2 };
+
+/* The names of the kinds of operations that the workload has: "read", "write". How many. */
+int plan_kinds(const struct plan *plan, const char *names[KINDS_MAX]);
+
 enum plan_result {
     PLAN_READY,
     PLAN_SAID, /* --help or --version: nothing is left to do */

@@ -152,7 +152,7 @@ int survey_ask(const struct survey *survey, const struct coat_command *command,
 struct scan {
     const struct survey *survey;
     struct coat_node *node;
-    size_t before; /* characters of a key before the braces' content */
+    size_t before; /* characters of a key before the braces' content; 0: every key will do */
     survey_keys_fn *fn;
     void *context;
     char cursor[24];
@@ -172,7 +172,9 @@ static size_t pick_keys(const struct scan *scan, const struct coat_reply *from,
     size_t count = 0;
     for (size_t i = 0; i < from->count; i++) {
         const struct coat_reply *key = &from->items[i];
-        if (key->kind == COAT_REPLY_BULK && key->len == scan->before + COAT_H_LEN + 1)
+        if (key->kind == COAT_REPLY_BULK && !scan->before)
+            to[count++] = (struct survey_key){{key->bytes, key->len}, NULL};
+        else if (key->kind == COAT_REPLY_BULK && key->len == scan->before + COAT_H_LEN + 1)
             to[count++] = (struct survey_key){{key->bytes, key->len}, key->bytes + scan->before};
     }
     return count;
@@ -227,20 +229,32 @@ static int scan_node(struct scan *scan, const char *pattern, struct coat_error *
     return rc;
 }
 
+static int scan_all(struct scan *scan, const char *rest, struct coat_error *err)
+{
+    char pattern[2 * COAT_PREFIX_MAX + 8];
+    int rc = 0;
+    snprintf(survey_escape(pattern, scan->survey->store->options->prefix), 8, "%s", rest);
+    for (size_t i = 0; rc == 0 && i < scan->survey->count; i++) {
+        scan->node = scan->survey->nodes[i];
+        rc = scan_node(scan, pattern, err);
+    }
+    return rc;
+}
+
 int survey_keys(const struct survey *survey, char kind, survey_keys_fn *fn, void *context,
                 struct coat_error *err)
 {
-    const char *prefix = survey->store->options->prefix;
-    char pattern[2 * COAT_PREFIX_MAX + 8];
-    struct scan scan = {
-        .survey = survey, .before = strlen(prefix) + 3, .fn = fn, .context = context};
-    int rc = 0;
-    snprintf(survey_escape(pattern, prefix), 8, "%c:{*}", kind);
-    for (size_t i = 0; rc == 0 && i < survey->count; i++) {
-        scan.node = survey->nodes[i];
-        rc = scan_node(&scan, pattern, err);
-    }
-    return rc;
+    const char rest[] = {kind, ':', '{', '*', '}', 0};
+    size_t before = strlen(survey->store->options->prefix) + strlen("s:{");
+    struct scan scan = {.survey = survey, .before = before, .fn = fn, .context = context};
+    return scan_all(&scan, rest, err);
+}
+
+int survey_every_key(const struct survey *survey, survey_keys_fn *fn, void *context,
+                     struct coat_error *err)
+{
+    struct scan scan = {.survey = survey, .fn = fn, .context = context};
+    return scan_all(&scan, "*", err);
 }
 
 /* ---- All records ---------------------------------------------------------------------------- */

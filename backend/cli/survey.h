@@ -55,6 +55,10 @@ typedef int survey_keys_fn(void *context, struct coat_node *node, const struct s
 int survey_keys(const struct survey *survey, char kind, survey_keys_fn *fn, void *context,
                 struct coat_error *err);
 
+/* The same for all keys under the prefix, whoever has written them; their h is NULL. */
+int survey_every_key(const struct survey *survey, survey_keys_fn *fn, void *context,
+                     struct coat_error *err);
+
 /* A record as it was seen: its head and principal, without its fields. Borrowed. */
 struct survey_record {
     const char *h;
