@@ -8,10 +8,10 @@
 after_deps = demo bench bench-cache bench-codec bench-redis bench-requests bench-session bench-stampede check check-long \
 	check-servers check-web fuzz fuzz-afl
 needs_nothing = bench-report deps requirements clean distclean help
-.PHONY: all lib tool python test-programs fuzz-programs bench-programs install install-lib \
+.PHONY: all lib tool bench-tool python test-programs fuzz-programs bench-programs install install-lib \
 	install-tool install-python uninstall test $(after_deps) $(after_deps:%=run-%) $(needs_nothing)
 
-all: lib tool python
+all: lib tool bench-tool python
 
 # What configure found. It runs by itself where it has not yet, or is newer.
 srcdir = .
@@ -68,6 +68,19 @@ tool: build/coatcheck
 
 build/coatcheck: $(tool_objects) build/libcoatcheck.a
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(tool_objects) build/libcoatcheck.a $(LIBS_ALL)
+
+# ---- The benchmark tool ----------------------------------------------------------------------
+
+# With the parts of the other one that look at a server, and read and write text.
+bench_objects = $(patsubst $(srcdir)/%.c,build/obj/%.o,$(wildcard $(srcdir)/backend/bench/*.c))
+bench_parts = $(addprefix build/obj/backend/cli/,survey.o output.o json_read.o json_write.o put.o)
+
+bench-tool: build/bin/coatcheck-bench
+
+build/bin/coatcheck-bench: $(bench_objects) $(bench_parts) build/libcoatcheck.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(bench_objects) $(bench_parts) build/libcoatcheck.a \
+		$(LIBS_ALL) -lm
 
 # ---- The Python package ---------------------------------------------------------------------
 
@@ -154,7 +167,7 @@ build/obj/tests/fuzz/fuzz_decode.o: CPPFLAGS_TESTS += $(PYTHON_CFLAGS) -I$(srcdi
 PYTHON_LIBS = $(shell $(PYTHON) -c 'from sysconfig import get_config_vars as v; print( \
 	"-L{LIBDIR} -L{LIBPL} -Wl,-rpath,{LIBDIR} -lpython{LDVERSION} {LIBS} {SYSLIBS}".format(**v()))')
 
--include $(patsubst %.o,%.d,$(lib_objects) $(tool_objects) $(core_objects) $(help_objects) \
+-include $(patsubst %.o,%.d,$(lib_objects) $(tool_objects) $(bench_objects) $(core_objects) $(help_objects) \
 	$(patsubst build/%,build/obj/%.o,$(test_programs) $(fuzz_programs) $(bench_programs)))
 
 # ---- Installing -----------------------------------------------------------------------------

@@ -34,25 +34,28 @@ static int is_marker(const struct server *server, struct coat_arg key)
     return key.len == strlen(server->marker) && memcmp(key.bytes, server->marker, key.len) == 0;
 }
 
-/* The same of each of these keys, which are on that node, as one pipeline. */
+/* The same of each of these keys but for the marker, as one pipeline to the node that has them.
+ * *asked: of how many, known when the replies come. */
 static int ask_of_each(const struct server *server, struct coat_node *node,
-                       const struct survey_key *keys, size_t count, const char *command,
-                       const char *word, survey_replies_fn *fn, void *context,
-                       struct coat_error *err)
+                       const struct survey_key *keys, size_t count, const char *const words[2],
+                       survey_replies_fn *fn, void *context, size_t *asked, struct coat_error *err)
 {
     struct coat_arg(*args)[3] = calloc(count, sizeof *args);
     struct coat_command *commands = calloc(count, sizeof *commands);
     int rc = args && commands ? 0 : coat_error_nomem(err);
+    *asked = 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        size_t words = 0;
-        args[i][words++] = arg(command);
-        if (word)
-            args[i][words++] = arg(word);
-        args[i][words++] = keys[i].key;
-        commands[i] = (struct coat_command){.args = args[i], .count = words};
+        struct coat_arg *to = args[*asked];
+        size_t len = 0;
+        if (is_marker(server, keys[i].key))
+            continue;
+        for (int k = 0; k < 2 && words[k]; k++)
+            to[len++] = arg(words[k]);
+        to[len++] = keys[i].key;
+        commands[(*asked)++] = (struct coat_command){.args = to, .count = len};
     }
-    if (rc == 0)
-        rc = survey_ask_node(&server->survey, node, commands, count, fn, context, err);
+    if (rc == 0 && *asked)
+        rc = survey_ask_node(&server->survey, node, commands, *asked, fn, context, err);
     free(args);
     free(commands);
     return rc;
@@ -221,7 +224,7 @@ int server_claim(struct server *server, struct coat_error *err)
 
 struct sweep {
     const struct server *server;
-    size_t count; /* of the present pipeline */
+    size_t asked; /* of the present pipeline */
     int64_t found;
 };
 
@@ -229,7 +232,7 @@ struct sweep {
 static int deletions_came(void *context, const struct coat_reply *replies, struct coat_error *err)
 {
     const struct sweep *sweep = context;
-    for (size_t i = 0; i < sweep->count; i++)
+    for (size_t i = 0; i < sweep->asked; i++)
         if (replies[i].kind == COAT_REPLY_ERROR && !coat_refusal_means(&replies[i], "MOVED"))
             return coat_refusal(&replies[i], err);
     return 0;
@@ -238,14 +241,12 @@ static int deletions_came(void *context, const struct coat_reply *replies, struc
 static int delete_keys(void *context, struct coat_node *node, const struct survey_key *keys,
                        size_t count, struct coat_error *err)
 {
+    static const char *const words[2] = {"UNLINK", NULL};
     struct sweep *sweep = context;
-    int has_marker = 0;
-    for (size_t i = 0; i < count; i++)
-        has_marker |= is_marker(sweep->server, keys[i].key);
-    sweep->count = count;
-    sweep->found += (int64_t)count - has_marker;
-    return ask_of_each(sweep->server, node, keys, count, "UNLINK", NULL, deletions_came, sweep,
-                       err);
+    int rc = ask_of_each(sweep->server, node, keys, count, words, deletions_came, sweep,
+                         &sweep->asked, err);
+    sweep->found += (int64_t)sweep->asked;
+    return rc;
 }
 
 int server_sweep(struct server *server, int64_t *left, struct coat_error *err)
@@ -325,17 +326,17 @@ static int sizes_came(void *context, const struct coat_reply *replies, struct co
 static int measure_keys(void *context, struct coat_node *node, const struct survey_key *keys,
                         size_t count, struct coat_error *err)
 {
+    static const char *const words[2] = {"MEMORY", "USAGE"};
     struct sample *sample = context;
-    size_t before = strlen(sample->server->prefix), len = strlen(sample->rest);
+    size_t before = strlen(sample->server->prefix), len = strlen(sample->rest), found = 0;
     struct survey_key wanted[SAMPLE];
-    sample->asked = 0;
-    for (size_t i = 0; i < count && sample->count + sample->asked < SAMPLE; i++)
+    for (size_t i = 0; i < count && sample->count + found < SAMPLE; i++)
         if (keys[i].key.len >= before + len &&
             memcmp((const char *)keys[i].key.bytes + before, sample->rest, len) == 0)
-            wanted[sample->asked++] = keys[i];
-    int rc = sample->asked ? ask_of_each(sample->server, node, wanted, sample->asked, "MEMORY",
-                                         "USAGE", sizes_came, sample, err)
-                           : 0;
+            wanted[found++] = keys[i];
+    int rc = found ? ask_of_each(sample->server, node, wanted, found, words, sizes_came, sample,
+                                 &sample->asked, err)
+                   : 0;
     return rc < 0 ? rc : sample->count == SAMPLE;
 }
 
