@@ -154,6 +154,11 @@ $(bench_programs): build/%: build/obj/%.o build/libcoatcheck.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< build/libcoatcheck.a $(LIBS_ALL)
 
+# This one looks at parts of the benchmark tool.
+build/tests/unit/test_bench_draw: build/obj/backend/bench/draw.o build/obj/backend/bench/histogram.o
+build/tests/unit/test_bench_draw: LIBS_ALL := build/obj/backend/bench/draw.o \
+	build/obj/backend/bench/histogram.o $(LIBS_ALL) -lm
+
 # These look at a part of the command.
 json_programs = build/tests/fuzz/fuzz_json build/tests/fault/test_json
 json_objects = $(addprefix build/obj/backend/cli/,json_read.o json_write.o output.o put.o)
@@ -187,9 +192,11 @@ install-lib: lib
 		>$(DESTDIR)$(libdir)/pkgconfig/coatcheck.pc
 	chmod 644 $(DESTDIR)$(libdir)/pkgconfig/coatcheck.pc
 
-install-tool: tool
-	install -d $(DESTDIR)$(bindir)
-	install -m 755 build/coatcheck $(DESTDIR)$(bindir)
+install-tool: tool bench-tool
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1
+	install -m 755 build/coatcheck build/bin/coatcheck-bench $(DESTDIR)$(bindir)
+	install -m 644 $(manual_pages) $(DESTDIR)$(mandir)/man1
+manual_pages = $(wildcard $(srcdir)/backend/man/*.1)
 
 install-python: python
 	install -d $(DESTDIR)$(pythondir)
@@ -198,7 +205,8 @@ install-python: python
 	chmod -R u=rwX,go=rX $(DESTDIR)$(pythondir)/coatcheck
 
 uninstall:
-	rm -f $(DESTDIR)$(bindir)/coatcheck
+	rm -f $(DESTDIR)$(bindir)/coatcheck $(DESTDIR)$(bindir)/coatcheck-bench \
+		$(addprefix $(DESTDIR)$(mandir)/man1/,$(notdir $(manual_pages)))
 	rm -f $(addprefix $(DESTDIR)$(includedir)/coatcheck/,$(notdir $(public_headers))) \
 		$(addprefix $(DESTDIR)$(libdir)/,libcoatcheck.so.$(VERSION) \
 		libcoatcheck.so.$(SOVERSION) libcoatcheck.so libcoatcheck.a pkgconfig/coatcheck.pc)
@@ -207,7 +215,7 @@ uninstall:
 
 # What was built goes, what was found out stays.
 clean:
-	rm -rf build/obj build/python build/tests build/coatcheck build/libcoatcheck.*
+	rm -rf build/obj build/python build/tests build/bin build/coatcheck build/libcoatcheck.*
 
 distclean:
 	rm -rf build

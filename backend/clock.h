@@ -18,12 +18,17 @@ static inline int64_t coat_monotonic_ms(void)
     return coat_clock_ms(CLOCK_MONOTONIC);
 }
 
-/* The same clock, in microseconds: to measure, and for short waits. */
-static inline int64_t coat_monotonic_us(void)
+/* The same clock, in nanoseconds, and in microseconds: to measure, and for short waits. */
+static inline int64_t coat_monotonic_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline int64_t coat_monotonic_us(void)
+{
+    return coat_monotonic_ns() / 1000;
 }
 
 /* Since 1970; may jump. */

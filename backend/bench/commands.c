@@ -26,8 +26,8 @@ struct commands {
     pthread_mutex_t lock;
     pthread_cond_t is_free;
     atomic_ullong round_trips;
-    char keep[24];       /* seconds */
-    void *record;        /* of a session, for who makes new ones */
+    char keep[24]; /* seconds */
+    void *record;  /* of a session, for who makes new ones */
     size_t record_len;
 };
 
@@ -404,9 +404,8 @@ static int copy(struct commands *c, struct line *line, uint64_t n, struct coat_e
                             "what was just stored is gone: the server has no room for all of it");
     name_of(c, &name, "", n);
     if (rc == 0)
-        rc = c->base.plan->work == WORK_LOGIN
-                 ? keep_record(c, reply, err)
-                 : set(c, line, &name, reply->str, reply->len, err);
+        rc = c->base.plan->work == WORK_LOGIN ? keep_record(c, reply, err)
+                                              : set(c, line, &name, reply->str, reply->len, err);
     if (reply)
         freeReplyObject(reply);
     return rc;

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "api/error.h"
+#include "clock.h"
 
 /* ---- Tallies -------------------------------------------------------------------------------- */
 
@@ -61,13 +62,6 @@ struct worker {
     int64_t ended_ns;
 };
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void sleep_until(int64_t ns)
 {
     struct timespec until = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
@@ -86,7 +80,7 @@ static int64_t wait_for_turn(const struct load *load, uint64_t n)
 {
     enum { PIECE_NS = 100000000 };
     int64_t turn = load->begin_ns + (int64_t)((double)n * 1e9 / load->round->rate);
-    for (int64_t now = now_ns(); now < turn && !is_over(load); now = now_ns())
+    for (int64_t now = coat_monotonic_ns(); now < turn && !is_over(load); now = coat_monotonic_ns())
         sleep_until(turn - now < PIECE_NS ? turn : now + PIECE_NS);
     return turn;
 }
@@ -94,7 +88,7 @@ static int64_t wait_for_turn(const struct load *load, uint64_t n)
 /* The number of the next operation, and when its time begins; 0: there is none. */
 static int next_turn(struct load *load, uint64_t *n, int64_t *from_ns)
 {
-    if (is_over(load) || now_ns() >= load->end_ns)
+    if (is_over(load) || coat_monotonic_ns() >= load->end_ns)
         return 0;
     *n = atomic_fetch_add_explicit(&load->begun, 1, memory_order_relaxed);
     if (*n >= load->count)
@@ -110,9 +104,8 @@ static void choose(struct worker *worker, struct choice *choice)
     const char *names[KINDS_MAX];
     for (unsigned i = 0; i < plan->pipeline; i++)
         worker->which[i] = draw_rank(&worker->load->rank, &worker->draw);
-    *choice = (struct choice){.thread = worker->number,
-                              .which = worker->which,
-                              .draw = &worker->draw};
+    *choice =
+        (struct choice){.thread = worker->number, .which = worker->which, .draw = &worker->draw};
     if (plan_kinds(plan, names) == 2)
         choice->kind = draw_below(&worker->draw, of_both) >= plan->reads;
 }
@@ -126,7 +119,8 @@ static void note_failure(struct worker *worker, int rc, const struct coat_error 
     if (rc < 0)
         tally->last = *err;
     atomic_fetch_add_explicit(&worker->load->failed, 1, memory_order_relaxed);
-    sleep_until(now_ns() + PAUSE_NS); /* what fails at once would fail a million times a second */
+    sleep_until(coat_monotonic_ns() +
+                PAUSE_NS); /* what fails at once would fail a million times a second */
 }
 
 static void do_one(struct worker *worker, uint64_t n, int64_t from_ns)
@@ -138,14 +132,14 @@ static void do_one(struct worker *worker, uint64_t n, int64_t from_ns)
     if (!load->round->prepares)
         choose(worker, &choice);
     if (from_ns == 0)
-        from_ns = now_ns();
+        from_ns = coat_monotonic_ns();
     int rc = load->round->prepares ? contender->prepare(contender, n, &err)
                                    : contender->operate(contender, &choice, &err);
     if (rc != 0) {
         note_failure(worker, rc, &err);
         return;
     }
-    histogram_add(&worker->tally->kinds[choice.kind], now_ns() - from_ns);
+    histogram_add(&worker->tally->kinds[choice.kind], coat_monotonic_ns() - from_ns);
     atomic_fetch_add_explicit(&load->done, 1, memory_order_relaxed);
 }
 
@@ -160,7 +154,7 @@ static void *work(void *context)
     pthread_mutex_unlock(&load->gate);
     while (next_turn(load, &n, &from_ns))
         do_one(worker, n, from_ns);
-    worker->ended_ns = now_ns();
+    worker->ended_ns = coat_monotonic_ns();
     atomic_fetch_sub(&load->running, 1);
     return NULL;
 }
@@ -170,7 +164,7 @@ static void *work(void *context)
 /* Nothing may succeed for so long that there is no point in going on. */
 static int has_given_up(struct load *load, uint64_t done, uint64_t *last_done, int64_t *since_ns)
 {
-    int64_t now = now_ns();
+    int64_t now = coat_monotonic_ns();
     if (done != *last_done || *since_ns == 0) {
         *last_done = done;
         *since_ns = now;
@@ -183,7 +177,7 @@ static int has_given_up(struct load *load, uint64_t done, uint64_t *last_done, i
 
 static void tell(const struct load *load)
 {
-    struct progress progress = {.at_s = (double)(now_ns() - load->begin_ns) / 1e9,
+    struct progress progress = {.at_s = (double)(coat_monotonic_ns() - load->begin_ns) / 1e9,
                                 .done = atomic_load(&load->done),
                                 .failed = atomic_load(&load->failed)};
     if (load->round->progress)
@@ -198,9 +192,9 @@ static void watch(struct load *load, struct outcome *out)
     uint64_t last_done = 0;
     int64_t since_ns = 0;
     while (atomic_load(&load->running) > 0) {
-        sleep_until(now_ns() + STEP_NS);
+        sleep_until(coat_monotonic_ns() + STEP_NS);
         out->gave_up |= has_given_up(load, atomic_load(&load->done), &last_done, &since_ns);
-        if (now_ns() < next_ns)
+        if (coat_monotonic_ns() < next_ns)
             continue;
         tell(load);
         next_ns += tick_ns;
@@ -213,12 +207,12 @@ static void set_bounds(struct load *load)
     const struct round *round = load->round;
     double duration_s = round->duration_s;
     load->count = round->count ? round->count : UINT64_MAX;
-    load->begin_ns = now_ns();
+    load->begin_ns = coat_monotonic_ns();
     if (round->rate > 0) {
         if (!round->count)
             load->count = (uint64_t)(round->rate * round->duration_s) + 1;
         /* A backlog may take as long again, and some seconds. */
-        duration_s = 2 * (double)load->count / round->rate + 2 * GIVE_UP_S;
+        duration_s = 2 * (double)load->count / round->rate + GIVE_UP_S;
     } else if (round->count) {
         duration_s = 1e9;
     }

@@ -148,9 +148,8 @@ static double quantile(const double *sorted, unsigned count, double part)
 {
     double at = part * (count - 1);
     unsigned below = (unsigned)at;
-    return below + 1 < count
-               ? sorted[below] + (at - below) * (sorted[below + 1] - sorted[below])
-               : sorted[count - 1];
+    return below + 1 < count ? sorted[below] + (at - below) * (sorted[below + 1] - sorted[below])
+                             : sorted[count - 1];
 }
 
 static struct spread spread_of(double *values, unsigned count)
@@ -248,8 +247,7 @@ static void say_payload(const struct plan *plan, result_setting_fn *fn, void *co
                  (unsigned long long)size->low);
     else
         snprintf(text, sizeof text, "%u x %s of %llu to %llu bytes%s", plan->fields,
-                 shapes[plan->shape], (unsigned long long)size->low,
-                 (unsigned long long)size->high,
+                 shapes[plan->shape], (unsigned long long)size->low, (unsigned long long)size->high,
                  size->kind == SIZE_LOGNORMAL ? ", lognormal" : "");
     fn(context, "fields", text);
 }

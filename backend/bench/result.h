@@ -87,7 +87,8 @@ struct spread {
     int known;
     double low, median, high;
 };
-struct spread result_spread(const struct result *result, int side, size_t row, enum measure measure);
+struct spread result_spread(const struct result *result, int side, size_t row,
+                            enum measure measure);
 
 /* Of what the first side has in a round, to what the second has in it. */
 struct spread result_ratio(const struct result *result, size_t row, enum measure measure);

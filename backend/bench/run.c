@@ -2,10 +2,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/error.h"
 #include "bench/progress.h"
+#include "clock.h"
 
 struct run {
     struct result *result;
@@ -14,7 +14,7 @@ struct run {
     struct server *server;
     struct payload *payload;
     struct contender *sides[SIDES_MAX];
-    double began_s; /* the first round, of the clock */
+    double began_s;   /* the first round, of the clock */
     uint64_t updates; /* that succeeded on the one session of WORK_CONFLICT, by our side */
     /* What is shown. */
     const char *doing;
@@ -31,9 +31,7 @@ static int is_over(const struct run *run)
 
 static double now_s(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (double)coat_monotonic_ns() / 1e9;
 }
 
 /* ---- Rounds --------------------------------------------------------------------------------- */
@@ -123,9 +121,8 @@ static int warm_up(struct run *run, struct coat_error *err)
     if (run->plan->warm_up_s == 0)
         return 0;
     for (size_t s = 0; rc == 0 && s < run->result->side_count && !is_over(run); s++) {
-        struct round round = {.duration_s = run->plan->warm_up_s,
-                              .rate = run->plan->rate,
-                              .seed = run->plan->seed};
+        struct round round = {
+            .duration_s = run->plan->warm_up_s, .rate = run->plan->rate, .seed = run->plan->seed};
         run->side = (int)s;
         run->doing = "warming up";
         rc = do_round(run, &round, &outcome, err);
@@ -188,8 +185,9 @@ static int open_sides(struct run *run, struct coat_error *err)
                  ? contender_of_entries(&run->sides[0], run->plan, run->payload, err)
                  : contender_of_sessions(&run->sides[0], run->plan, run->payload, err);
     if (rc == 0 && run->plan->baseline && !server_peer(run->server))
-        return coat_error_set(err, COAT_EUSAGE, "--baseline is for one server: plain GET and SET "
-                                                "do not find their way in a cluster");
+        return coat_error_set(err, COAT_EUSAGE,
+                              "--baseline is for one server: plain GET and SET "
+                              "do not find their way in a cluster");
     if (rc == 0 && run->plan->baseline)
         rc = contender_of_commands(&run->sides[1], run->sides[0], server_peer(run->server), err);
     for (size_t s = 0; rc == 0 && s < run->result->side_count; s++)

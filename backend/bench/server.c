@@ -97,7 +97,8 @@ static void take_version(struct server *server, const char *info, size_t len)
         size_t left = len - (size_t)(at - info), size = 0;
         while (size < left && size < 32 && at[size] > ' ')
             size++;
-        snprintf(server->name, sizeof server->name, "%s %.*s at %s", names[i], (int)size, at, where);
+        snprintf(server->name, sizeof server->name, "%s %.*s at %s", names[i], (int)size, at,
+                 where);
         return;
     }
 }
@@ -357,8 +358,8 @@ int server_bytes(struct server *server, char kind, struct server_bytes *bytes,
         return rc;
     qsort(sample.sizes, sample.count, sizeof sample.sizes[0], by_size);
     if (sample.count)
-        *bytes = (struct server_bytes){sample.count, sample.sizes[0],
-                                       sample.sizes[sample.count / 2],
-                                       sample.sizes[sample.count - 1]};
+        *bytes =
+            (struct server_bytes){sample.count, sample.sizes[0], sample.sizes[sample.count / 2],
+                                  sample.sizes[sample.count - 1]};
     return 0;
 }

@@ -24,6 +24,8 @@ layout() {
 			echo "./include/coatcheck/$(basename "$header")"
 		done
 		echo ./bin/coatcheck
+		echo ./bin/coatcheck-bench
+		printf './share/man/man1/%s\n' coatcheck.1 coatcheck-bench.1
 		printf './lib/%s\n' libcoatcheck.a libcoatcheck.so libcoatcheck.so.0.1 \
 			"libcoatcheck.so.$version" pkgconfig/coatcheck.pc
 	} | sort >"$scratch/wanted"

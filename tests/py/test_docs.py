@@ -337,12 +337,45 @@ def check_python(words: list[str]) -> None:
     assert f"Save this as `{file}`" in readme
 
 
+def check_coatcheck_bench(words: list[str]) -> None:
+    """Its command line is right, and it says that there is no server."""
+    clean = {name: value for name, value in PLAIN.items() if not name.startswith("COATCHECK_")}
+    words = ["unix:/nowhere" if word.startswith("redis:") else word for word in words]
+    done = subprocess.run(
+        [BUILD / "bin" / "coatcheck-bench", *words],
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3 and "/nowhere" in done.stderr, done.stderr
+
+
+def flags(text: str) -> set[str]:
+    return set(re.findall(r"(?<!\S)(--[a-z][a-z-]*)", text))
+
+
+@pytest.mark.parametrize("command", ["coatcheck", "bin/coatcheck-bench"])
+def test_the_manual_page_names_what_help_names(command: str) -> None:
+    name = command.rpartition("/")[2]
+    usage = run([str(BUILD / command), "--help"])
+    page = (ROOT / "backend" / "man" / f"{name}.1").read_text(encoding="utf-8")
+    assert f".Nm {name}\n" in page and f".Dt {name.upper()} 1\n" in page
+    written = {f"--{flag}" for flag in re.findall(r"Fl -([a-z][a-z-]*)", page)}
+    assert written - {"--tls-ca-file", "--password-file"} == flags(usage) - {"--password-file"}
+    for line in re.findall(r"^  ([a-z][a-z -]*[a-z])", usage, re.MULTILINE):
+        assert line.split("  ")[0] in page, line
+    for status in re.findall(r"(\d+): ", usage[usage.index("It ends with") :]):
+        assert f".It {status}\n" in page
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "make": check_make,
     "./configure": check_configure,
     "pip": check_pip,
     "cc": check_cc,
     "coatcheck": check_coatcheck,
+    "coatcheck-bench": check_coatcheck_bench,
     "python3": check_python,
 }
 
