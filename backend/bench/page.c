@@ -51,9 +51,9 @@ static void put_text(FILE *to, const char *text)
 }
 
 /* As many digits as tell something. */
-static const char *number(double value, char to[24])
+static const char *number(double amount, char to[24])
 {
-    snprintf(to, 24, value >= 1000 || value == 0 ? "%.0f" : "%.3g", value);
+    snprintf(to, 24, amount >= 1000 || amount == 0 ? "%.0f" : "%.3g", amount);
     return to;
 }
 

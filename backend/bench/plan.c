@@ -70,10 +70,10 @@ static int complain(const char *text)
     return -1;
 }
 
-static int cannot_be(const char *name, const char *value, const char *wanted)
+static int cannot_be(const char *name, const char *given, const char *wanted)
 {
     char text[256];
-    snprintf(text, sizeof text, "--%s cannot be '%.60s': it is %s", name, value, wanted);
+    snprintf(text, sizeof text, "--%s cannot be '%.60s': it is %s", name, given, wanted);
     return complain(text);
 }
 
@@ -81,7 +81,7 @@ struct number {
     const char *name;
     double least, most;
     int whole;
-    double value;
+    double number;
     int given;
 };
 
@@ -92,7 +92,7 @@ static int read_number(struct number *number, const char *text)
     int plain = text[strspn(text, "0123456789.")] == 0 && end != text && !*end;
     if (plain && value >= number->least && value <= number->most &&
         (!number->whole || value == floor(value))) {
-        number->value = value;
+        number->number = value;
         number->given = 1;
         return 0;
     }
@@ -311,17 +311,17 @@ static int check(const struct line *line)
 
 static void take_numbers(struct plan *plan, const struct number *numbers)
 {
-    plan->sessions = plan->work == WORK_CONFLICT ? 1 : (uint64_t)numbers[SESSIONS].value;
-    plan->fields = (unsigned)numbers[FIELDS].value;
-    plan->threads = (unsigned)numbers[THREADS].value;
-    plan->pipeline = (unsigned)numbers[PIPELINE].value;
-    plan->zipf = numbers[ZIPF].value;
-    plan->seed = (uint64_t)numbers[SEED].value;
-    plan->duration_s = numbers[DURATION].value;
-    plan->count = (uint64_t)numbers[COUNT].value;
-    plan->warm_up_s = numbers[WARM_UP].value;
-    plan->rounds = (unsigned)numbers[REPEAT].value;
-    plan->rate = numbers[RATE].value;
+    plan->sessions = plan->work == WORK_CONFLICT ? 1 : (uint64_t)numbers[SESSIONS].number;
+    plan->fields = (unsigned)numbers[FIELDS].number;
+    plan->threads = (unsigned)numbers[THREADS].number;
+    plan->pipeline = (unsigned)numbers[PIPELINE].number;
+    plan->zipf = numbers[ZIPF].number;
+    plan->seed = (uint64_t)numbers[SEED].number;
+    plan->duration_s = numbers[DURATION].number;
+    plan->count = (uint64_t)numbers[COUNT].number;
+    plan->warm_up_s = numbers[WARM_UP].number;
+    plan->rounds = (unsigned)numbers[REPEAT].number;
+    plan->rate = numbers[RATE].number;
 }
 
 /* One that nobody else has, where none was given. */
@@ -343,7 +343,7 @@ static int set_connections(struct line *line, struct coat_error *err)
 {
     const struct number *said = &line->numbers[CONNECTIONS];
     char text[16];
-    snprintf(text, sizeof text, "%u", said->given ? (unsigned)said->value : line->plan->threads);
+    snprintf(text, sizeof text, "%u", said->given ? (unsigned)said->number : line->plan->threads);
     return coat_options_set(line->plan->options, "max_connections", text, err);
 }
 

@@ -8,10 +8,10 @@
 enum { NAME_WIDTH = 18, SIDE_WIDTH = 30 };
 
 /* Four digits or more, as many as there are before the point. */
-static const char *number(double value, char to[24])
+static const char *number(double amount, char to[24])
 {
-    int digits = value >= 1000 || value == 0 ? 0 : value >= 100 ? 1 : value >= 10 ? 2 : 3;
-    snprintf(to, 24, "%.*f", digits, value);
+    int digits = amount >= 1000 || amount == 0 ? 0 : amount >= 100 ? 1 : amount >= 10 ? 2 : 3;
+    snprintf(to, 24, "%.*f", digits, amount);
     return to;
 }
 
