@@ -57,22 +57,24 @@ test_files() {
 	done
 }
 
-# Tests that wait for servers and deadlines more than they compute.
-waiting='aio_topologies cache_faults cache_topologies confirm faults outages servers tls_faults topologies verify ways'
+# Tests that wait for servers and deadlines more than they compute, and a long one, so that they take
+# as long as all others.
+half='aio_topologies bench_tool cache_faults cache_topologies confirm core_memory faults outages servers tls_faults
+	topologies verify ways'
 
-# All tests, in two processes: while those wait, the others run.
+# All tests, in two processes.
 # shellcheck disable=SC2086
 pytest_all() {
 	(
-		log=${log%.log}-waiting.log
-		pytest_counted build "$tester" $waiting
-	) >$logs/waiting 2>&1 &
-	waiter=$!
-	pytest_counted build "$tester" but $waiting
+		log=${log%.log}-half.log
+		pytest_counted build "$tester" $half
+	) >$logs/half 2>&1 &
+	other_half=$!
+	pytest_counted build "$tester" but $half
 	status=$?
-	wait $waiter || status=$?
-	cat $logs/waiting
-	rm -f $logs/waiting
+	wait $other_half || status=$?
+	cat $logs/half
+	rm -f $logs/half
 	return $status
 }
 
@@ -166,6 +168,7 @@ has_headers() {
 }
 
 python_suite() {
+	tester=
 	if [ -z "$PYTHON" ]; then
 		leave_out Python 'configured without Python'
 		return
@@ -178,20 +181,27 @@ python_suite() {
 	else
 		$MAKE -k bench-programs >>$logs/build.log 2>&1 || tail -n 40 $logs/build.log
 		part 'Python' pytest_all
-		if [ "$mode" = test ]; then
-			leave_out 'Python by its public API, and other Pythons' 'make check runs them'
-			return
-		fi
-		# shellcheck disable=SC2086
-		part 'Python, few permissions' few_permissions pytest_counted build "$tester" $on_redis
-		part 'Python by its public API' public_api public-api --disable-cpython-internals \
-			codec_shapes core_memory format hostile_bytes properties refusals \
-			refusals_untouched values
-		part 'Python newer than known' public_api newer-python \
-			CPPFLAGS=-DCORE_UNTRIED_VERSION=0x030a0000 codec_shapes values
-		other_locks
-		other_django
 	fi
+}
+
+# The same with other permissions, other builds of the extension, other Pythons.
+python_otherwise() {
+	if [ -z "$tester" ] || [ -z "$SERVER" ]; then
+		return # said above
+	fi
+	if [ "$mode" = test ]; then
+		leave_out 'Python by its public API, and other Pythons' 'make check runs them'
+		return
+	fi
+	# shellcheck disable=SC2086
+	part 'Python, few permissions' few_permissions pytest_counted build "$tester" $on_redis
+	part 'Python by its public API' public_api public-api --disable-cpython-internals \
+		codec_shapes core_memory format hostile_bytes properties refusals \
+		refusals_untouched values
+	part 'Python newer than known' public_api newer-python \
+		CPPFLAGS=-DCORE_UNTRIED_VERSION=0x030a0000 codec_shapes values
+	other_locks
+	other_django
 }
 
 other_pythons() {
