@@ -60,6 +60,11 @@ void coat_attempt_begin(struct coat_attempt *a, enum coat_loss loss, const void 
     *a = (struct coat_attempt){.reserved = a->reserved, .loss = loss, .key = {key, key_len}};
 }
 
+void coat_attempt_let_wrong_type(struct coat_attempt *a)
+{
+    a->lets_wrong_type = 1;
+}
+
 void coat_attempt_key(struct coat_attempt *a, const void *key, size_t key_len)
 {
     a->key = (struct coat_arg){key, key_len};
@@ -264,7 +269,8 @@ int coat_attempt_take(struct coat_attempt *a, const struct coat_event *event,
         return send_text(a, step);
     }
     for (size_t i = 0; i < event->count; i++) {
-        if (event->replies[i].kind != COAT_REPLY_ERROR)
+        if (event->replies[i].kind != COAT_REPLY_ERROR ||
+            (a->lets_wrong_type && coat_refusal_means(&event->replies[i], "WRONGTYPE")))
             continue;
         int rc = coat_refusal(&event->replies[i], err);
         /* It refused the repeat; of what was sent before, it may have said yes. */

@@ -54,6 +54,7 @@ struct coat_attempt {
     int sends;
     int unclear; /* the reply to an earlier send of it was lost, and that may have been done */
     int marks;   /* for what was written before: coat_attempt_mark */
+    int lets_wrong_type;
 };
 
 /*
@@ -103,6 +104,10 @@ void coat_attempt_confirm(struct coat_attempt *a, int64_t replicas);
  * itself, after a second. Where it fails, that is COAT_EUNCERTAIN: the write itself was done.
  */
 void coat_attempt_mark(struct coat_attempt *a, const struct coat_keys *keys, int64_t replicas);
+
+/* That a key holds no string is a good reply to it: an entry of a cache is damaged then, no more.
+ */
+void coat_attempt_let_wrong_type(struct coat_attempt *a);
 
 /* Fill in the step that sends it; again if its reply is lost, or this once, where the same bytes
  * must not arrive a second time. */

@@ -369,6 +369,8 @@ static int start(struct coat_cache_op *x, struct coat_step *to, struct coat_erro
         return rc;
     int harmless = may_repeat(x) && x->what != COAT_CACHE_SWAP; /* whether it was done or not */
     coat_attempt_begin(a, harmless ? COAT_LOSS_FAILS : COAT_LOSS_UNCERTAIN, NULL, 0);
+    if (x->what == COAT_CACHE_GET || x->what == COAT_CACHE_POP)
+        coat_attempt_let_wrong_type(a);
     for (size_t i = 0; i < x->count && !is_mget(x); i++)
         add_item(x, &x->items[i]);
     if (is_mget(x))
@@ -389,6 +391,8 @@ int coat_cache_value(const struct coat_reply *reply, struct coat_cache_room *roo
     _Static_assert(sizeof room->bytes >= COAT_WIRE_SCALAR_MAX, "room for an int");
     if (reply->kind == COAT_REPLY_NIL)
         return 0;
+    if (reply->kind == COAT_REPLY_ERROR)
+        return coat_refusal(reply, err); /* WRONGTYPE */
     if (reply->kind != COAT_REPLY_BULK)
         return coat_attempt_foreign(err);
     if (coat_entry_value(reply->bytes, reply->len, room->bytes, value, len) == 0)

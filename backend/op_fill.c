@@ -163,9 +163,9 @@ static enum age age_of(struct coat_cache_fill *fill, const struct coat_reply *en
 {
     if (entry->kind == COAT_REPLY_NIL)
         return MISSING;
+    if (ttl == NO_TTL || entry->kind == COAT_REPLY_ERROR)
+        return FRESH; /* who is told of it says whether it can be used */
     struct coat_entry_made made = coat_entry_made(entry->bytes, entry->len);
-    if (ttl == NO_TTL)
-        return FRESH;
     if (ttl <= (long long)made.stale_ms)
         return made.stale_ms > 0 ? STALE : FRESH; /* at its very end */
     return (double)(ttl - made.stale_ms) < made.cost_ms * fill->patience ? DUE : FRESH;
@@ -187,6 +187,7 @@ static void begin(struct coat_cache_fill *fill, int phase)
 static void send_read(struct coat_cache_fill *fill, struct coat_step *step)
 {
     begin(fill, READING);
+    coat_attempt_let_wrong_type(&fill->attempt);
     coat_attempt_command(&fill->attempt, "GET");
     add_key(fill);
     coat_attempt_command(&fill->attempt, "PTTL");
@@ -240,7 +241,8 @@ static int done(struct coat_step *step, int rc)
 static int is_entry(const struct coat_reply *entry, const struct coat_reply *ttl)
 {
     return ttl->kind == COAT_REPLY_INTEGER &&
-           (entry->kind == COAT_REPLY_BULK || entry->kind == COAT_REPLY_NIL);
+           (entry->kind == COAT_REPLY_BULK || entry->kind == COAT_REPLY_NIL ||
+            entry->kind == COAT_REPLY_ERROR); /* WRONGTYPE */
 }
 
 /* Tell of an entry: 1; 0: there is none that can be used; or what is wrong with it. */

@@ -41,7 +41,7 @@ int coat_options_complete(const struct coat_options *o, struct coat_error *err)
         return coat_error_set(err, COAT_ECONFIG,
                               "no prefix is given; set one that names the application, for "
                               "example prefix shop:, because two applications with one prefix on "
-                              "one Redis would open each other's sessions");
+                              "one Redis would find each other's sessions and entries");
     if (o->connect_timeout_ms > o->timeout_ms)
         return coat_error_set(err, COAT_ECONFIG,
                               "option connect_timeout is longer than timeout, of which it is a "

@@ -23,7 +23,7 @@ static const struct meaning MEANINGS[] = {
      "the server's ACL does not let this user run a command or touch a key that coatcheck needs: "
      "give it the line that the command coatcheck acl prints"},
     {"WRONGTYPE", "WRONGTYPE", COAT_ECORRUPT,
-     "under a session's key lies something that is not a string; it is left alone: find out what "
+     "under one of our keys lies something that is not a string; it is left alone: find out what "
      "else writes under this prefix"},
     {"OOM", "OOM", COAT_EUNAVAILABLE,
      "the server has reached its maxmemory: give it more, or shorten lifetimes"},

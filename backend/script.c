@@ -68,26 +68,32 @@ const struct coat_script coat_script_incr =
            "return redis.call('GET', KEYS[1])\n",
            "a3c438e6e20e5285f30ff748cec86b6cf4eb2afe");
 
-/* What is there is part of the lock, so that what is written meanwhile is not written over. */
+/*
+ * What is there is part of the lock, so that what is written meanwhile is not written over. What is
+ * no string is nothing, here and in the next one: it is made anew, as if it were damaged.
+ */
 const struct coat_script coat_script_claim =
-    SCRIPT("local lock, value = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])\n"
+    SCRIPT("local lock, value = redis.call('GET', KEYS[1]), redis.pcall('GET', KEYS[2])\n"
+           "if type(value) == 'table' then value = false end\n"
            "local ours = not lock or lock:sub(1, 16) == ARGV[1]\n"
            "if not lock then\n"
            "  redis.call('SET', KEYS[1], ARGV[1] .. redis.sha1hex(value or ''), 'PX', ARGV[2])\n"
            "end\n"
            "return {ours and 1 or 0, value, redis.call('PTTL', KEYS[2])}\n",
-           "87ea72409045896dabdec8ac8abe516ce630e479");
+           "2f5f1773b6c85238c7df7a2f57203cfbe5f7ca73");
 
 /* The lock goes in any case: who could not write has made it from what is out of date. */
 const struct coat_script coat_script_fill =
     SCRIPT("local lock = redis.call('GET', KEYS[1])\n"
            "if not lock or lock:sub(1, 16) ~= ARGV[1] then return 0 end\n"
            "redis.call('DEL', KEYS[1])\n"
-           "if lock:sub(17) ~= redis.sha1hex(redis.call('GET', KEYS[2]) or '') then return -1 end\n"
+           "local value = redis.pcall('GET', KEYS[2])\n"
+           "if type(value) == 'table' then value = false end\n"
+           "if lock:sub(17) ~= redis.sha1hex(value or '') then return -1 end\n"
            "if ARGV[3] == '0' then redis.call('SET', KEYS[2], ARGV[2])\n"
            "elseif ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end\n"
            "return 1\n",
-           "dba35f79e44dcfa9871abcc2fa299cd2555cdc76");
+           "476279177bea536f6935c2d7f2ae7674d9c8763a");
 
 const struct coat_script coat_script_swap =
     SCRIPT("local there = redis.call('GET', KEYS[1])\n"

@@ -286,10 +286,29 @@ def test_what_is_no_entry_is_counted_and_told_once(
     assert caplog.records
 
 
-def test_a_key_of_another_type_is_an_error(cache: Cache, redis_server: RedisServer) -> None:
-    redis_server.cli("LPUSH", UNDER + b"list", "x")
-    with pytest.raises(Corrupt):
-        cache.get("list")
+@pytest.mark.parametrize("kind", ["plain", "namespace"])
+def test_a_key_of_another_type_is_missing_or_an_error(redis_server: RedisServer, kind: str) -> None:
+    def view(cache: Cache) -> Cache:
+        return cache if kind == "plain" else cache.namespace("user:42")
+
+    with Cache(redis_server.url, prefix="test:") as cache:
+        view(cache).set("list", 1)
+        [key] = filter(lambda key: key.endswith(b"list"), redis_server.keys())
+        redis_server.cli("DEL", key)
+        redis_server.cli("LPUSH", key, "x")
+        assert view(cache).get("list", "gone") == view(cache).pop("list", "gone") == "gone"
+        assert view(cache).get_versioned("list", "gone") == ("gone", None)
+        assert view(cache).get_many(["list", "other"]) == {}
+        assert cache.stats()["coatcheck_corrupt_total"] == 3  # MGET says nothing of it
+        with Cache(redis_server.url, prefix="test:", on_corrupt="raise") as strict:
+            for call in (view(strict).get, view(strict).pop, view(strict).get_versioned):
+                with pytest.raises(Corrupt, match="under one of our keys lies something"):
+                    call("list")
+            with pytest.raises(Corrupt):
+                view(strict).get_or_set("list", lambda: 2, ttl=60)
+        assert redis_server.cli("TYPE", key) == "list"
+        assert view(cache).get_or_set("list", lambda: 2, ttl=60) == 2
+        assert view(cache).get("list") == 2
 
 
 def test_calls_are_counted(cache: Cache) -> None:
