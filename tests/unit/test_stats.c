@@ -181,7 +181,7 @@ static void names_are_those_of_prometheus_and_come_together(void **state)
         coat_stats_record(&store->stats, (enum coat_op_kind)kind, 1);
     }
     assert_int_equal(coat_store_stats(store, is_in_form, &form), 0);
-    assert_int_equal(form.metrics, 5 + COAT_COUNTS);
+    assert_int_equal(form.metrics, 6 + COAT_COUNTS);
 }
 
 static int stop_at_third(void *context, const struct coat_sample *sample)
