@@ -40,10 +40,12 @@ def run(interpreter, text):
 SETUP = '''
 import sys
 sys.path.insert(0, {packages!r})
+import functools
 import gc
+import time
 import coatcheck
-from coatcheck import Cookie, Corrupt, LimitExceeded, NotStorable, Session, SessionGone, Store
-from coatcheck import check, dumps, loads
+from coatcheck import Cache, Cookie, Corrupt, LimitExceeded, NotStorable, Session, SessionGone
+from coatcheck import Store, check, dumps, loads
 from coatcheck.wsgi import SessionMiddleware
 
 def refused(kind, call):
@@ -81,7 +83,34 @@ def visit(app, cookie):
     set_cookie = dict(headers).get("Set-Cookie", cookie)
     return b"".join(body), set_cookie.partition(";")[0]
 
+made = []
+
+def use_a_cache(cache, name, i):
+    key = f"{{name}}:{{i}}"
+    space = cache.namespace(name)
+
+    # CPython 3.12.1 crashes where two of them with locks of their own have imported hashlib.
+    @(cache.memoize(ttl=60) if sys.version_info[:3] != (3, 12, 1) else functools.cache)
+    def double(number, of):
+        made.append(of)
+        return (2 * number, Plain.__name__)
+
+    for where in (cache, space):
+        where.set(key, {{"n": (i, 2.0)}})
+        assert where.get(key) == {{"n": (i, 2.0)}}
+        assert where.get_many([key, "none"]) == {{key: {{"n": (i, 2.0)}}}}
+        assert where.get_or_set(key + "?", lambda: made.append(key) or [i], ttl=60) == [i]
+        refused(NotStorable, lambda: where.set(key, Plain()))
+    assert double(i, name) == double(i, name) == (2 * i, "Plain")
+    assert made.count(name) == i + 1 and made.count(key) == 2
+    assert space.invalidate() == 1 and space.get(key) is None
+    assert cache.delete_many([key, key + "?"]) == 2
+
 def work(times):
+    name = str(id(made)) + str(len(made)) + str(time.monotonic_ns())
+    with Cache({url!r}, prefix="t:") as cache:
+        for i in range(times):
+            use_a_cache(cache, name, i)
     store = Store({url!r}, prefix="t:", idle=60.0)
     app = SessionMiddleware(view, store, cookie=Cookie(max_age=600))
     for i in range(times):
