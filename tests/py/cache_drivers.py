@@ -70,6 +70,12 @@ class AioCache:
 
         return call
 
+    def namespace(self, name: str) -> AioCache:
+        """For calls only: what is closed is the whole."""
+        view = object.__new__(AioCache)
+        view._loop, view._cache = self._loop, self._cache.namespace(name)
+        return view
+
     def close(self) -> None:
         self._run(self._cache.close())
         self._run(self._loop.shutdown_default_executor())
@@ -109,6 +115,8 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "coat_cache_fill": [c_void_p, c_void_p, c_int64, c_int64, c_int64],
     "coat_cache_keys": [c_void_p, c_char_p, _KEY_FN, c_void_p],
     "coat_cache_clear": [c_void_p, POINTER(c_int64)],
+    "coat_cache_namespace": [POINTER(c_void_p), c_void_p, c_char_p],
+    "coat_cache_invalidate": [c_void_p, c_void_p, c_size_t],
 }
 
 _BUSY, _HAS_VALUE = 0, 1
@@ -251,6 +259,16 @@ class CCache:
         removed = c_int64()
         self("clear", byref(removed))
         return removed.value
+
+    def namespace(self, name: str) -> CCache:
+        """To be closed before the whole."""
+        view = object.__new__(CCache)
+        view._library, view._c, view._cache = self._library, self._c, c_void_p()
+        self._library("coat_cache_namespace", byref(view._cache), self._cache, name.encode())
+        return view
+
+    def invalidate(self) -> int:
+        return self("invalidate", None, 0)
 
     def ping(self) -> None:
         self._library("coat_store_ping", self._c.coat_cache_store(self._cache))
