@@ -347,6 +347,19 @@ static int set_connections(struct line *line, struct coat_error *err)
     return coat_options_set(line->plan->options, "max_connections", text, err);
 }
 
+/* A session that is seldom used is to be there at the end all the same. */
+static int set_idle(struct plan *plan, struct coat_error *err)
+{
+    const struct coat_options *o = plan->options;
+    int idle = coat_option_find("idle");
+    char text[24];
+    if (plan->work == WORK_CACHE || o->preset != COAT_NO_PRESET || o->by_name[idle] ||
+        o->by_env[idle])
+        return 0;
+    snprintf(text, sizeof text, "%lld", (long long)plan_keep_s(plan));
+    return coat_options_set(plan->options, "idle", text, err);
+}
+
 static int complete(struct line *line)
 {
     struct plan *plan = line->plan;
@@ -358,6 +371,8 @@ static int complete(struct line *line)
         rc = draw_prefix(plan, &err);
     if (rc == 0)
         rc = set_connections(line, &err);
+    if (rc == 0)
+        rc = set_idle(plan, &err);
     return rc < 0 ? complain(err.text) : check(line);
 }
 
@@ -369,7 +384,7 @@ const char *plan_prefix(const struct plan *plan)
 int64_t plan_keep_s(const struct plan *plan)
 {
     double round = plan->count && plan->rate > 0 ? (double)plan->count / plan->rate
-                   : plan->count                 ? (double)plan->count / 1000
+                   : plan->count                 ? (double)plan->count / 20
                                                  : plan->duration_s;
     double all = plan->warm_up_s + round * plan->rounds * (plan->baseline ? 2 : 1);
     return 900 + (int64_t)(2 * all < 30 * 86400.0 ? 2 * all : 30 * 86400.0);

@@ -56,7 +56,7 @@ static int begin_row(struct result *result, struct row *row, const char *name, i
 int result_begin(struct result *result, const struct plan *plan, struct coat_error *err)
 {
     const char *names[ROWS_MAX];
-    *result = (struct result){.plan = plan, .side_count = plan->baseline ? 2 : 1, .keys_left = -1};
+    *result = (struct result){.plan = plan, .side_count = plan->baseline ? 2 : 1};
     int kinds = plan_kinds(plan, names), rc = 0;
     if (kinds > 1)
         names[kinds++] = "all";

@@ -94,21 +94,21 @@ static int do_round(struct run *run, struct round *round, struct outcome *outcom
     return rc;
 }
 
+/* By one side after the other: the baseline copies what ours has stored. */
 static int prepare(struct run *run, struct coat_error *err)
 {
     struct outcome outcome = {0};
     int rc = 0;
     run->counts = 0;
-    for (run->side = 0; rc == 0 && run->sides[run->side] && !is_over(run);) {
-        struct round round = {.prepares = 1, .count = run->sides[run->side]->count};
-        run->doing = "storing what is used";
+    run->doing = "storing what is used";
+    for (size_t s = 0; rc == 0 && s < run->result->side_count && !is_over(run); s++) {
+        struct round round = {.prepares = 1, .count = run->sides[s]->count};
+        run->side = (int)s;
         rc = do_round(run, &round, &outcome, err);
         if (rc == 0 && tally_failed(outcome.tally))
             rc = coat_error_set(err, outcome.tally->last.code, "what is used cannot be stored: %s",
                                 outcome.tally->last.text);
         outcome_release(&outcome);
-        if (++run->side == SIDES_MAX)
-            break;
     }
     return rc;
 }
