@@ -86,11 +86,13 @@ def redis_py(server: Server, stack: ExitStack) -> Client:
     )
 
 
-def _of_django(backend: str, server: Server) -> Client:
+def _of_django(backend: str, server: Server, stack: ExitStack) -> Client:
     from django.conf import settings
+    from django.utils.functional import empty
 
     if not settings.configured:
         settings.configure()
+        stack.callback(setattr, settings, "_wrapped", empty)  # requests set it up in another way
     from django.utils.module_loading import import_string
 
     options = {"CLIENT_CLASS": "django_redis.client.DefaultClient"}
@@ -105,11 +107,11 @@ def _of_django(backend: str, server: Server) -> Client:
 
 
 def django_redis(server: Server, stack: ExitStack) -> Client:
-    return _of_django("django_redis.cache.RedisCache", server)
+    return _of_django("django_redis.cache.RedisCache", server, stack)
 
 
 def django(server: Server, stack: ExitStack) -> Client:
-    return _of_django("django.core.cache.backends.redis.RedisCache", server)
+    return _of_django("django.core.cache.backends.redis.RedisCache", server, stack)
 
 
 def dogpile(server: Server, stack: ExitStack) -> Client:
