@@ -143,7 +143,7 @@ static void put_ratios(const struct result *result, FILE *to)
 void export_json(const struct result *result, FILE *to)
 {
     struct object settings = {.to = to};
-    fputs("{\"coatcheck-bench\": \"" COAT_VERSION "\", \"settings\": {", to);
+    fputs("{\"tool\": \"coatcheck-bench\", \"version\": \"" COAT_VERSION "\", \"settings\": {", to);
     result_settings(result, put_setting, &settings);
     fputs("}, \"sides\": [", to);
     for (size_t s = 0; s < result->side_count; s++) {

@@ -161,15 +161,22 @@ static void *work(void *context)
 
 /* ---- A round -------------------------------------------------------------------------------- */
 
-/* Nothing may succeed for so long that there is no point in going on. */
-static int has_given_up(struct load *load, uint64_t done, uint64_t *last_done, int64_t *since_ns)
+/* The last success that was seen: how many there had been, and failures, and when that was. */
+struct success {
+    uint64_t done, failed;
+    int64_t at_ns;
+};
+
+/* There is no point in going on where for so long nothing has succeeded that was tried. */
+static int has_given_up(struct load *load, struct success *last)
 {
-    int64_t now = coat_monotonic_ns();
-    if (done != *last_done || *since_ns == 0) {
-        *last_done = done;
-        *since_ns = now;
-    }
-    if (now - *since_ns < GIVE_UP_S * INT64_C(1000000000) || atomic_load(&load->failed) == 0)
+    enum { TRIES = 3 };
+    struct success now = {atomic_load(&load->done), atomic_load(&load->failed),
+                          coat_monotonic_ns()};
+    if (now.done != last->done || last->at_ns == 0)
+        *last = now;
+    if (now.at_ns - last->at_ns < GIVE_UP_S * INT64_C(1000000000) ||
+        now.failed - last->failed < TRIES)
         return 0;
     atomic_store(&load->stop, 1);
     return 1;
@@ -189,11 +196,10 @@ static void watch(struct load *load, struct outcome *out)
 {
     enum { STEP_NS = 20000000 };
     int64_t tick_ns = (int64_t)(load->round->tick_s * 1e9), next_ns = load->begin_ns + tick_ns;
-    uint64_t last_done = 0;
-    int64_t since_ns = 0;
+    struct success last = {0};
     while (atomic_load(&load->running) > 0) {
         sleep_until(coat_monotonic_ns() + STEP_NS);
-        out->gave_up |= has_given_up(load, atomic_load(&load->done), &last_done, &since_ns);
+        out->gave_up |= has_given_up(load, &last);
         if (coat_monotonic_ns() < next_ns)
             continue;
         tell(load);

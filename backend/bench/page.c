@@ -362,8 +362,8 @@ void page_print(const struct result *result, FILE *to)
     fprintf(to, "<title>coatcheck-bench %s</title></head><body>\n<h1>coatcheck-bench %s</h1>\n<p>",
             work, work);
     put_text(to, result->server);
-    fprintf(to, "<br>Each figure is the median of %u rounds, with their quartiles.</p>\n<p>",
-            result->rounds);
+    fprintf(to, "<br>Each figure is the median of %u round%s, with the quartiles.</p>\n<p>",
+            result->rounds, result->rounds == 1 ? "" : "s");
     for (size_t s = 0; s < result->side_count; s++)
         fprintf(to, "<span class=\"key key%zu\"></span>%s ", s, result->sides[s].name);
     fputs("</p>\n", to);

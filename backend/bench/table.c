@@ -107,6 +107,6 @@ void table_print(const struct result *result, FILE *to)
     }
     fputc('\n', to);
     print_rest(result, to);
-    fprintf(to, "\nEach figure is the median of %u rounds, with their quartiles.\n",
-            result->rounds);
+    fprintf(to, "\nEach figure is the median of %u round%s, with the quartiles.\n", result->rounds,
+            result->rounds == 1 ? "" : "s");
 }
