@@ -118,6 +118,12 @@ static void say_keys(const struct result *result)
     complain(text);
 }
 
+/* Is it what was asked for that is wrong, not the server? */
+static int is_wrong(int rc)
+{
+    return rc == COAT_EUSAGE || rc == COAT_ECONFIG || rc == COAT_ELIMIT || rc == COAT_ENOTSTORABLE;
+}
+
 static int run(const struct plan *plan)
 {
     struct result result;
@@ -127,13 +133,12 @@ static int run(const struct plan *plan)
     int exit = EXIT_DONE;
     if (rc < 0) {
         complain(err.text);
-        exit = rc == COAT_EUSAGE || rc == COAT_ECONFIG ? EXIT_WRONG : EXIT_NOT_AVAILABLE;
+        exit = is_wrong(rc) ? EXIT_WRONG : EXIT_NOT_AVAILABLE;
     } else if (atomic_load(&stop)) {
         complain("interrupted");
         exit = EXIT_INTERRUPTED;
     }
-    if (exit != EXIT_WRONG)
-        say_keys(&result);
+    say_keys(&result);
     if (result.rounds && exit != EXIT_WRONG) {
         int written = write_all(&result);
         exit = exit ? exit : written ? written : has_failures(&result) ? EXIT_FAILURES : EXIT_DONE;

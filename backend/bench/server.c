@@ -11,7 +11,7 @@
 #include "options.h"
 #include "refusal.h"
 
-enum { SAMPLE = 1000, PASSES = 20 };
+enum { SAMPLE = 1000, PASSES = 20, PATIENCE_MS = 5000 };
 
 struct server {
     struct coat_store *store;
@@ -19,6 +19,7 @@ struct server {
     const char *prefix;
     char marker[COAT_PREFIX_MAX + 8];
     char name[512];
+    char keep[24]; /* how long the marker does, in seconds */
     int claimed;
 };
 
@@ -113,13 +114,16 @@ static int info_came(void *context, const struct coat_reply *reply, struct coat_
     return 0;
 }
 
-/* A survey is as patient as the store, and needs connections that the work does not take. */
+/* With connections that the work does not take, and the patience to clean up after a work that is
+ * in a hurry. */
 static int open_store(struct server *server, const struct plan *plan, struct coat_error *err)
 {
     struct coat_options *options = coat_options_copy(plan->options);
     if (!options)
         return coat_error_nomem(err);
     int rc = coat_options_set(options, "max_connections", "8", err);
+    if (rc == 0 && options->timeout_ms < PATIENCE_MS)
+        rc = coat_options_set(options, "timeout", "5", err);
     if (rc == 0)
         rc = coat_store_open(&server->store, options, err);
     coat_options_free(options);
@@ -136,6 +140,7 @@ int server_open(struct server **out, const struct plan *plan, struct coat_error 
         return coat_error_nomem(err);
     server->prefix = plan_prefix(plan);
     snprintf(server->marker, sizeof server->marker, "%smarker", server->prefix);
+    snprintf(server->keep, sizeof server->keep, "%lld", (long long)plan_keep_s(plan));
     int rc = open_store(server, plan, err);
     if (rc == 0)
         rc = survey_begin(&server->survey, server->store, err);
@@ -174,7 +179,7 @@ const struct coat_peer *server_peer(const struct server *server)
 static int set_marker(struct server *server, struct coat_error *err)
 {
     struct coat_arg args[] = {arg("SET"), arg(server->marker), arg("coatcheck-bench"),
-                              arg("NX"),  arg("EX"),           arg("86400")};
+                              arg("NX"),  arg("EX"),           arg(server->keep)};
     int was_set = 0;
     int rc = ask_of_marker(server, args, 6, &was_set, err);
     if (rc == 0 && !was_set)

@@ -193,11 +193,11 @@ def test_many_keys_at_once_are_one_operation(redis_server: RedisServer) -> None:
 
 
 class Slow:
-    """In front of a server: what reads a session passes some time later. `took` is how long that
-    has really been, each time."""
+    """In front of a server: what reads a session, or has other words, passes some time later.
+    `took` is how long that has really been, each time."""
 
-    def __init__(self, path: str, delays: list[float]) -> None:
-        self.path, self.delays, self.took = path, delays, list[float]()
+    def __init__(self, path: str, delays: list[float], words: bytes = b"\r\nGET\r\n") -> None:
+        self.path, self.delays, self.took, self.words = path, delays, list[float](), words
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -218,7 +218,7 @@ class Slow:
     def _pass(self, source: socket.socket, target: socket.socket, slowly: bool) -> None:
         with suppress(OSError), target:
             while data := source.recv(1 << 16):
-                if slowly and b"\r\nGET\r\n" in data:
+                if slowly and self.words in data:
                     begin = time.monotonic()
                     time.sleep(self.delays[len(self.took) % len(self.delays)])
                     self.took.append(time.monotonic() - begin)
@@ -389,6 +389,19 @@ def test_two_runs_do_not_share_a_prefix(redis_server: RedisServer) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE_S)
     assert redis_server.keys() == []
+
+
+def test_a_run_whose_calls_are_in_a_hurry_cleans_up(redis_server: RedisServer) -> None:
+    slow = Slow(redis_server.path, [0.2], b"\r\nSCAN\r\n")
+    figures("read", "--url", slow.url, "--timeout", "0.1", "--sessions", "50", *SHORT)
+    slow.close()
+    assert redis_server.keys() == []
+
+
+def test_what_no_session_may_hold_is_said(redis_server: RedisServer) -> None:
+    for workload in ("read", "cache"):
+        _, err = run(workload, "--url", redis_server.url, "--size", "2m", ends=WRONG)
+        assert "max_bytes" in err and redis_server.keys() == []
 
 
 def test_a_server_without_room_is_said(redis_server: RedisServer) -> None:
