@@ -1,20 +1,24 @@
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
+#include "api/utf8.h"
 #include "bench/table.h"
 #include "cli/output.h"
 #include "coat_version.h"
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
+/* The name of a file may be no UTF-8. */
 static void put_text(FILE *to, const char *text)
 {
+    int is_utf8 = coat_utf8_valid(text, strlen(text)) == strlen(text);
     fputc('"', to);
     for (const unsigned char *c = (const unsigned char *)text; *c; c++)
         if (*c < 0x20 || *c == '"' || *c == '\\' || *c == 0x7f)
             fprintf(to, "\\u%04x", *c);
         else
-            fputc(*c, to);
+            fputc(*c >= 0x80 && !is_utf8 ? '?' : *c, to);
     fputc('"', to);
 }
 

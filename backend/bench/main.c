@@ -92,6 +92,24 @@ static int write_all(const struct result *result)
     return worst;
 }
 
+/* Before anything is measured: can that be opened? What is there already stays as it is. */
+static int can_write(const char *name)
+{
+    if (!name || is_output(name))
+        return EXIT_DONE;
+    FILE *file = fopen(name, "a");
+    if (!file)
+        return unwritten(name);
+    fclose(file);
+    return EXIT_DONE;
+}
+
+static int can_write_all(const struct plan *plan)
+{
+    int json = can_write(plan->json), csv = can_write(plan->csv), html = can_write(plan->html);
+    return json ? json : csv ? csv : html;
+}
+
 /* ---- Running -------------------------------------------------------------------------------- */
 
 static int has_failures(const struct result *result)
@@ -151,7 +169,11 @@ int main(int argc, char **argv)
 {
     struct plan plan;
     enum plan_result read = plan_read(&plan, argc, argv);
-    int exit = read == PLAN_SAID ? EXIT_DONE : read == PLAN_WRONG ? EXIT_WRONG : run(&plan);
+    int exit = read == PLAN_SAID    ? EXIT_DONE
+               : read == PLAN_WRONG ? EXIT_WRONG
+                                    : can_write_all(&plan);
+    if (read == PLAN_READY && exit == EXIT_DONE)
+        exit = run(&plan);
     plan_release(&plan);
     return exit;
 }

@@ -289,10 +289,17 @@ static int read_line(struct line *line, char *const *argv)
 
 /* ---- What goes together --------------------------------------------------------------------- */
 
+static int is_output(const char *name)
+{
+    return name && strcmp(name, "-") == 0;
+}
+
 static int check(const struct line *line)
 {
     const struct plan *plan = line->plan;
     int cache = plan->work == WORK_CACHE;
+    if (is_output(plan->json) + is_output(plan->csv) + is_output(plan->html) > 1)
+        return complain("only one of --json, --csv and --html can be the output");
     if (line->numbers[PIPELINE].given && !cache)
         return complain("--pipeline is for the workload cache: a request has one session");
     if (line->ratio && !cache && plan->work != WORK_MIXED)

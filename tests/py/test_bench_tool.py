@@ -92,6 +92,7 @@ def test_the_version_is_the_packages() -> None:
         (["read", "--colour", "red"], "colour"),
         (["read", "--baseline", "--url", "redis+cluster://a"], "do not find their way"),
         (["read", "--baseline", "--url", "rediss://a"], "TLS"),
+        (["read", "--json", "-", "--html", "-"], "only one of --json, --csv and --html"),
         (["read"], "COATCHECK_URL"),
     ],
 )
@@ -488,6 +489,7 @@ class Page(HTMLParser):
 def test_the_page_needs_nothing_else(redis_server: RedisServer, tmp_path: Path) -> None:
     page, payload = tmp_path / "page.html", tmp_path / "<b>&.json"
     payload.write_text('{"a": 1}')
+    page.write_text("what was there")
     args = ("--url", redis_server.url, "--baseline", "--payload", str(payload), *SHORT)
     out, _ = run("mixed", *args, "--html", str(page))
     assert "operations/s" in out
